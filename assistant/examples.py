@@ -15,17 +15,10 @@ import os
 import shutil
 from pathlib import Path
 
+from assistant.cache import user_cache
 from assistant.errors import ResourceError
 
 TEMPLATE = "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
-
-
-def user_cache() -> Path:
-    """The folder for files made once per user: $DEIXIS_CACHE, else $XDG_CACHE_HOME/deixis, else ~/.cache/deixis."""
-    own = os.environ.get("DEIXIS_CACHE")
-    if own:
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "deixis"
 
 
 def example_scan() -> Path:
