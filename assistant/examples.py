@@ -1,8 +1,8 @@
 """A scan to try, made from what is already installed: nothing is downloaded.
 
-The scan is the ICBM 2009a nonlinear symmetric T1 template that the nilearn package ships: the average of 152 brains,
-1 mm, without skull. It is a TEMPLATE, not a patient: sharper contrast, smoother anatomy and more symmetry than any
-one person has. It shows how the program works; it says nothing about how well it works.
+The scan is the ICBM 2009a nonlinear symmetric T1 template that the nilearn package ships: the average of 152
+brains, 1 mm, without skull. It is a TEMPLATE, not a patient: sharper contrast, smoother anatomy and more symmetry
+than any one person has. It shows how the program works; it says nothing about how well it works.
 
 Source: Fonov et al., Unbiased average age-appropriate brain templates, NeuroImage 47 (2009) S102. Copyright
 1993-2009 Louis Collins, McConnell Brain Imaging Centre, McGill University; free to use, copy and distribute.
