@@ -1,0 +1,310 @@
+"""Scan files that hold one array: NIfTI (.nii, .nii.gz) and the ITK formats (.nrrd, .nhdr, .mha, .mhd).
+
+Each reader returns a ``StoredScan``: the voxels in the order the file stores them, and the matrix that takes a
+stored index (i, j, k) to RAS+ millimetres. Turning that to the closest RAS order is ``volume.py``'s business.
+ITK geometry is LPS+ millimetres (x to the patient's left, y to the back); the first two world axes are negated.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from assistant.errors import ScanError
+
+NIFTI_SUFFIXES = (".nii.gz", ".nii")
+ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
+
+DEFAULT_MAX_VOXELS = 2**30
+"""4 GiB as float32; the environment variable DEIXIS_MAX_VOXELS replaces it."""
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+@dataclass(frozen=True, eq=False)
+class StoredScan:
+    """One 3D image as a file stores it.
+
+    voxels: float32 (I, J, K), stored order, rescaled to the file's real-world values.
+    affine: float64 (4, 4), stored index -> RAS+ mm.
+    stored_shape: the shape a mask must have to match the file: (I, J, K), (I, J) for a 2D file, (I, J, K, 1) for a
+        file with a singleton fourth axis.
+    modality: "CT", "MR" or "PET" when the file says so, else None. unit: "HU", "SUV" or "" when the file does not say.
+    nifti_header: a copy of the nibabel header when the file is NIfTI.
+    """
+
+    voxels: np.ndarray
+    affine: np.ndarray
+    stored_shape: tuple[int, ...]
+    name: str
+    path: str | None
+    modality: str | None = None
+    unit: str = ""
+    nifti_header: Any = None
+    notes: tuple[str, ...] = ()
+
+
+def max_voxels() -> int:
+    """The largest volume that is read, in voxels."""
+    text = os.environ.get("DEIXIS_MAX_VOXELS")
+    if text is None:
+        return DEFAULT_MAX_VOXELS
+    if not text.isdigit() or int(text) < 1:
+        raise ScanError(f"DEIXIS_MAX_VOXELS is {text!r}; set it to a whole number of voxels, 1 or more.")
+    return int(text)
+
+
+def check_size(shape: Sequence[int], name: str) -> None:
+    """Refuse a shape over the limit. To be called before anything of that shape is allocated."""
+    count = 1
+    for length in shape:
+        count *= int(length)  # Python integers: a header that lies cannot overflow them
+    size = " x ".join(str(int(length)) for length in shape)
+    if count < 1:
+        raise ScanError(f"{name} holds no voxels ({size}); check that the file was written completely.")
+    if count > max_voxels():
+        raise ScanError(
+            f"{name} is {size} = {count:,} voxels ({count * 4 / 2**30:.1f} GiB), over the limit of {max_voxels():,}; "
+            "crop or resample it, or raise DEIXIS_MAX_VOXELS."
+        )
+
+
+def pick_frame(shape: Sequence[int], frame: int | None, name: str) -> tuple[tuple[int, ...], int | None]:
+    """Which 3D frame of a file of any number of axes to read.
+
+    shape: the file's shape, 1 to 7 axes. Returns (stored_shape, frame): ``stored_shape`` as in ``StoredScan``; the
+    frame index into all the further axes flattened in Fortran order, or None when the file holds one frame only.
+    """
+    shape = tuple(int(length) for length in shape)
+    if len(shape) < 2:
+        raise ScanError(f"{name} has {len(shape)} axis; a scan needs two or three.")
+    frames = 1
+    for length in shape[3:]:
+        frames *= length
+    if frames == 1:
+        if frame not in (None, 0):
+            raise ScanError(f"{name} has one frame; frame {frame} does not exist, leave the frame out.")
+        return shape, None
+    size = " x ".join(str(length) for length in shape)
+    if frame is None:
+        raise ScanError(
+            f"{name} is {len(shape)}D ({size}): a series of {frames} frames; choose one of 0 to {frames - 1} with "
+            "frame=N (--frame N)."
+        )
+    if not 0 <= frame < frames:
+        raise ScanError(f"{name} has {frames} frames; frame {frame} does not exist, choose one of 0 to {frames - 1}.")
+    return shape[:3], frame
+
+
+def scan_name(path: Path) -> str:
+    """The file's name without the suffixes this program knows."""
+    lowered = path.name.lower()
+    for suffix in (*NIFTI_SUFFIXES, *ITK_SUFFIXES, ".zip", ".dcm"):
+        if lowered.endswith(suffix) and len(lowered) > len(suffix):
+            return path.name[: -len(suffix)]
+    return path.name
+
+
+def read_nifti(path: Path, frame: int | None = None) -> StoredScan:
+    """Read a NIfTI-1 or NIfTI-2 file (https://nifti.nimh.nih.gov). Orientation: sform, else qform, as nibabel does."""
+    import nibabel
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError, HeaderTypeError
+
+    damaged = (ImageFileError, HeaderDataError, HeaderTypeError, OSError, EOFError, zlib.error, ValueError)
+    try:
+        image: Any = nibabel.load(path)
+    except damaged as error:
+        raise ScanError(
+            f"{path.name} ({path.stat().st_size} bytes) is not a readable NIfTI file ({first_line(error)}); "
+            "check that it was written or downloaded completely."
+        ) from error
+    header = image.header.copy()
+    kind = header.get_data_dtype()
+    if kind.fields is not None:
+        raise ScanError(f"{path.name} is a colour (RGB) image; convert it to one grey value a voxel.")
+    if kind.kind == "c":
+        raise ScanError(f"{path.name} holds complex numbers ({kind}); save the magnitude.")
+    check_size(image.shape[:3], path.name)
+    stored_shape, index = pick_frame(image.shape, frame, path.name)
+    notes: list[str] = []
+    affine = _nifti_affine(image, path.name, notes)
+    try:
+        if index is None:
+            voxels = np.asanyarray(image.dataobj)
+        else:
+            where = np.unravel_index(index, image.shape[3:], order="F")
+            voxels = np.asanyarray(image.dataobj[(slice(None), slice(None), slice(None), *where)])
+            notes.append(f"frame {index} of {int(np.prod(image.shape[3:]))} taken")
+    except damaged as error:
+        raise ScanError(
+            f"{path.name} ends early or is damaged ({first_line(error)}): its header promises "
+            f"{' x '.join(map(str, image.shape))} voxels; copy or download it again."
+        ) from error
+    return StoredScan(
+        voxels=_as_3d(voxels),
+        affine=affine,
+        stored_shape=stored_shape,
+        name=scan_name(path),
+        path=str(path),
+        nifti_header=header,
+        notes=tuple(notes),
+    )
+
+
+def _nifti_affine(image: Any, name: str, notes: list[str]) -> np.ndarray:
+    """Stored index -> RAS+ mm of a nibabel image, with the header's units applied."""
+    header = image.header
+    affine = np.asarray(image.affine, dtype=np.float64).copy()
+    qform, qcode = header.get_qform(coded=True) if int(header["qform_code"]) > 0 else (None, 0)
+    if int(header["sform_code"]) > 0 and not is_invertible(affine) and qcode > 0 and is_invertible(qform):
+        affine = np.asarray(qform, dtype=np.float64)
+        notes.append("the sform matrix in the header is singular: the qform was used")
+    elif int(header["sform_code"]) == 0 and qcode == 0:
+        notes.append("the header holds no orientation: left and right are assumed, check them before use")
+    unit = header.get_xyzt_units()[0]
+    factor = {"meter": 1000.0, "micron": 0.001}.get(unit, 1.0)
+    if factor != 1.0 and is_invertible(affine):
+        lengths = np.linalg.norm(affine[:3, :3], axis=0)
+        if unit == "meter" and lengths.max() > 0.2:  # voxels of more than 20 cm: the unit is wrong, not the numbers
+            notes.append(f"the header says metres, but voxels of {lengths.max():g} m cannot be: read as millimetres")
+        else:
+            affine[:3] *= factor
+            notes.append(f"the header's lengths are in {unit}s: converted to millimetres")
+    check_affine(affine, name)
+    return affine
+
+
+def read_itk(path: Path, frame: int | None = None) -> StoredScan:
+    """Read NRRD or MetaImage through SimpleITK; geometry turned from LPS+ to RAS+."""
+    import SimpleITK as sitk
+
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK prints to stderr what we raise ourselves
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise ScanError(
+            f"{path.name} ({path.stat().st_size} bytes) is not a readable NRRD or MetaImage file "
+            f"({first_line(error)}); check that it was written or downloaded completely."
+        ) from error
+    components = reader.GetNumberOfComponents()
+    if components > 1:
+        raise ScanError(
+            f"{path.name} holds {components} values a voxel (colour or vector); convert it to one grey value a voxel."
+        )
+    size = reader.GetSize()
+    check_size(size[:3], path.name)
+    stored_shape, index = pick_frame(size, frame, path.name)
+    dimension = len(size)
+    if dimension > 4:
+        raise ScanError(f"{path.name} has {dimension} axes; save one 3D frame of it.")
+    notes: list[str] = []
+    if index is not None:
+        reader.SetExtractIndex([0, 0, 0, index])
+        reader.SetExtractSize([*size[:3], 1])
+        notes.append(f"frame {index} of {size[3]} taken")
+    _check_metaimage_length(path, reader.GetMetaDataKeys(), size, reader.GetPixelID())
+    try:
+        image = reader.Execute()
+    except RuntimeError as error:
+        raise ScanError(
+            f"{path.name} ends early or is damaged ({first_line(error)}): its header promises "
+            f"{' x '.join(map(str, size))} voxels; copy or download it again."
+        ) from error
+    voxels = np.asarray(sitk.GetArrayViewFromImage(image)).transpose()
+    if np.iscomplexobj(voxels):
+        raise ScanError(f"{path.name} holds complex numbers; save the magnitude.")
+    affine = _itk_affine(reader.GetSpacing(), reader.GetDirection(), reader.GetOrigin())
+    if path.suffix.lower() in (".nrrd", ".nhdr") and "NRRD_space" not in reader.GetMetaDataKeys():
+        notes.append("the header holds no orientation: left and right are assumed, check them before use")
+    check_affine(affine, path.name)
+    modality = None
+    if "Modality" in reader.GetMetaDataKeys():
+        modality = {"MET_MOD_CT": "CT", "MET_MOD_MR": "MR"}.get(reader.GetMetaData("Modality").strip().upper())
+    return StoredScan(
+        voxels=_as_3d(voxels),
+        affine=affine,
+        stored_shape=stored_shape,
+        name=scan_name(path),
+        path=str(path),
+        modality=modality,
+        notes=tuple(notes),
+    )
+
+
+def _itk_affine(spacing: Sequence[float], direction: Sequence[float], origin: Sequence[float]) -> np.ndarray:
+    """(4, 4) index -> RAS+ mm from ITK's LPS+ geometry of 2 to 4 axes."""
+    axes = len(spacing)
+    matrix = np.asarray(direction, dtype=np.float64).reshape(axes, axes) * np.asarray(spacing, dtype=np.float64)
+    affine = np.eye(4)
+    kept = min(axes, 3)
+    affine[:kept, :kept] = matrix[:kept, :kept]
+    affine[:kept, 3] = np.asarray(origin, dtype=np.float64)[:kept]
+    return LPS_TO_RAS @ affine
+
+
+def _check_metaimage_length(path: Path, keys: Sequence[str], size: Sequence[int], pixel_id: int) -> None:
+    """ITK fills a truncated uncompressed .mha with zeros and only prints a warning: compare the lengths ourselves."""
+    import SimpleITK as sitk
+
+    if path.suffix.lower() != ".mha":
+        return
+    with path.open("rb") as stream:
+        head = stream.read(65536).lower()
+    if b"compresseddata = true" in head:
+        return
+    width = sitk.GetArrayFromImage(sitk.Image([1, 1], pixel_id)).itemsize
+    promised = int(np.prod([int(length) for length in size], dtype=object)) * width
+    if path.stat().st_size < promised:
+        raise ScanError(
+            f"{path.name} ends early: its header promises {promised} bytes of voxels and the file has "
+            f"{path.stat().st_size}; copy or download it again."
+        )
+
+
+def is_invertible(affine: np.ndarray | None) -> bool:
+    """Whether a (4, 4) affine is finite and its axes span space (relative to their lengths)."""
+    if affine is None or not np.all(np.isfinite(affine)):
+        return False
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if np.any(lengths <= 0):
+        return False
+    return bool(abs(np.linalg.det(affine[:3, :3] / lengths)) > 1e-4)
+
+
+def check_affine(affine: np.ndarray, name: str) -> None:
+    """Refuse an affine that is not finite, is singular, or has voxels under 1 micrometre or over 200 mm."""
+    affine = np.asarray(affine, dtype=np.float64)
+    if affine.shape != (4, 4):
+        raise ScanError(f"{name}: the affine has shape {affine.shape}; it must be 4 x 4.")
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    sizes = " x ".join(f"{length:g}" for length in lengths)
+    if not np.all(np.isfinite(affine)) or not is_invertible(affine):
+        raise ScanError(
+            f"{name}: its affine is singular or not finite (voxel {sizes} mm); write a valid sform or qform into it."
+        )
+    if lengths.min() < 1e-3 or lengths.max() > 200.0:
+        raise ScanError(
+            f"{name}: its voxels are {sizes} mm, which no scanner makes; correct the spacing in its header."
+        )
+
+
+def _as_3d(voxels: np.ndarray) -> np.ndarray:
+    """float32 (I, J, K); missing axes are added at the end, singleton further ones dropped."""
+    shape = (*voxels.shape, 1)[:3] if voxels.ndim < 3 else voxels.shape[:3]
+    with np.errstate(over="ignore"):  # a double too large for float32 becomes infinite, and is then reported as such
+        return np.asarray(voxels, dtype=np.float32).reshape(shape)
+
+
+def first_line(error: BaseException) -> str:
+    """The last non-empty line of an exception's text, short: libraries put their point there."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return (lines[-1] if lines else type(error).__name__)[:160]
