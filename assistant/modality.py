@@ -7,15 +7,13 @@ The rule, in this order; the first that applies decides:
 2. **Name.** The file's name has the word ``ct``/``cta``/``cbct``/``hu``: CT; ``pet``/``suv``/``fdg``: PET; ``mr``,
    ``mri``, ``t1``, ``t1w``, ``t2``, ``flair``, ``dwi``, ``adc``, ``swi``, ``bold``, ...: MR. Words end at anything that
    is not a letter or digit. Names that point to two kinds are not used.
-3. **Stored CT.** Whole numbers, minimum 0, and, of the voxels over 200, at least half between 850 and 1150, at most 30
-   %
-   under 800, between 0.1 % and 40 % over 1150, with a 99.9th percentile of at least 1300 and a 99th of at most 4096: CT
-   stored as HU + 1024.
+3. **Stored CT.** Whole numbers, minimum 0, and, of the voxels over 200, at least half between 850 and 1150, at most
+   30 % under 800, between 0.1 % and 40 % over 1150, with a 99.9th percentile of at least 1300 and a 99th of at most
+   4096: CT stored as HU + 1024.
 4. **Windowed CT.** Minimum in -500...-100, at least 2 % of the voxels in -150...-50 (fat) and 20 % in 0...100 (soft
    tissue): CT cut to a soft-tissue window.
 5. **PET.** No negative voxels, voxels of at least 2 mm on every axis, not whole numbers, and a sharply skewed
-   histogram:
-   median < 0.25 and 95th percentile < 0.55 of the 99.9th.
+   histogram: median < 0.25 and 95th percentile < 0.55 of the 99.9th.
 6. Otherwise MR.
 
 A CT (given, named or estimated) that shows pattern 3 has 1024 subtracted, so that the voxels are Hounsfield units. CT
@@ -108,7 +106,7 @@ def estimate_modality(voxels: np.ndarray, spacing: np.ndarray, name: str) -> Est
 
 
 def _sample(voxels: np.ndarray, most: int = 2_000_000) -> np.ndarray:
-    """About ``most`` voxels at most, evenly spaced in memory; an odd stride does not keep to one plane of an even grid."""
+    """About ``most`` voxels, evenly spaced in memory; the odd stride does not keep to one plane of an even grid."""
     flat = voxels.reshape(-1)
     stride = max(1, flat.size // most)
     return flat[:: stride | 1]

@@ -224,8 +224,8 @@ def open_volume(path: str | os.PathLike[str], *, series: str | None = None, fram
             stored = read_itk(path, frame)
         else:
             raise ScanError(
-                f"{path.name} is not a scan this program reads; give .nii, .nii.gz, .nrrd, .mha, .mhd, a DICOM folder or
-                a " "zip of one."
+                f"{path.name} is not a scan this program reads; give .nii, .nii.gz, .nrrd, .mha, .mhd, a DICOM folder "
+                "or a zip of one."
             )
     return _volume_of(stored, given)
 
@@ -296,8 +296,7 @@ def save_mask(volume: Volume, mask: np.ndarray, path: str | os.PathLike[str]) ->
 
 
 def save_label_map(volume: Volume, masks: Mapping[int, np.ndarray], path: str | os.PathLike[str]) -> Path:
-    """Write several masks as one label map: {value 1...65535: (X, Y, Z) mask}. Where masks overlap the later one wins.
-    """
+    """Write several masks as one label map: {value 1...65535: (X, Y, Z) mask}. Where masks overlap the later one wins."""
     labels = np.zeros(volume.shape, np.uint16)
     for value, mask in masks.items():
         if not 1 <= value <= 65535:
