@@ -1,0 +1,151 @@
+"""A session as files: one NIfTI a mask, one label map, one JSON manifest that says how each was made.
+
+    result/
+      m1_left_hippocampus.nii.gz     uint8 0/1, the scan's own shape and affine
+      m2_right_hippocampus.nii.gz
+      labels.nii.gz                  1 = m1, 2 = m2, ...; where masks overlap the later one wins
+      manifest.json                  scan, model hashes, versions, every question with its points and seed, measurements
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import re
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from assistant import __version__
+from assistant.errors import QuestionError, ResourceError
+from assistant.volume import Volume, save_label_map, save_mask
+
+if TYPE_CHECKING:
+    from assistant.generate import Finding
+    from assistant.session import Session
+
+MANIFEST = "manifest.json"
+LABEL_MAP = "labels.nii.gz"
+NOTICE = "Research use only. Not a medical device: not for diagnosis or treatment."
+PACKAGES = ("torch", "transformers", "peft", "numpy", "scipy", "nibabel")
+
+
+def export_session(session: Session, folder: str | Path) -> Path:
+    """Write the session's masks and manifest; returns the manifest's path. The folder is made; same names are replaced.
+
+    Raises QuestionError when nothing has been asked, ResourceError when the folder cannot be written.
+    """
+    if not session.turns:
+        raise QuestionError("there is nothing to export: ask a question first")
+    folder = Path(folder).expanduser()
+    present = [finding for finding in session.chat.findings if finding.present and finding.mask is not None]
+    files = {finding.id: f"{finding.id}_{file_stem(finding.phrase)}.nii.gz" for finding in present}
+    for finding in present:
+        save_mask(session.volume, finding.mask, folder / files[finding.id])
+    if present:
+        save_label_map(session.volume, {label(finding): finding.mask for finding in present}, folder / LABEL_MAP)
+    manifest = {
+        "format": "deixis-export-1",
+        "notice": NOTICE,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "coordinates": "RAS+ millimetres",
+        "scan": scan_facts(session.volume),
+        "model": session.model.identity(),
+        "software": software(),
+        "label_map": LABEL_MAP if present else None,
+        "masks": [
+            {**finding_facts(finding), "label": label(finding), "file": files[finding.id]} for finding in present
+        ],
+        "turns": [
+            {
+                "question": turn.question.text,
+                "points_mm": [list(point) for point in turn.question.points],
+                "box_mm": None if turn.question.box is None else list(turn.question.box),
+                "mask_id": turn.question.mask_id,
+                "region_question": turn.question.region,
+                "temperature": turn.question.temperature,
+                "seed": turn.question.seed,
+                "reply": turn.reply.text,
+                "corrections": list(turn.reply.corrections),
+                "findings": [finding_facts(finding) for finding in turn.reply.findings],
+                "timings": dict(turn.reply.timings),
+            }
+            for turn in session.turns
+        ],
+    }
+    return write_json(folder / MANIFEST, manifest)
+
+
+def finding_facts(finding: Finding) -> dict[str, Any]:
+    """A finding without its mask, ready for JSON. What an absent target has not got is null."""
+    return {
+        "id": finding.id,
+        "phrase": finding.phrase,
+        "present": finding.present,
+        "presence": finding.presence,
+        "quality": finding.quality,
+        "volume_ml": finding.volume_ml,
+        "longest_diameter_mm": finding.longest_diameter_mm,
+        "mean_intensity": finding.mean_intensity,
+        "intensity_unit": finding.intensity_unit,
+        "centroid_mm": None if finding.centroid_mm is None else [float(value) for value in finding.centroid_mm],
+    }
+
+
+def scan_facts(volume: Volume) -> dict[str, Any]:
+    """What a scan is and where it came from, ready for JSON."""
+    return {
+        "name": volume.name,
+        "path": volume.path,
+        "sha256": volume.sha256,
+        "modality": volume.modality,
+        "modality_source": volume.modality_source,
+        "intensity_unit": volume.intensity_unit,
+        "shape": [int(length) for length in volume.native.shape],
+        "affine": volume.native.affine.tolist(),
+        "orientation": orientation(volume),
+        "spacing_mm": [float(value) for value in volume.spacing],
+        "extent_mm": [float(value) for value in volume.extent_mm],
+        "notes": list(volume.notes),
+    }
+
+
+def orientation(volume: Volume) -> str:
+    """The directions in which the file's own axes run, such as "LPS" (nearest letters for an oblique scan)."""
+    letters = ["", "", ""]
+    for world, (stored, flip) in enumerate(zip(volume.native.order, volume.native.flips, strict=True)):
+        letters[stored] = "RAS"[world] if not flip else "LPI"[world]
+    return "".join(letters)
+
+
+def software() -> dict[str, str]:
+    """Versions of everything a mask depends on."""
+    versions = {"deixis": __version__, "python": platform.python_version(), "platform": platform.platform()}
+    return versions | {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def label(finding: Finding) -> int:
+    """The value of a mask in the label map: the number in its id (m3 -> 3)."""
+    return int(finding.id.removeprefix("m"))
+
+
+def file_stem(phrase: str) -> str:
+    """A phrase as part of a file name: lower case letters and digits of any script, joined by underscores."""
+    return re.sub(r"[\W_]+", "_", phrase.lower()).strip("_")[:60] or "mask"
+
+
+def write_json(path: Path, value: dict[str, Any]) -> Path:
+    """Write beside the target and rename, so that a full disk leaves no half file."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise ResourceError(
+            f"cannot write {path} ({error.strerror or error}): free some space or choose another folder"
+        ) from error
+    return path

@@ -1,0 +1,275 @@
+"""A conversation about one scan: open it, ask, get text with measured masks.
+
+    session = Session.open("scan.nii.gz")
+    reply = session.ask("Is the left hippocampus smaller than the right?")
+    session.export("result")
+
+Points and boxes are RAS+ millimetres (x to the patient's right, y to the front, z up). Masks that leave a session lie
+on the scan's own grid: `finding.mask[i, j, k]` is the voxel [i, j, k] of the file. (Inside, `Chat` and `Study` work on
+the volume's RAS grid.) The scan is encoded once and the language model's cache is kept from turn to turn.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from assistant.errors import QuestionError, ResourceError
+from assistant.generate import Chat, Delta, Done, Event, Finding, Grounded
+from assistant.model import DeixisModel, default_checkpoint
+from assistant.pointing import Point, asks_what_is_pointed_at, make_prompt
+from assistant.prompt_encoder import Prompt
+from assistant.study import Study
+from assistant.volume import Volume, open_volume, save_mask
+
+MAX_QUESTION = 4000  # characters: about 1,000 tokens, an eighth of the embedded model's context
+
+
+@dataclass(frozen=True)
+class Reply:
+    """text: what a user is shown. findings: this reply's, in order, absent ones included (`present` False, `id` "").
+
+    timings, seconds: "open" (reading the scan and loading the model), "first_token", "first_mask" (None when the reply
+    has none) and "total", the last three counted from the question. corrections: what was changed in the model's
+    words because the measurements said otherwise.
+    """
+
+    text: str
+    findings: tuple[Finding, ...]
+    timings: Mapping[str, float | None]
+    corrections: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question with everything that shapes its answer. region: it is about what is pointed at."""
+
+    text: str
+    points: tuple[tuple[float, ...], ...] = ()
+    box: tuple[float, ...] | None = None
+    mask_id: str | None = None
+    region: bool = False
+    temperature: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Turn:
+    question: Question
+    reply: Reply
+
+
+def load_model(
+    model: str | Path | DeixisModel | None = None, device: str = "cpu", quantize: str | None = None
+) -> DeixisModel:
+    """A checkpoint folder as a model on a device; the embedded default for None; a loaded model as it is."""
+    if isinstance(model, DeixisModel):
+        return model
+    return DeixisModel.from_pretrained(
+        default_checkpoint() if model is None else Path(model), device=checked_device(device), quantize=quantize
+    )
+
+
+def checked_device(name: str) -> str:
+    """A device torch can use. "auto" takes CUDA where there is one. ResourceError names what is missing."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        kind = torch.device(name).type
+    except RuntimeError as error:
+        raise ResourceError(f"the device {name!r} is not known to torch; use cpu, cuda or auto") from error
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ResourceError(f"the device {name!r} was asked for, but torch sees no CUDA device; use cpu or auto")
+    return name
+
+
+class Session:
+    """One scan, one model, one conversation. A second question while one is being answered is refused."""
+
+    def __init__(self, volume: Volume, model: DeixisModel, *, open_seconds: float = 0.0) -> None:
+        self.volume = volume
+        self.model = model
+        self.study = Study(volume, model.segmenter)
+        self.chat = Chat(model, self.study)
+        self.turns: list[Turn] = []
+        self._open_seconds = open_seconds
+        self._busy = threading.Lock()
+
+    @staticmethod
+    def open(
+        path: str | Path | Volume,
+        *,
+        model: str | Path | DeixisModel | None = None,
+        series: str | None = None,
+        frame: int | None = None,
+        modality: str | None = None,
+        device: str = "cpu",
+        quantize: str | None = None,
+    ) -> Session:
+        """Open a scan (a file, a DICOM folder or zip, a `Volume`) with the default model, a checkpoint or a model.
+
+        series: UID or number of a DICOM series; frame: of a 4D file; modality: "CT", "MR" or "PET" where the file does
+        not say; quantize: None, "8bit" or "4bit", of the language model. Raises ScanError, ModelError, ResourceError.
+        """
+        started = time.perf_counter()
+        # The scan first: it fails fast, and the model takes seconds.
+        volume = path if isinstance(path, Volume) else open_volume(path, series=series, frame=frame, modality=modality)
+        loaded = load_model(model, device, quantize)
+        return Session(volume, loaded, open_seconds=time.perf_counter() - started)
+
+    def ask(
+        self,
+        text: str,
+        points: Sequence[Point] | None = None,
+        box: Sequence[float] | None = None,
+        mask_id: str | None = None,
+        *,
+        temperature: float = 0.0,
+        seed: int = 0,
+    ) -> Reply:
+        """Ask and wait for the whole reply. The arguments are those of `stream`."""
+        for _ in self.stream(text, points, box, mask_id, temperature=temperature, seed=seed):
+            pass
+        return self.turns[-1].reply
+
+    def stream(
+        self,
+        text: str,
+        points: Sequence[Point] | None = None,
+        box: Sequence[float] | None = None,
+        mask_id: str | None = None,
+        *,
+        temperature: float = 0.0,
+        seed: int = 0,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Iterator[Event]:
+        """Ask; the events come while the reply is made: `Delta` (text), `Grounded` (a finding), `Done` at the end.
+
+        points: (x, y, z) or (x, y, z, label) in RAS+ mm, label 1 = part of it, 0 = not; box: two opposite corners
+        x0, y0, z0, x1, y1, z1; mask_id: an earlier mask ("m2") to refine or ask about. They apply to the first target
+        of the reply; a question that names no target ("what is this?") is about them. temperature 0 always gives the
+        same reply; above it, `seed` decides. Raises QuestionError before anything is generated.
+        """
+        words = checked_question(text)
+        mask = None if mask_id is None else self._ras_mask(mask_id)
+        prompt = make_prompt(self.volume, points, box, mask)
+        question = Question(
+            text=words,
+            points=tuple(tuple(float(value) for value in point) for point in points or ()),
+            box=None if box is None else tuple(float(value) for value in box),
+            mask_id=mask_id,
+            region=prompt is not None and asks_what_is_pointed_at(words),
+            temperature=temperature,
+            seed=seed,
+        )
+        return self._answer(question, prompt, should_stop)
+
+    def _answer(
+        self, question: Question, prompt: Prompt | None, should_stop: Callable[[], bool] | None
+    ) -> Iterator[Event]:
+        if not self._busy.acquire(blocking=False):
+            raise QuestionError("the last question is still being answered: wait for it or stop it first")
+        try:
+            started = time.perf_counter()
+            times: dict[str, float | None] = {"open": self._open_seconds, "first_token": None, "first_mask": None}
+            findings: list[Finding] = []
+            region = self._region_feature(prompt) if question.region and prompt is not None else None
+            events = self.chat.reply(
+                question.text,
+                prompt,
+                region,
+                temperature=question.temperature,
+                seed=question.seed,
+                should_stop=should_stop,
+            )
+            for event in events:
+                now = time.perf_counter() - started
+                if isinstance(event, Delta) and times["first_token"] is None:
+                    times["first_token"] = now
+                elif isinstance(event, Grounded):
+                    finding = self._on_native_grid(event.finding)
+                    findings.append(finding)
+                    if finding.present and times["first_mask"] is None:
+                        times["first_mask"] = now
+                    event = dataclasses.replace(event, finding=finding)
+                elif isinstance(event, Done):
+                    times["total"] = now
+                    reply = Reply(event.visible, tuple(findings), times, tuple(event.corrections))
+                    self.turns.append(Turn(question, reply))
+                yield event
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            raise ResourceError(
+                f"not enough memory to answer on {self.model.device} with a scan of {self.volume.shape} voxels: "
+                "crop the scan, use the CPU, or load the model in 4 bit"
+            ) from error
+        finally:
+            self._busy.release()
+
+    def _region_feature(self, prompt: Prompt) -> torch.Tensor:
+        """The pooled feature of what is pointed at: the mask, else the box, else the first positive point."""
+        if prompt.mask is not None:
+            return self.study.region_feature(mask=prompt.mask)
+        if prompt.box_mm is not None:
+            return self.study.region_feature(box_mm=prompt.box_mm)
+        positive = prompt.points_mm[prompt.labels == 1]
+        return self.study.region_feature(point_mm=(positive if len(positive) else prompt.points_mm)[0])
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """Every mask found so far, m1 first, on the scan's own grid. Absent targets are in their turn's reply only."""
+        return tuple(self._on_native_grid(finding) for finding in self.chat.findings if finding.present)
+
+    def native_mask(self, mask_id: str) -> np.ndarray:
+        """One mask, uint8, in the shape and voxel order of the scan's file."""
+        return self.volume.to_native(self._ras_mask(mask_id))
+
+    def save_mask(self, mask_id: str, path: str | Path) -> Path:
+        """Write one mask as NIfTI with the scan's own shape and affine."""
+        return save_mask(self.volume, self._ras_mask(mask_id), path)
+
+    def undo(self) -> Turn:
+        """Take back the last question, its answer and the masks it made; returns that turn. QuestionError if none."""
+        if not self.turns:
+            raise QuestionError("there is nothing to undo: no question has been asked")
+        if not self._busy.acquire(blocking=False):
+            raise QuestionError("the last question is still being answered: wait for it or stop it first")
+        try:
+            self.chat.undo()
+            return self.turns.pop()
+        finally:
+            self._busy.release()
+
+    def export(self, folder: str | Path) -> Path:
+        """Write every mask, one label map and a manifest into a folder; see `assistant.export`."""
+        from assistant.export import export_session
+
+        return export_session(self, folder)
+
+    def _ras_mask(self, mask_id: str) -> np.ndarray:
+        for finding in self.chat.findings:
+            if finding.id == mask_id and finding.mask is not None:
+                return finding.mask
+        known = ", ".join(finding.id for finding in self.chat.findings if finding.present) or "none yet"
+        raise QuestionError(f"there is no mask {mask_id!r}; the masks of this session are: {known}")
+
+    def _on_native_grid(self, finding: Finding) -> Finding:
+        if finding.mask is None:
+            return finding
+        return dataclasses.replace(finding, mask=self.volume.to_native(finding.mask))
+
+
+def checked_question(text: str) -> str:
+    """The question without surrounding space. QuestionError when it is empty or too long."""
+    question = text.strip()
+    if not question:
+        raise QuestionError('the question is empty: ask something, for example "Show me the left hippocampus"')
+    if len(question) > MAX_QUESTION:
+        raise QuestionError(f"the question has {len(question):,} characters; the limit is {MAX_QUESTION:,}: shorten it")
+    return question
