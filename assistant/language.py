@@ -18,10 +18,11 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import safe_open
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -133,7 +134,7 @@ def load_base(
         keep_trainable_4bit(lm)
     extend(lm, tokenizer)
     if not quantize:
-        lm.to(device)
+        cast(nn.Module, lm).to(device)
     return lm.eval(), tokenizer, identity
 
 
@@ -144,12 +145,11 @@ def extend(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]
     the base alone, so an adapter that names its base by hash finds the same start again.
     """
     own = conversation.extend_tokenizer(tokenizer)
-    rows = lm.get_input_embeddings().weight.shape[0]
-    if len(tokenizer) > rows:
+    if len(tokenizer) > len(word_table(lm)):
         lm.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    tables = [lm.get_input_embeddings().weight]
+    tables = [word_table(lm)]
     head = lm.get_output_embeddings()
-    if head is not None and head.weight is not tables[0]:
+    if isinstance(head, nn.Linear) and head.weight is not tables[0]:
         tables.append(head.weight)
     ids = [conversation.token_id(tokenizer, token) for token in own]
     with torch.no_grad():
@@ -160,17 +160,20 @@ def extend(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]
     return ids
 
 
+def word_table(lm: nn.Module) -> Tensor:
+    """The word embeddings (V, D) of a causal LM, also of one wrapped by PEFT."""
+    return cast(Tensor, cast(PreTrainedModel, lm).get_input_embeddings().weight)
+
+
 @torch.inference_mode()
 def phrase_states(
     lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, phrases: Sequence[str], batch: int = 32
 ) -> Tensor:
     """States at ``<SEG>`` of ``<p>phrase</p><SEG>`` with no image and no conversation: float32 (N, D), on the CPU."""
     states: list[Tensor] = []
-    device = lm.get_input_embeddings().weight.device
+    device = word_table(lm).device
     for start in range(0, len(phrases), batch):
-        rendered = [
-            conversation.render_phrase(phrase, tokenizer) for phrase in phrases[start : start + batch]
-        ]
+        rendered = [conversation.render_phrase(phrase, tokenizer) for phrase in phrases[start : start + batch]]
         longest = max(len(one) for one in rendered)
         ids = torch.zeros(len(rendered), longest, dtype=torch.long)
         mask = torch.zeros_like(ids)
@@ -178,20 +181,18 @@ def phrase_states(
             ids[row, : len(one)] = torch.tensor(one.ids)
             mask[row, : len(one)] = 1
         hidden = last_hidden(lm, input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False)
-        states += [
-            conversation.seg_states(hidden[row], one.seg_positions) for row, one in enumerate(rendered)
-        ]
+        states += [conversation.seg_states(hidden[row], one.seg_positions) for row, one in enumerate(rendered)]
     if not states:
-        return torch.zeros(0, lm.config.get_text_config().hidden_size)
+        return torch.zeros(0, word_table(lm).shape[1])
     return torch.cat(states).float().cpu().clone()
 
 
-def last_hidden(lm: torch.nn.Module, **inputs: object) -> Tensor:
+def last_hidden(lm: nn.Module, **inputs: object) -> Tensor:
     """(B, L, D): the states that the LM's head reads. The head itself is run for one position only."""
     return lm(**inputs, output_hidden_states=True, logits_to_keep=1).hidden_states[-1]
 
 
-def keep_trainable_4bit(lm: torch.nn.Module) -> None:
+def keep_trainable_4bit(lm: nn.Module) -> None:
     """Keep bitsandbytes from repacking 4-bit weights on CPUs with AVX512-BF16.
 
     The first forward without gradients would repack them for inference only, and every later training step
@@ -240,7 +241,7 @@ def weights_hash(folder: Path) -> str:
     digest = hashlib.sha256()
     for header, tensor in _tensors(files):
         digest.update(header.encode())
-        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy())
+        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
     if os.access(folder, os.W_OK):
         kept.write_text(json.dumps({"sha256": digest.hexdigest(), "files": stamp}))
     return digest.hexdigest()
@@ -271,16 +272,14 @@ def _converted(gguf: Path, name: str, progress: Callable[[str], None]) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         making = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     except OSError as error:
-        raise ResourceError(
-            f"cannot write the cache ({error}): set DEIXIS_CACHE to a folder that can be"
-        ) from error
+        raise ResourceError(f"cannot write the cache ({error}): set DEIXIS_CACHE to a folder that can be") from error
     try:
         tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
         lm = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
         # transformers still calls the dequantised model quantised, and would refuse to save it
-        del lm.hf_quantizer
-        lm.is_quantized = False
-        del lm.config.quantization_config
+        vars(lm).pop("hf_quantizer", None)
+        vars(lm)["is_quantized"] = False
+        vars(lm.config).pop("quantization_config", None)
         lm.config.name_or_path = name
         lm.save_pretrained(making)
         tokenizer.save_pretrained(making)

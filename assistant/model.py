@@ -1,0 +1,300 @@
+"""DeixisModel: a causal language model, the segmenter, and what joins them. Composed, never subclassed.
+
+embeddings = model.embed(ids, visual, regions)       words, with the scan's tokens and <REG> in their places
+output = model(ids, visual=..., labels=...)          loss, logits, last-layer states
+states = model.seg_states(output.hidden, positions)  the mask decoder's prompts
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import (
+    LoraConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from assistant import checkpoint, conversation
+from assistant.errors import ModelError
+from assistant.language import DEFAULT_BASE, BaseIdentity, load_base, word_table
+from assistant.projector import Projector, RegionProjector
+from assistant.segmenter import Segmenter, SegmenterConfig
+
+Base = str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase, BaseIdentity]
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """targets: module names, or "all-linear" for every linear layer but the head."""
+
+    r: int = 16
+    alpha: int = 32
+    dropout: float = 0.05
+    targets: str | tuple[str, ...] = "all-linear"
+
+
+@dataclass(frozen=True)
+class DeixisConfig:
+    segmenter: SegmenterConfig
+    lora: LoraSettings = field(default_factory=LoraSettings)
+    image_tokens: int = conversation.IMAGE_TOKENS
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "segmenter": self.segmenter.to_dict(),
+            "lora": asdict(self.lora),
+            "image_tokens": self.image_tokens,
+        }
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> DeixisConfig:
+        lora = LoraSettings(**values["lora"])
+        if not isinstance(lora.targets, str):
+            lora = replace(lora, targets=tuple(lora.targets))
+        return DeixisConfig(SegmenterConfig.from_dict(values["segmenter"]), lora, values["image_tokens"])
+
+
+@dataclass(frozen=True)
+class Output:
+    """loss: mean cross entropy over supervised tokens, None without labels; logits (B, L, V); hidden (B, L, D)."""
+
+    loss: Tensor | None
+    logits: Tensor
+    hidden: Tensor
+
+
+def default_checkpoint() -> Path:
+    """The folder of the embedded default model."""
+    return Path(__file__).parent / "checkpoints" / "default"
+
+
+class DeixisModel(nn.Module):
+    """Made by :meth:`new` or :meth:`from_pretrained`.
+
+    language_model: the causal LM, wrapped by PEFT while it can be trained, plain once merged. PEFT wraps the LM itself
+    and not this module: only so does it see that the LM's embedding and head are one tensor.
+    """
+
+    def __init__(
+        self,
+        language_model: PreTrainedModel | PeftModel,
+        tokenizer: PreTrainedTokenizerBase,
+        segmenter: Segmenter,
+        config: DeixisConfig,
+        base: BaseIdentity,
+    ) -> None:
+        super().__init__()
+        width = word_table(language_model).shape[1]
+        if config.segmenter.lm_dim != width:
+            raise ModelError(
+                f"the segmenter takes <SEG> states of width {config.segmenter.lm_dim}, the base {base.name}"
+                f" gives {width}: make the segmenter with that lm_dim"
+            )
+        self.language_model = language_model
+        self.tokenizer = tokenizer
+        self.segmenter = segmenter
+        self.config = config
+        self.base = base
+        self.manifest: checkpoint.Manifest | None = None  # of the checkpoint it was loaded from
+        self.projector = Projector(config.segmenter.visual_dim, width, config.image_tokens)
+        self.region_projector = RegionProjector(config.segmenter.region_dim, width)
+        self._image_id = conversation.token_id(tokenizer, conversation.IMAGE)
+        self._region_id = conversation.token_id(tokenizer, conversation.REGION)
+
+    @staticmethod
+    def new(
+        base: Base = DEFAULT_BASE,
+        segmenter: Segmenter | SegmenterConfig | None = None,
+        lora: LoraSettings | None = None,
+        *,
+        image_tokens: int = conversation.IMAGE_TOKENS,
+        seed: int = 0,
+        dtype: torch.dtype = torch.float32,
+        device: str | torch.device = "cpu",
+        quantize: str | None = None,
+        allow_network: bool = False,
+    ) -> DeixisModel:
+        """An untrained model on a base (a name, a path, or what load_base returned).
+
+        A segmenter is used as it is; a config makes a random one; None takes the default config at the base's width.
+        """
+        lm, tokenizer, identity = _base(base, dtype, device, quantize, allow_network)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            if segmenter is None:
+                segmenter = SegmenterConfig(lm_dim=word_table(lm).shape[1])
+            if isinstance(segmenter, SegmenterConfig):
+                segmenter = Segmenter(segmenter)
+            config = DeixisConfig(segmenter.config, lora or LoraSettings(), image_tokens)
+            model = DeixisModel(_with_lora(lm, tokenizer, config.lora), tokenizer, segmenter, config, identity)
+            size = word_table(lm).detach().float().square().mean().sqrt()
+            with torch.no_grad():
+                model.projector.gain.copy_(size)
+                model.region_projector.gain.copy_(size)
+        return model.to(device).eval()
+
+    @property
+    def device(self) -> torch.device:
+        return self.projector.gain.device
+
+    @property
+    def merged(self) -> bool:
+        """The LoRA weights are part of the LM's own: faster, and no longer trainable."""
+        return not isinstance(self.language_model, PeftModel)
+
+    def merge(self) -> DeixisModel:
+        """Fold LoRA and the added tokens into the LM's weights. The outputs stay, up to rounding."""
+        if isinstance(self.language_model, PeftModel):
+            self.language_model = self.language_model.merge_and_unload()
+        return self
+
+    def embed(self, ids: Tensor, visual: Tensor | None = None, regions: Tensor | None = None) -> Tensor:
+        """Input embeddings (B, L, D) of ids (B, L) or (L,).
+
+        visual (N, T, visual_dim) or (T, visual_dim): fills the rows' <image> tokens, in order; regions (R, region_dim)
+        or (region_dim,): fills the <REG> tokens, in order. ValueError when their numbers differ.
+        """
+        ids = ids if ids.dim() == 2 else ids[None]
+        words: Tensor = self.language_model.get_input_embeddings()(ids)
+        if visual is not None:
+            tokens = self.projector(visual.reshape(-1, *visual.shape[-2:])).flatten(0, 1)
+            words = _placed(words, ids == self._image_id, tokens, conversation.IMAGE)
+        if regions is not None:
+            tokens = self.region_projector(regions.reshape(-1, regions.shape[-1]))
+            words = _placed(words, ids == self._region_id, tokens, conversation.REGION)
+        return words
+
+    def forward(
+        self,
+        ids: Tensor,
+        *,
+        visual: Tensor | None = None,
+        regions: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        labels: Tensor | None = None,
+    ) -> Output:
+        """ids (B, L), labels (B, L) as conversation.render gives them (not shifted), rows padded on the right."""
+        out = self.language_model(
+            inputs_embeds=self.embed(ids, visual, regions),
+            attention_mask=attention_mask,
+            position_ids=position_ids,
+            labels=labels,
+            use_cache=False,
+            output_hidden_states=True,
+        )
+        return Output(out.loss, out.logits, out.hidden_states[-1])
+
+    def seg_states(self, hidden: Tensor, seg_positions: Sequence[Sequence[int]]) -> Tensor:
+        """hidden (B, L, D), one list of positions a row -> (N, D), row after row; see conversation.seg_states."""
+        rows = [conversation.seg_states(hidden[row], positions) for row, positions in enumerate(seg_positions)]
+        return torch.cat(rows)
+
+    def save_pretrained(
+        self,
+        folder: str | Path,
+        *,
+        dtype: torch.dtype | None = None,
+        seeds: Mapping[str, int] | None = None,
+        data: Mapping[str, Any] | None = None,
+        training: Mapping[str, Any] | None = None,
+    ) -> checkpoint.Manifest:
+        """Write what was trained, with the base's name and hash. ``dtype`` (e.g. torch.float16) halves the files."""
+        if not isinstance(self.language_model, PeftModel):
+            raise ModelError("this model's LoRA is merged and cannot be saved apart: load it with trainable=True")
+        tensors = {
+            checkpoint.ADAPTER: _adapter(self.language_model),
+            checkpoint.PROJECTOR: nn.ModuleDict(
+                {"visual": self.projector, "region": self.region_projector}
+            ).state_dict(),
+            checkpoint.SEGMENTER: self.segmenter.state_dict(),
+        }
+        return checkpoint.write(
+            folder, self.config.to_dict(), tensors, self.base, seeds=seeds, data=data, training=training, dtype=dtype
+        )
+
+    @staticmethod
+    def from_pretrained(
+        folder: str | Path,
+        base: Base | None = None,
+        dtype: torch.dtype | None = None,
+        device: str | torch.device = "cpu",
+        quantize: str | None = None,
+        *,
+        trainable: bool = False,
+        allow_network: bool = False,
+    ) -> DeixisModel:
+        """Load a checkpoint, strictly, on the very base it was trained on.
+
+        base: where that base is, when it is not found by its name. dtype: of the LM (float32 on a CPU, bfloat16
+        elsewhere); the rest stays float32. trainable=False merges LoRA, which answers faster; a quantised LM is never
+        merged, since its rounded weights cannot take the small changes.
+        """
+        config_values, manifest = checkpoint.read(folder)
+        try:
+            config = DeixisConfig.from_dict(config_values)
+        except (KeyError, TypeError) as error:
+            raise ModelError(f"{folder}'s config.json does not fit this version of Deixis ({error})") from error
+        if dtype is None:
+            dtype = torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
+        lm, tokenizer, identity = _base(base or manifest.base.name, dtype, device, quantize, allow_network)
+        checkpoint.check_base(manifest, identity, folder)
+        adapted = _with_lora(lm, tokenizer, config.lora)
+        state = checkpoint.read_tensors(folder, checkpoint.ADAPTER)
+        checkpoint.check_keys(_adapter(adapted), state, f"{folder}'s adapter")
+        set_peft_model_state_dict(adapted, state)
+        model = DeixisModel(adapted, tokenizer, Segmenter(config.segmenter), config, identity)
+        joined = nn.ModuleDict({"visual": model.projector, "region": model.region_projector})
+        checkpoint.load_module(joined, checkpoint.read_tensors(folder, checkpoint.PROJECTOR), f"{folder}'s projector")
+        checkpoint.load_module(
+            model.segmenter, checkpoint.read_tensors(folder, checkpoint.SEGMENTER), f"{folder}'s segmenter"
+        )
+        model.manifest = manifest
+        if not trainable and not quantize:
+            model.merge()
+        return model.to(device).eval()
+
+
+def _base(
+    base: Base, dtype: torch.dtype, device: str | torch.device, quantize: str | None, allow_network: bool
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, BaseIdentity]:
+    if isinstance(base, tuple):
+        return base
+    return load_base(base, dtype=dtype, quantize=quantize, device=device, allow_network=allow_network)
+
+
+def _with_lora(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: LoraSettings) -> PeftModel:
+    """The LM with LoRA, and with the rows of Deixis's own tokens trainable in embedding and head together."""
+    own = conversation.extend_tokenizer(tokenizer)
+    return get_peft_model(
+        lm,
+        LoraConfig(
+            r=settings.r,
+            lora_alpha=settings.alpha,
+            lora_dropout=settings.dropout,
+            target_modules=settings.targets if isinstance(settings.targets, str) else list(settings.targets),
+            trainable_token_indices=[conversation.token_id(tokenizer, token) for token in own],
+            task_type="CAUSAL_LM",
+        ),
+    )
+
+
+def _adapter(lm: PeftModel) -> dict[str, Tensor]:
+    # save_embedding_layers=False: by default PEFT sees the longer vocabulary and stores the whole embedding
+    return get_peft_model_state_dict(lm, save_embedding_layers=False)
+
+
+def _placed(words: Tensor, where: Tensor, tokens: Tensor, name: str) -> Tensor:
+    wanted = int(where.sum())
+    if wanted != len(tokens):
+        raise ValueError(f"{len(tokens)} features were given for {wanted} {name} tokens")
+    return words.masked_scatter(where[..., None], tokens.to(words.dtype))
