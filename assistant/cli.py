@@ -154,13 +154,13 @@ def build_parser() -> Parser:
         dest="command", metavar="COMMAND", required=True, description=f"further commands: {others}" if others else None
     )
 
-    scan = argparse.ArgumentParser(add_help=False)
+    scan = Parser(add_help=False)
     scan.add_argument("scan", metavar="SCAN", help=".nii, .nii.gz, .nrrd, .mha, .mhd, a DICOM folder or a zip of one")
     scan.add_argument("--series", help="which DICOM series: its number or UID (default: the largest)")
     scan.add_argument("--frame", type=int, metavar="N", help="which frame of a 4D file, from 0")
     scan.add_argument("--modality", choices=["CT", "MR", "PET"], help="instead of what the file says or the guess")
 
-    model = argparse.ArgumentParser(add_help=False)
+    model = Parser(add_help=False)
     model.add_argument("--model", metavar="DIR", help="a checkpoint folder (default: the embedded model)")
     model.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")
     model.add_argument("--quantize", choices=["8bit", "4bit"], help="load the language model in 8 or 4 bit")
@@ -228,7 +228,7 @@ def open_session(options: argparse.Namespace) -> Session:
 
 
 def ask(options: argparse.Namespace) -> None:
-    from assistant.session import checked_question
+    from assistant.question import checked_question
 
     checked_question(options.question)  # before the seconds that opening takes
     with stdout_kept():
@@ -255,7 +255,7 @@ def reply_facts(session: Session, reply: Reply, manifest: Path | None) -> dict[s
     if manifest is not None:
         masks = json.loads(manifest.read_text(encoding="utf-8"))["masks"]
         paths = {mask["id"]: str((manifest.parent / mask["file"]).resolve()) for mask in masks}
-    from assistant.export import finding_facts
+    from assistant.export import finding_facts, model_facts
 
     keys = ("id", "phrase", "present", "presence", "quality", "volume_ml", "longest_diameter_mm", "mean_intensity")
     findings = []
@@ -266,7 +266,7 @@ def reply_facts(session: Session, reply: Reply, manifest: Path | None) -> dict[s
         "text": reply.text,
         "findings": findings,
         "timings": dict(reply.timings),
-        "model": session.model.identity(),
+        "model": model_facts(session.model),
     }
 
 
@@ -352,7 +352,8 @@ def finding_line(finding: Finding) -> str:
 
     if finding.present:
         mean = " ".join(f"mean {format_mean(finding.mean_intensity)} {finding.intensity_unit}".split())
-        words = [format_ml(finding.volume_ml), f"longest diameter {format_mm(finding.longest_diameter_mm)}", mean]
+        diameter = f"longest diameter {format_mm(finding.longest_diameter_mm)} mm"
+        words = [f"{format_ml(finding.volume_ml)} mL", diameter, mean]
     else:
         words = ["not found"]
     for name, value in (("presence", finding.presence), ("quality", finding.quality)):

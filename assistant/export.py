@@ -9,27 +9,24 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
-import platform
 import re
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assistant import __version__
 from assistant.errors import QuestionError, ResourceError
 from assistant.volume import Volume, save_label_map, save_mask
 
 if TYPE_CHECKING:
     from assistant.generate import Finding
+    from assistant.model import DeixisModel
     from assistant.session import Session
 
 MANIFEST = "manifest.json"
 LABEL_MAP = "labels.nii.gz"
 NOTICE = "Research use only. Not a medical device: not for diagnosis or treatment."
-PACKAGES = ("torch", "transformers", "peft", "numpy", "scipy", "nibabel")
 
 
 def export_session(session: Session, folder: str | Path) -> Path:
@@ -37,6 +34,8 @@ def export_session(session: Session, folder: str | Path) -> Path:
 
     Raises QuestionError when nothing has been asked, ResourceError when the folder cannot be written.
     """
+    from assistant.checkpoint import versions  # here: `deixis info` uses this file and must not wait for torch
+
     if not session.turns:
         raise QuestionError("there is nothing to export: ask a question first")
     folder = Path(folder).expanduser()
@@ -52,8 +51,8 @@ def export_session(session: Session, folder: str | Path) -> Path:
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "coordinates": "RAS+ millimetres",
         "scan": scan_facts(session.volume),
-        "model": session.model.identity(),
-        "software": software(),
+        "model": model_facts(session.model),
+        "software": versions(),
         "label_map": LABEL_MAP if present else None,
         "masks": [
             {**finding_facts(finding), "label": label(finding), "file": files[finding.id]} for finding in present
@@ -120,10 +119,15 @@ def orientation(volume: Volume) -> str:
     return "".join(letters)
 
 
-def software() -> dict[str, str]:
-    """Versions of everything a mask depends on."""
-    versions = {"deixis": __version__, "python": platform.python_version(), "platform": platform.platform()}
-    return versions | {name: importlib.metadata.version(name) for name in PACKAGES}
+def model_facts(model: DeixisModel) -> dict[str, Any]:
+    """Which weights answered, ready for JSON. sha256: of the base and everything trained; null when untrained."""
+    return {
+        "sha256": None if model.manifest is None else model.manifest.sha256,
+        "base": {"name": model.base.name, "sha256": model.base.sha256},
+        "seeds": {} if model.manifest is None else dict(model.manifest.seeds),
+        "device": str(model.device),
+        "dtype": str(model.language_model.dtype).removeprefix("torch."),
+    }
 
 
 def label(finding: Finding) -> int:

@@ -24,12 +24,10 @@ import torch
 from assistant.errors import QuestionError, ResourceError
 from assistant.generate import Chat, Delta, Done, Event, Finding, Grounded
 from assistant.model import DeixisModel, default_checkpoint
-from assistant.pointing import Point, asks_what_is_pointed_at, make_prompt
 from assistant.prompt_encoder import Prompt
+from assistant.question import Point, Question, asks_what_is_pointed_at, checked_question, make_prompt
 from assistant.study import Study
 from assistant.volume import Volume, open_volume, save_mask
-
-MAX_QUESTION = 4000  # characters: about 1,000 tokens, an eighth of the embedded model's context
 
 
 @dataclass(frozen=True)
@@ -45,19 +43,6 @@ class Reply:
     findings: tuple[Finding, ...]
     timings: Mapping[str, float | None]
     corrections: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Question:
-    """One question with everything that shapes its answer. region: it is about what is pointed at."""
-
-    text: str
-    points: tuple[tuple[float, ...], ...] = ()
-    box: tuple[float, ...] | None = None
-    mask_id: str | None = None
-    region: bool = False
-    temperature: float = 0.0
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -263,13 +248,3 @@ class Session:
         if finding.mask is None:
             return finding
         return dataclasses.replace(finding, mask=self.volume.to_native(finding.mask))
-
-
-def checked_question(text: str) -> str:
-    """The question without surrounding space. QuestionError when it is empty or too long."""
-    question = text.strip()
-    if not question:
-        raise QuestionError('the question is empty: ask something, for example "Show me the left hippocampus"')
-    if len(question) > MAX_QUESTION:
-        raise QuestionError(f"the question has {len(question):,} characters; the limit is {MAX_QUESTION:,}: shorten it")
-    return question

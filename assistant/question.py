@@ -1,9 +1,10 @@
-"""What a person points at, checked against the scan: points, a box, an earlier mask. RAS+ millimetres throughout."""
+"""A question: its words and what it points at, checked. Coordinates are RAS+ millimetres throughout."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 Point = Sequence[float]  # x, y, z and, fourth, 1 = part of it (the default) or 0 = not part of it
 
+MAX_QUESTION = 4000  # characters: about 1,000 tokens, an eighth of the embedded model's context
+
 _POINTING = re.compile(
     r"\b(this|that|here|these|those|it|marked|selected|highlighted|clicked|point(ed|ing)?|spot|box|region)\b",
     re.IGNORECASE,
@@ -27,6 +30,29 @@ _NAMES_A_TARGET = re.compile(
     r"(?!(marked|selected|highlighted|clicked|structure|organ|thing|name|region|spot|box)\b)",
     re.IGNORECASE,
 )
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question with everything that shapes its answer. region: it is about what is pointed at."""
+
+    text: str
+    points: tuple[tuple[float, ...], ...] = ()
+    box: tuple[float, ...] | None = None
+    mask_id: str | None = None
+    region: bool = False
+    temperature: float = 0.0
+    seed: int = 0
+
+
+def checked_question(text: str) -> str:
+    """The question without surrounding space. QuestionError when it is empty or too long."""
+    question = text.strip()
+    if not question:
+        raise QuestionError('the question is empty: ask something, for example "Show me the left hippocampus"')
+    if len(question) > MAX_QUESTION:
+        raise QuestionError(f"the question has {len(question):,} characters; the limit is {MAX_QUESTION:,}: shorten it")
+    return question
 
 
 def asks_what_is_pointed_at(question: str) -> bool:

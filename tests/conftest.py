@@ -1,0 +1,48 @@
+"""What several test files share: a small scan whose right answers are known, and a small real model.
+
+Nothing here reads the user's cache or a network.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+# Before torch is imported anywhere: the tests are many small tensors, and more threads only get in each other's way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import nibabel
+import numpy as np
+import pytest
+
+from assistant.volume import Volume, open_volume
+
+# Stored axes (i, j, k) run to the front, to the left and up, 3 x 2 x 2.5 mm: every axis swap or flip that is forgotten
+# shows. The origin is chosen so that world 0 lies inside.
+STORED_SHAPE = (18, 24, 16)
+STORED_AFFINE = np.array([[0.0, -2.0, 0.0, 23.0], [3.0, 0.0, 0.0, -25.0], [0.0, 0.0, 2.5, -20.0], [0.0, 0.0, 0.0, 1.0]])
+
+
+def stored_voxels() -> np.ndarray:
+    """int16 (18, 24, 16): noise around 100 with a block of 600 at i 4-7, j 15-20, k 5-9 (on the patient's left)."""
+    voxels = np.random.default_rng(7).normal(100, 10, STORED_SHAPE)
+    voxels[4:8, 15:21, 5:10] = 600
+    return voxels.astype(np.int16)
+
+
+@pytest.fixture
+def tiny_scan(tmp_path: Path) -> Path:
+    """A 3 x 2 x 2.5 mm MR NIfTI whose axes are not RAS; see `stored_voxels`."""
+    path = tmp_path / "tiny_t1.nii.gz"
+    image = nibabel.Nifti1Image(stored_voxels(), STORED_AFFINE)
+    image.set_qform(STORED_AFFINE, code=1)
+    image.set_sform(STORED_AFFINE, code=2)
+    nibabel.save(image, path)
+    return path
+
+
+@pytest.fixture
+def tiny_volume(tiny_scan: Path) -> Volume:
+    return open_volume(tiny_scan)

@@ -1,0 +1,134 @@
+"""The command line: what goes to stdout and stderr, and the exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from assistant import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """(exit code, stdout, stderr) of one command."""
+    code = cli.main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def assert_one_line_error(result: tuple[int, str, str], *words: str) -> None:
+    code, out, err = result
+    assert code == 2
+    assert out == ""
+    assert len(err.strip().splitlines()) == 1
+    assert err.startswith("deixis")
+    assert "Traceback" not in err
+    for word in words:
+        assert word in err
+
+
+def test_info_says_shape_axes_spacing_and_modality(capsys, tiny_scan):
+    code, out, err = run(capsys, "info", tiny_scan)
+    assert (code, err) == (0, "")
+    assert "18 x 24 x 16 voxels, axes ALS" in out
+    assert "2 x 3 x 2.5 mm" in out  # x, y, z: the stored order is 3, 2, 2.5
+    assert "MR (estimated)" in out
+
+
+def test_info_json_is_one_object_in_the_scans_own_axes(capsys, tiny_scan):
+    code, out, _ = run(capsys, "info", tiny_scan, "--json")
+    facts = json.loads(out)
+    assert code == 0
+    assert facts["shape"] == [18, 24, 16]
+    assert facts["orientation"] == "ALS"
+    assert facts["spacing_mm"] == [2.0, 3.0, 2.5]
+    assert facts["intensity_range"][1] == 600
+
+
+def test_modality_can_be_given(capsys, tiny_scan):
+    _, out, _ = run(capsys, "info", tiny_scan, "--modality", "CT")
+    assert "CT (given)" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "word"),
+    [
+        ([], "COMMAND"),
+        (["ask"], "SCAN"),
+        (["ask", "x.nii"], "QUESTION"),
+        (["ask", "x.nii", "where?", "--point", "1,2"], "1,2"),
+        (["ask", "x.nii", "where?", "--point", "-1,north,3"], "north"),
+        (["ask", "x.nii", "where?", "--box", "1,2,3"], "6 numbers"),
+        (["info", "x.nii", "--modality", "X-ray"], "X-ray"),
+        (["frobnicate"], "frobnicate"),
+        (["info", "nowhere.nii.gz"], "nowhere.nii.gz"),
+        (["ask", "x.nii", "   "], "empty"),
+        (["ask", "x.nii", "a" * 20_000], "20,000"),
+    ],
+)
+def test_bad_usage_is_one_line_on_stderr_and_exit_code_2(capsys, arguments, word):
+    assert_one_line_error(run(capsys, *arguments), word)
+
+
+def test_a_text_file_named_nifti_is_one_line_and_exit_code_2(capsys, tmp_path):
+    path = tmp_path / "notes.nii.gz"
+    path.write_text("these are not voxels")
+    assert_one_line_error(run(capsys, "info", path), "notes.nii.gz")
+
+
+def test_a_missing_checkpoint_is_one_line_and_exit_code_2(capsys, tiny_scan, tmp_path):
+    result = run(capsys, "ask", tiny_scan, "where?", "--json", "--model", tmp_path / "no-model")
+    assert_one_line_error(result, "no-model")
+
+
+def test_a_bug_is_one_line_too_and_not_exit_code_2(capsys, tiny_scan, monkeypatch):
+    def broken(options: object) -> None:
+        raise ZeroDivisionError("two\nlines")
+
+    monkeypatch.setattr(cli, "info", broken)
+    code, out, err = run(capsys, "info", tiny_scan)
+    assert (code, out) == (1, "")
+    assert err.count("\n") == 1
+    assert "ZeroDivisionError: two lines" in err
+
+
+@pytest.mark.parametrize("option", ["--point", "--box"])
+def test_coordinates_may_start_with_a_minus(option):
+    assert cli.attach_coordinates(["ask", option, "-1,-2,3", "--json"]) == ["ask", f"{option}=-1,-2,3", "--json"]
+    assert cli.attach_coordinates(["ask", option, "--json"]) == ["ask", option, "--json"]
+
+
+def test_points_with_and_without_a_label():
+    assert cli.point("1,-2.5,3") == (1.0, -2.5, 3.0)
+    assert cli.point("1,-2.5,3,0") == (1.0, -2.5, 3.0, 0.0)
+
+
+def test_help_and_version_do_not_import_torch():
+    code = "import sys; from assistant import cli; cli.main(['--version']); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False, capture_output=True).returncode == 0
+
+
+def test_python_m_assistant_is_the_same_command(tiny_scan):
+    done = subprocess.run(
+        [sys.executable, "-m", "assistant", "info", str(tiny_scan), "--json"],
+        cwd=ROOT, check=True, capture_output=True, text=True, env=os.environ | {"PYTHONWARNINGS": "default"},
+    )  # fmt: skip
+    assert np.allclose(json.loads(done.stdout)["spacing_mm"], [2, 3, 2.5])
+
+
+def test_other_packages_add_commands_by_entry_point(monkeypatch):
+    class Entry:
+        name = "app"
+
+        def load(self):
+            return lambda argv: 7 if argv == ["--port", "1"] else 0
+
+    monkeypatch.setattr(cli.importlib.metadata, "entry_points", lambda group: {cli.COMMANDS: [Entry()]}[group])
+    assert cli.main(["app", "--port", "1"]) == 7
