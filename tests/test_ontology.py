@@ -6,11 +6,22 @@ import pytest
 
 from data_recipes import ontology as o
 
-SIDED = (
-    "cerebral white matter|cerebral cortex|lateral ventricle|inferior lateral ventricle|cerebellar white matter"
-    "|cerebellar cortex|thalamus|caudate nucleus|putamen|pallidum|hippocampus|amygdala|nucleus accumbens"
-    "|ventral diencephalon"
-).split("|")
+SIDED = [
+    "cerebral white matter",
+    "cerebral cortex",
+    "lateral ventricle",
+    "inferior lateral ventricle",
+    "cerebellar white matter",
+    "cerebellar cortex",
+    "thalamus",
+    "caudate nucleus",
+    "putamen",
+    "pallidum",
+    "hippocampus",
+    "amygdala",
+    "nucleus accumbens",
+    "ventral diencephalon",
+]
 MIDLINE = ["third ventricle", "fourth ventricle", "brainstem", "cerebrospinal fluid", "brain"]
 
 
