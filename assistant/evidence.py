@@ -219,9 +219,9 @@ def compare_volumes(one: tuple[str, Measurement], other: tuple[str, Measurement]
     together = f"together {(a + b).quantize(coarser):f} mL"
     if a == b:
         return f"{one[0]} is equal in volume to {other[0]}, {together}"
-    difference = abs(a - b)
-    difference = difference.quantize(coarser) or difference
-    percent = f"{100 * difference / b:.0f}" if b else ""
+    exact = abs(a - b)
+    difference = exact.quantize(coarser) or exact
+    percent = f"{100 * exact / b:.0f}" if b else ""
     share = "" if not percent else " (less than 1 %)" if percent == "0" else f" ({percent} %)"
     word = "smaller" if a < b else "larger"
     return f"{one[0]} is {word} than {other[0]} by {difference:f} mL{share}, {together}"

@@ -3,8 +3,7 @@
 Frames. World coordinates are RAS+ millimetres: x to the patient's right, y to the front, z to the head. Voxels are
 indexed (x, y, z) by the axes nearest to right, front, head. A file stores its axes in any order and direction;
 ``Volume`` permutes and flips them, and never resamples: ``to_native`` is the exact inverse of ``from_native``. Oblique,
-left-handed, sheared (gantry tilt), anisotropic and one-slice grids need no special case, as all lengths go through the
-affine.
+left-handed, sheared (gantry tilt), anisotropic and one-slice grids need no special case: lengths go through the affine.
 """
 
 from __future__ import annotations
@@ -199,35 +198,42 @@ def open_volume(path: str | os.PathLike[str], *, series: str | None = None, fram
                 modality: str | None = None) -> Volume:  # fmt: skip
     """Read a scan: .nii, .nii.gz, .nrrd, .nhdr, .mha, .mhd, a DICOM file, folder or zip.
 
-    series: which DICOM series, by number in the list, UID or description, when a folder has several (default: the
-    largest).
-    frame: which frame of a 4D file. modality: "CT", "MR" or "PET" instead of what the header says or the estimate.
+    series: which DICOM series, by number in the list, UID or description, when there are several (default: the
+    largest). frame: which frame of a 4D file. modality: "CT", "MR" or "PET" instead of what the header says or the
+    estimate.
     Raises ScanError, one sentence, for anything that cannot be read as one 3D scan.
     """
-    import assistant.dicom as dicom
-
     path = Path(path).expanduser()
     given = None if modality is None else canonical_modality(modality)
     if not path.exists():
         raise ScanError(f"{path} does not exist; check the path.")
+    try:
+        return _volume_of(_read(path, series, frame, given), given)
+    except MemoryError as error:
+        raise ResourceError(f"{path.name} does not fit into this machine's memory; crop or resample it.") from error
+    except PermissionError as error:
+        raise ScanError(f"{path} may not be read ({error.strerror}); change its permissions.") from error
+
+
+def _read(path: Path, series: str | None, frame: int | None, given: str | None) -> StoredScan:
+    """The reader for the kind of file."""
+    from assistant import dicom
+
     lowered = path.name.lower()
     if path.is_dir() or lowered.endswith(".zip") or dicom.is_dicom_file(path):
-        stored = dicom.read_dicom(path, series=series, frame=frame, modality=given)
-    else:
-        if series is not None:
-            raise ScanError(f"{path.name} is not DICOM and has no series {series!r}; leave the series out.")
-        if path.stat().st_size == 0:
-            raise ScanError(f"{path.name} is empty (0 bytes); copy or download it again.")
-        if lowered.endswith(NIFTI_SUFFIXES):
-            stored = read_nifti(path, frame)
-        elif lowered.endswith(ITK_SUFFIXES):
-            stored = read_itk(path, frame)
-        else:
-            raise ScanError(
-                f"{path.name} is not a scan this program reads; give .nii, .nii.gz, .nrrd, .mha, .mhd, a DICOM folder "
-                "or a zip of one."
-            )
-    return _volume_of(stored, given)
+        return dicom.read_dicom(path, series=series, frame=frame, modality=given)
+    if series is not None:
+        raise ScanError(f"{path.name} is not DICOM and has no series {series!r}; leave the series out.")
+    if path.stat().st_size == 0:
+        raise ScanError(f"{path.name} is empty (0 bytes); copy or download it again.")
+    if lowered.endswith(NIFTI_SUFFIXES):
+        return read_nifti(path, frame)
+    if lowered.endswith(ITK_SUFFIXES):
+        return read_itk(path, frame)
+    raise ScanError(
+        f"{path.name} is not a scan this program reads; give .nii, .nii.gz, .nrrd, .mha, .mhd, a DICOM folder or a zip "
+        "of one."
+    )
 
 
 def _volume_of(stored: StoredScan, given: str | None) -> Volume:
@@ -296,7 +302,7 @@ def save_mask(volume: Volume, mask: np.ndarray, path: str | os.PathLike[str]) ->
 
 
 def save_label_map(volume: Volume, masks: Mapping[int, np.ndarray], path: str | os.PathLike[str]) -> Path:
-    """Write several masks as one label map: {value 1...65535: (X, Y, Z) mask}. Where masks overlap the later one wins."""
+    """Write masks, {value 1...65535: (X, Y, Z) mask}, as one label map. Where they overlap the later one wins."""
     labels = np.zeros(volume.shape, np.uint16)
     for value, mask in masks.items():
         if not 1 <= value <= 65535:
@@ -329,10 +335,13 @@ def _save(volume: Volume, labels: np.ndarray, path: str | os.PathLike[str]) -> P
     part = path.parent / f".{uuid.uuid4().hex}-{path.name}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        nibabel.save(image, part)
-        part.replace(path)
+        try:
+            nibabel.save(image, part)
+            part.replace(path)
+        except OSError:
+            part.unlink(missing_ok=True)
+            raise
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise ResourceError(
             f"Cannot write {path}: {error.strerror or error}; free some space or choose another folder."
         ) from error
