@@ -83,9 +83,8 @@ def _zip_members(path: Path) -> list[Member]:
     packed = max(1, min(path.stat().st_size, sum(entry.compress_size for entry in files)))
     if unpacked > MAX_UNPACKED_BYTES or (unpacked > SMALL_BYTES and unpacked > MAX_RATIO * packed):
         raise ScanError(
-            f"{path.name} would unpack from {packed / 2**20:.1f} to {unpacked / 2**20:,.0f} MiB, like a "
-            f"zip bomb (limit {MAX_UNPACKED_BYTES / 2**20:,.0f} MiB and {MAX_RATIO} times); unpack it yourself and open the "
-            "folder."
+            f"{path.name} would unpack from {packed / 2**20:.1f} to {unpacked / 2**20:,.0f} MiB, like a zip bomb "
+            f"(over {MAX_UNPACKED_BYTES / 2**20:,.0f} MiB or {MAX_RATIO} times); unpack it and open the folder."
         )
     files = [entry for entry in files if not _is_hidden(entry.filename)]
     return [_zip_member(path, entry) for entry in sorted(files, key=lambda entry: entry.filename)]

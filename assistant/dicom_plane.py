@@ -50,6 +50,8 @@ def read_header(member: Member) -> Any:
     """The data set without its pixels; None when it cannot be parsed."""
     import pydicom
 
+    # Values that break a VR's rules are common and harmless here; pydicom would print a warning for each.
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     try:
         header = pydicom.dcmread(member.stream(), stop_before_pixels=True, force=True)
         int(header.get("Rows") or 0)  # values are parsed when first asked for: damage shows here

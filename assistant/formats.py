@@ -8,6 +8,7 @@ ITK geometry is LPS+ millimetres (x to the patient's left, y to the back); the f
 from __future__ import annotations
 
 import os
+import re
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -185,6 +186,7 @@ def read_itk(path: Path, frame: int | None = None) -> StoredScan:
     """Read NRRD or MetaImage through SimpleITK; geometry turned from LPS+ to RAS+."""
     import SimpleITK as sitk
 
+    _refuse_foreign_data_file(path)
     sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK prints to stderr what we raise ourselves
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
@@ -249,6 +251,18 @@ def _itk_affine(spacing: Sequence[float], direction: Sequence[float], origin: Se
     affine[:kept, :kept] = matrix[:kept, :kept]
     affine[:kept, 3] = np.asarray(origin, dtype=np.float64)[:kept]
     return LPS_TO_RAS @ affine
+
+
+def _refuse_foreign_data_file(path: Path) -> None:
+    """A header may name the file that holds its voxels: only one in the header's own folder is opened."""
+    with path.open("rb") as stream:
+        head = stream.read(65536)
+    for match in re.finditer(rb"^(?:ElementDataFile\s*=|data ?file:)\s*(.+?)\s*$", head, re.IGNORECASE | re.MULTILINE):
+        name = match[1].decode("utf-8", "replace")
+        if name.upper().startswith(("LOCAL", "LIST")):
+            continue
+        if "/" in name.removeprefix("./") or "\\" in name:
+            raise ScanError(f"{path.name} keeps its voxels in {name!r}, outside its folder; put both in one folder.")
 
 
 def _check_metaimage_length(path: Path, keys: Sequence[str], size: Sequence[int], pixel_id: int) -> None:

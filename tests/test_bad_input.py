@@ -77,6 +77,16 @@ def test_truncated(name: str, tmp_path: Path) -> None:
         refused(path, r"ends early|not a readable")
 
 
+@pytest.mark.parametrize("place", ["/etc/hostname", "../secret.raw"])
+def test_voxels_outside_the_headers_folder(place: str, tmp_path: Path) -> None:
+    fields = "ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementType = MET_UCHAR\n"
+    (tmp_path / "a.mhd").write_text(f"{fields}ElementDataFile = {place}\n")
+    refused(tmp_path / "a.mhd", f"keeps its voxels in '{place}', outside its folder")
+    head = "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 2 2 2\nencoding: raw\n"
+    (tmp_path / "a.nhdr").write_text(f"{head}data file: {place}\n")
+    refused(tmp_path / "a.nhdr", "outside its folder")
+
+
 def test_series_of_frames_are_offered(tmp_path: Path) -> None:
     path = nifti(tmp_path / "a.nii.gz", np.stack([GOOD] * 3, axis=3))
     refused(path, r"4D \(8 x 9 x 10 x 3\): a series of 3 frames; choose one of 0 to 2")

@@ -56,7 +56,7 @@ def image(pixels: np.ndarray, position: Any = (0.0, 0.0, 0.0), number: int = 1, 
 
 def write_series(folder: Path, slices: int = 5, step: Any = (0.0, 0.0, 3.0), places: Any = None, seed: int = 0,
                  **tags: Any) -> np.ndarray:  # fmt: skip
-    """A series at ``places`` times ``step``, in files whose names say nothing of their order. Returns the stored values."""
+    """A series at ``places`` times ``step``, in files named in no order. Returns the stored values."""
     folder.mkdir(parents=True, exist_ok=True)
     values = stored_values(slices, seed)
     for index in range(slices):
@@ -196,8 +196,9 @@ def test_classic_multiframe_without_frame_geometry_stacks_along_the_normal(tmp_p
 
 def test_enhanced_multiframe_takes_each_frames_own_place_and_scale(tmp_path: Path) -> None:
     values = stored_values(3)
-    header = image(values, NumberOfFrames=3, Modality="MR", PixelSpacing=None, ImageOrientationPatient=None,
-                   ImagePositionPatient=None, RescaleSlope=None, RescaleIntercept=None, SliceThickness=None)  # fmt: skip
+    nothing = dict.fromkeys(("PixelSpacing", "ImageOrientationPatient", "ImagePositionPatient", "RescaleSlope",
+                             "RescaleIntercept", "SliceThickness"))  # fmt: skip
+    header = image(values, NumberOfFrames=3, Modality="MR", **nothing)
     measures, orientation, shared = Dataset(), Dataset(), Dataset()
     measures.PixelSpacing, measures.SliceThickness = [1.5, 0.5], 4.0
     orientation.ImageOrientationPatient = list(AXIAL)
@@ -272,8 +273,9 @@ def test_pet_without_weight_stays_and_says_so(tmp_path: Path) -> None:
 
 
 def test_suv_over_midnight_admin_decay_and_grams() -> None:
-    injected_late = {**PET, "SeriesTime": "003000", "AcquisitionTime": "003000",
-                     "RadiopharmaceuticalInformationSequence": isotope(RadiopharmaceuticalStartTime="233000")}  # fmt: skip
+    late = isotope(RadiopharmaceuticalStartTime="233000")
+    injected_late = {**PET, "SeriesTime": "003000", "AcquisitionTime": "003000"}
+    injected_late["RadiopharmaceuticalInformationSequence"] = late
     factor = suv_scale([image(np.zeros((2, 2)), **injected_late)]).factor
     assert factor == pytest.approx(70000 / (3.5e8 * 0.5 ** (3600 / 6586.2)))
     at_injection = {**PET, "DecayCorrection": "ADMIN", "RadiopharmaceuticalInformationSequence": isotope()}
