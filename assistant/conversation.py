@@ -260,6 +260,11 @@ def phrases(content: str) -> list[str]:
     return [chip["phrase"] for chip in _CHIP.finditer(content)]
 
 
+def chips(content: str) -> list[str]:
+    """The groundings of an assistant's content as markup, each from ``<p>`` to ``</obs>``."""
+    return [chip[0] for chip in _CHIP.finditer(content)]
+
+
 def split_reply(content: str) -> tuple[str, str]:
     """(leading grounding, the words after it); both together are the content."""
     end = 0

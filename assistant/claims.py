@@ -1,0 +1,205 @@
+"""Does a sentence of a reply agree with what was measured? If not, what would the measurements say?
+
+A small language model copies numbers well and compares them badly, so each finished sentence is checked before it is
+shown: its numbers must stand in a note, a number said of a structure must be that structure's, "smaller" must be
+smaller, "not found" must be absent, and a yes or no must answer the question as the masks do. The rules read plain
+English sentences about the reply's own targets; what they do not understand they leave alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from assistant.evidence import Note, compare_volumes, format_ml, numbers_in, unsupported_numbers
+
+_SMALLER = r"smaller|less voluminous|shrunken|littler"
+_LARGER = r"larger|bigger|greater|more voluminous"
+_COMPARED = re.compile(rf"\b(?:(?P<smaller>{_SMALLER})|(?P<larger>{_LARGER}))\b", re.IGNORECASE)
+_EQUAL = re.compile(r"\b(?:equal in (?:volume|size)|the same (?:volume|size)|equally (?:large|big))\b", re.IGNORECASE)
+_NEGATED = re.compile(
+    r"\b(?:not|no|never|cannot|can't|couldn't|isn't|aren't|wasn't|doesn't|don't|didn't|without|absent|missing|neither|nor)\b",
+    re.IGNORECASE,
+)
+_ABSENCE = re.compile(
+    r"\b(?:(?:not|n't|never) (?:be )?(?:found|present|visible|seen|there|in (?:this|the) (?:scan|image|volume))"
+    r"|(?:can(?:no|')t|could ?n[o']t|do(?:es)?(?: not|n't)|did(?: not|n't)) (?:find|see|show|contain)"
+    r"|is absent|are absent|is missing|are missing|no sign of|there (?:is|are) no)\b",
+    re.IGNORECASE,
+)
+_POLAR = re.compile(r"^\s*(?P<word>yes|no)\b", re.IGNORECASE)
+_ASKED = re.compile(r"^\W*(?:(?:and|so|but|then)\W+)?(?:is|are)\b", re.IGNORECASE)
+_NOT_OF_IT = re.compile(
+    r"\b(?:by|than|difference|differ|together|total|sum|combined|smaller|larger|bigger|greater)\b", re.IGNORECASE
+)
+_CLAUSE = re.compile(
+    r"[;,]\s+(?=but\b|while\b|whereas\b|and\b|the\b)|\s+(?=but\b|while\b|whereas\b)|;\s+", re.IGNORECASE
+)
+
+
+def flaw(sentence: str, targets: Sequence[Note], known: Sequence[str], said: str) -> str | None:
+    """What is wrong with a sentence, in one phrase, or None.
+
+    targets: what this reply grounded, absent ones included. known: the texts of all notes of the conversation.
+    said: the user's question.
+    """
+    unsupported = unsupported_numbers(sentence, known, [said])
+    if unsupported:
+        return f"{', '.join(unsupported)} stands in no measurement"
+    for clause in _CLAUSE.split(sentence):
+        problem = _presence(clause, targets) or _attribution(clause, targets) or _comparison(clause, targets)
+        if problem:
+            return problem
+    return _polarity(sentence, targets, said)
+
+
+def statement(targets: Sequence[Note]) -> str:
+    """What was measured, as sentences: the text that takes the place of one that contradicts it. "" without targets."""
+    present = _distinct([note for note in targets if note.measurement is not None])
+    absent = _distinct([note for note in targets if note.measurement is None])
+    parts = [f"The {n.phrase} ({n.id}) is {format_ml(n.measurement.volume_ml)} mL." for n in present if n.measurement]
+    if len(present) == 2:
+        first, second = present
+        words = _compared(second, first).rsplit(", together", 1)[0]
+        for note in present:
+            words = re.sub(rf"\b{note.id}\b", f"the {note.phrase}", words, count=1)
+        parts.append(words[0].upper() + words[1:] + ".")
+    if absent:
+        names = [f"the {note.phrase}" for note in absent]
+        listed = names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
+        parts.append(f"{listed[0].upper()}{listed[1:]} {'was' if len(names) == 1 else 'were'} not found.")
+    return " ".join(parts)
+
+
+def mentions(text: str, targets: Sequence[Note]) -> list[tuple[int, int, Note]]:
+    """(start, end, target) of each mention, in order: by phrase, by id, or by side where the rest is shared.
+
+    "the left" means the left hippocampus when the other targets are no left ones.
+    """
+    found: list[tuple[int, int, Note]] = []
+    for note in _distinct(targets):
+        names = [re.escape(note.phrase)]
+        if note.id:
+            names.append(re.escape(note.id))
+        side = re.match(r"(left|right)\b", note.phrase)
+        rivals = [other for other in _distinct(targets) if other is not note]
+        if side and not any(re.match(side[1] + r"\b", other.phrase) for other in rivals):
+            names.append(rf"the {side[1]}(?: one| side)?(?! (?:\w+ ){{0,2}}(?:side|of)\b)")
+        pattern = re.compile(r"\b(?:" + "|".join(names) + r")\b", re.IGNORECASE)
+        found += [(match.start(), match.end(), note) for match in pattern.finditer(text)]
+    found.sort(key=lambda mention: (mention[0], -mention[1]))
+    kept: list[tuple[int, int, Note]] = []
+    for mention in found:  # "anterior hippocampus" is no mention of "hippocampus" too: the outer one counts
+        if any(mention[0] < end and start < mention[1] for start, end, _ in kept):
+            continue
+        inside = [other for other in found if other[0] <= mention[0] and mention[1] < other[1]]
+        if not inside:
+            kept.append(mention)
+    return kept
+
+
+def _presence(clause: str, targets: Sequence[Note]) -> str | None:
+    named = [note for _, _, note in mentions(clause, targets)]
+    if not named:
+        return None
+    if all(note.present for note in named) and _ABSENCE.search(clause):
+        return f"the {named[0].phrase} was found"
+    if all(not note.present for note in named) and not _NEGATED.search(clause):
+        return f"the {named[0].phrase} was not found"
+    return None
+
+
+def _attribution(clause: str, targets: Sequence[Note]) -> str | None:
+    """A number that directly follows a structure's name must stand in that structure's own note."""
+    named = mentions(clause, targets)
+    for index, (_, end, note) in enumerate(named):
+        stop = named[index + 1][0] if index + 1 < len(named) else len(clause)
+        after = clause[end:stop]
+        other = _NOT_OF_IT.search(after)
+        if other:
+            after = after[: other.start()]
+        if note.present and numbers_in(after):
+            wrong = unsupported_numbers(after, [str(note)])
+            if wrong and len(targets) > 1:
+                return f"{wrong[0]} is not a number of the {note.phrase}"
+    return None
+
+
+def _comparison(clause: str, targets: Sequence[Note]) -> str | None:
+    read = _relation(clause, targets)
+    if read is None:
+        return None
+    one, word, other = read
+    true = _true_relation(one, other)
+    claimed = word
+    if _NEGATED.search(clause) and not _POLAR.match(clause):
+        return None if claimed != true else f"the {one.phrase} is {true} than the {other.phrase}"
+    if claimed == true:
+        return None
+    if true == "equal":
+        return f"the {one.phrase} and the {other.phrase} are equal in volume"
+    return f"the {one.phrase} is {true} than the {other.phrase}"
+
+
+def _relation(text: str, targets: Sequence[Note]) -> tuple[Note, str, Note] | None:
+    """(A, "smaller" | "larger" | "equal", B) when the text puts A in that relation to B; both must be measured.
+
+    "A is smaller than B", "A is smaller" (B is the other of two), "A and B have the same volume".
+    """
+    present = _distinct([note for note in targets if note.present])
+    named = [mention for mention in mentions(text, targets) if mention[2].present]
+    compared, equal = _COMPARED.search(text), _EQUAL.search(text)
+    if compared and named:
+        word = "smaller" if compared["smaller"] else "larger"
+        before = [note for _, end, note in named if end <= compared.start()]
+        after = [note for start, _, note in named if start >= compared.end()]
+        if not before:  # "the smaller one is ...", "which is larger": says nothing that can be read safely
+            return None
+        one = before[0]
+        if re.match(r"\s+(?:\w+\s+){0,3}?than\b", text[compared.end() :]) and after:
+            other = after[0]
+        elif len(present) == 2:
+            other = next(note for note in present if note is not one)
+        else:
+            return None
+        return None if other is one else (one, word, other)
+    distinct = _distinct([note for _, _, note in named])
+    if equal and len(distinct) == 2:
+        return distinct[0], "equal", distinct[1]
+    return None
+
+
+def _true_relation(one: Note, other: Note) -> str:
+    """By the volumes as shown, so that equal numbers are equal."""
+    words = _compared(one, other)
+    return "equal" if " is equal " in words else "smaller" if " is smaller " in words else "larger"
+
+
+def _compared(one: Note, other: Note) -> str:
+    if one.measurement is None or other.measurement is None:
+        raise ValueError(f"{one.phrase} and {other.phrase} cannot be compared: one was not found")
+    return compare_volumes((one.id, one.measurement), (other.id, other.measurement))
+
+
+def _polarity(sentence: str, targets: Sequence[Note], said: str) -> str | None:
+    """A leading yes or no against the question, where the question is understood."""
+    polar = _POLAR.match(sentence)
+    if polar is None or not targets:
+        return None
+    yes = polar["word"].lower() == "yes"
+    if yes and not any(note.present for note in targets):
+        return "nothing asked for was found"
+    read = _relation(said, targets) if _ASKED.match(said) and not _NEGATED.search(said) else None
+    if read is not None and read[0].present and read[2].present:
+        truth = _true_relation(read[0], read[2])
+        if (truth == read[1]) != yes:
+            return f"the {read[0].phrase} is {truth} {'to' if truth == 'equal' else 'than'} the {read[2].phrase}"
+    asked_there = re.match(r"^\W*(?:is|are) there\b|^\W*(?:can|do) you (?:see|find)\b", said, re.IGNORECASE)
+    if asked_there and not yes and all(note.present for note in targets):
+        return "what was asked for was found"
+    return None
+
+
+def _distinct(targets: Sequence[Note]) -> list[Note]:
+    """The targets with each phrase once: a recalled mask is the same structure."""
+    return list({note.phrase: note for note in targets}.values())

@@ -1,0 +1,431 @@
+"""Evidence-first decoding: the reply names a target, the target is found and measured, then the sentence is written.
+
+When the language model closes ``<p>left hippocampus</p>``, the program feeds ``<SEG>``, decodes a mask from that
+token's state, measures it and feeds the note ``<obs>..</obs>`` through the same KV cache. The model goes on from there,
+so it knows what was measured before it says it. Each finished sentence is checked against the notes before it is shown.
+
+The cache always holds a prefix of the whole conversation as ``conversation.render`` gives it: before a reply, what
+differs is cropped and what is new is fed. Undoing a turn or correcting a sentence needs no other bookkeeping.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from assistant import claims, conversation
+from assistant.conversation import Message
+from assistant.errors import QuestionError
+from assistant.evidence import Note, unsupported_numbers
+from assistant.findings import Finding, Findings
+from assistant.model import DeixisModel
+from assistant.prompt_encoder import Prompt
+
+if TYPE_CHECKING:
+    from assistant.study import Study
+
+__all__ = ["Chat", "Delta", "Done", "Event", "Finding", "Grounded"]
+
+MAX_NEW_TOKENS = 400
+MAX_TARGETS = 16  # <SEG>s in one reply
+MAX_PHRASE = 24  # tokens between <p> and </p>
+_NOTHING = "I have no measurement that answers this."
+_SENTENCE_END = re.compile(r"[.!?]+[)\"']*(?=\s)|\n+")
+
+
+@dataclass(frozen=True)
+class Delta:
+    """More of the visible text."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Grounded:
+    """A target was looked for; a recalled mask comes as the finding it was."""
+
+    finding: Finding
+
+
+@dataclass(frozen=True)
+class Done:
+    """The reply is whole. content: with markup; visible: what the deltas added up to.
+
+    unsupported: numbers that the model wrote and no note has (they are not in the text); corrections: one sentence for
+    each change of the model's words; stopped: by the user or by a guard, before the model ended.
+    """
+
+    content: str
+    visible: str
+    unsupported: tuple[str, ...] = ()
+    corrections: tuple[str, ...] = ()
+    stopped: bool = False
+
+
+Event = Delta | Grounded | Done
+
+
+@dataclass
+class _Draft:
+    """The reply while it is made: ``accepted`` was checked, ``pending`` is the sentence in the making."""
+
+    accepted: str = ""
+    pending: str = ""
+    run: list[int] = field(default_factory=list)  # text ids at the end of pending, decoded together
+    before_run: str = ""
+    shown: str = ""
+
+    @property
+    def content(self) -> str:
+        return self.accepted + self.pending
+
+    def add_text(self, token: int, model: DeixisModel) -> None:
+        if not self.run:
+            self.before_run = self.pending
+        self.run.append(token)
+        self.pending = self.before_run + conversation.neutral(conversation.decode_text(model.tokenizer, self.run))
+
+    def add_markup(self, markup: str) -> None:
+        self.run.clear()
+        self.pending += markup
+
+    def accept(self, length: int, checked: str) -> None:
+        """Take the first ``length`` characters of pending, as ``checked`` puts them."""
+        self.accepted += checked
+        self.pending = self.pending[length:]
+        self.before_run = self.before_run[length:] if len(self.before_run) >= length else ""
+        self.run.clear()
+
+    def news(self, text: str) -> Iterator[Delta]:
+        """The part of the visible ``text`` that was not shown yet; half a character is kept back."""
+        text = text.rstrip("\ufffd")
+        if len(text) > len(self.shown):
+            delta = Delta(text[len(self.shown) :])
+            self.shown = text
+            yield delta
+
+
+class Chat:
+    """A conversation about a study, or about nothing when ``study`` is None (then nothing can be grounded).
+
+    messages: user and assistant in turn. findings: every target looked for, in order; a recalled mask is there once.
+    """
+
+    def __init__(self, model: DeixisModel, study: Study | None = None) -> None:
+        self.model = model
+        self.study = study
+        self.messages: list[Message] = []
+        self._targets = None if study is None else Findings(study)
+        self._regions: list[Tensor] = []
+        self._turns: list[tuple[int, int, int]] = []  # messages, findings and regions before each turn
+        self._visual: Tensor | None = None
+        self._cache = DynamicCache(config=model.language_model.config.get_text_config())
+        self._cached: list[int] = []
+        vocabulary = model.tokenizer
+        self._open = conversation.token_id(vocabulary, conversation.NAME)
+        self._close = conversation.token_id(vocabulary, conversation.NAME_END)
+        self._seg = conversation.token_id(vocabulary, conversation.SEG)
+        self._ends = {conversation.token_id(vocabulary, conversation.END)} | {
+            token for token in (vocabulary.eos_token_id,) if token is not None
+        }
+        # The model writes words, <p>, </p> and its end; all other special tokens are the program's
+        special = {index for index, token in vocabulary.added_tokens_decoder.items() if token.special}
+        self._never = sorted(special - {self._open, self._close} - self._ends)
+
+    @property
+    def findings(self) -> list[Finding]:
+        return [] if self._targets is None else self._targets.found
+
+    def prepare(self) -> None:
+        """Run what every first question starts with (the system's sentence and the scan), so that it need not wait."""
+        if not self.messages and self.study is not None:
+            ids, image_positions = self._start()
+            self._bring(ids, image_positions)
+
+    def _start(self) -> tuple[list[int], list[int]]:
+        """What every conversation about a scan starts with, through its last visual token; and where those are."""
+        first = conversation.render_user_turn(
+            Message("user", "", image=True),
+            self.model.tokenizer,
+            first=True,
+            image_tokens=self.model.config.image_tokens,
+        )
+        return first.ids[: first.image_positions[-1] + 1], first.image_positions
+
+    def reply(
+        self,
+        text: str,
+        prompt: Prompt | None = None,
+        region: Tensor | None = None,
+        *,
+        max_new_tokens: int = MAX_NEW_TOKENS,
+        temperature: float = 0.0,
+        seed: int = 0,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Iterator[Event]:
+        """Ask; events come while the reply is made, `Done` last.
+
+        prompt: clicks, box or mask for the first target that is looked for. region (region_dim,): the feature behind
+        ``<REG>``. temperature 0 is greedy. should_stop is asked at every token; the reply then ends where it is.
+        A reply that is broken off (an error, or the iterator closed) leaves the conversation as it was before it.
+        """
+        if not text.strip():
+            raise QuestionError("the question is empty: type a question")
+        turn = (len(self.messages), len(self.findings), len(self._regions))
+        image = self.study is not None and not self.messages
+        self.messages.append(Message("user", text, image=image, region=region is not None))
+        if region is not None:
+            self._regions.append(region)
+        whole = False
+        try:
+            for event in self._answer(prompt, max_new_tokens, temperature, seed, should_stop):
+                if isinstance(event, Done):
+                    self.messages.append(Message("assistant", event.content))
+                    self._turns.append(turn)
+                    whole = True
+                yield event
+        finally:
+            if not whole:
+                self._back_to(turn)
+
+    def undo(self) -> None:
+        """Take back the last question with its reply and findings. QuestionError when there is none."""
+        if not self._turns:
+            raise QuestionError("there is nothing to undo: no question has been answered")
+        self._back_to(self._turns.pop())
+
+    def _back_to(self, turn: tuple[int, int, int]) -> None:
+        messages, findings, regions = turn
+        del self.messages[messages:], self._regions[regions:]
+        if self._targets is not None:
+            self._targets.back_to(findings)
+        # at once, not at the next question: a <REG> of the next question would be the same id with another feature
+        kept: list[int] = []
+        if self.messages:
+            kept = self._render(reply_next=False).ids
+        elif self.study is not None:
+            kept = self._start()[0]
+        self._crop(_common(self._cached, kept))
+
+    def _answer(
+        self,
+        prompt: Prompt | None,
+        max_new_tokens: int,
+        temperature: float,
+        seed: int,
+        should_stop: Callable[[], bool] | None,
+    ) -> Iterator[Event]:
+        model, draft = self.model, _Draft()
+        sampler = torch.Generator(device=model.device).manual_seed(seed) if temperature > 0 else None
+        targets: list[Note] = []
+        corrections: list[str] = []
+        removed: list[str] = []
+        phrase_start: int | None = None  # step at which <p> was opened
+        may_ground = self._targets is not None
+        stopped = False
+        rendered = self._render(reply_next=True)
+        self._check_room(len(rendered.ids) + max_new_tokens)
+        logits, _ = self._bring(rendered.ids, rendered.image_positions)
+        written: list[int] = []
+        for step in range(max_new_tokens):
+            if (should_stop is not None and should_stop()) or _loops(written):
+                stopped = True
+                break
+            in_phrase = phrase_start is not None
+            banned = set(self._ends) if in_phrase else {self._close}
+            if in_phrase or not may_ground:
+                banned.add(self._open)
+            if phrase_start is not None and not draft.run:
+                banned.add(self._close)  # a phrase has a word at least
+            token = self._pick(logits, banned, temperature, sampler)
+            if phrase_start is not None and step - phrase_start > MAX_PHRASE:
+                token = self._close
+            if token in self._ends:
+                break
+            written.append(token)
+            if token == self._close and self._targets is not None:
+                phrase_start = None
+                phrase = _phrase(draft.pending)
+                draft.add_markup(conversation.NAME_END)
+                yield from draft.news(self._preview(draft))
+                _, hidden = self._feed([self._close, self._seg])
+                state = conversation.seg_states(hidden, [1])
+                finding, note, decoded = self._targets.ground(phrase, state, prompt, targets, len(self._turns))
+                if decoded:
+                    prompt = None  # it was for the first target that is looked for
+                # the second time a reply names a target it has nothing new to look at: on with the sentence
+                known_before = {other.phrase for other in targets}
+                may_ground = note.phrase not in known_before and len(targets) + 1 < MAX_TARGETS
+                targets.append(note)
+                draft.add_markup(f"{conversation.SEG}{conversation.NOTE}{note}{conversation.NOTE_END}")
+                yield Grounded(finding)
+                yield from draft.news(self._preview(draft))
+                logits, _ = self._feed(conversation.render_note(str(note), model.tokenizer))
+                continue
+            if token == self._open:
+                phrase_start = step
+                draft.add_markup(conversation.NAME)
+            else:
+                draft.add_text(token, model)
+            if self._settle(draft, targets, corrections, removed):
+                stopped = True  # what would follow a wrong sentence was thought from it
+                break
+            yield from draft.news(self._preview(draft))
+            logits, _ = self._feed([token])
+        else:
+            stopped = True
+        if phrase_start is not None:  # stopped inside a name: an unfinished target is no target
+            draft.run.clear()
+            draft.pending = draft.pending[: draft.pending.rindex(conversation.NAME)]
+        self._settle(draft, targets, corrections, removed, last=True)
+        if not conversation.split_reply(draft.accepted)[1].strip():
+            draft.accepted = f"{draft.accepted.rstrip()} {claims.statement(targets) or _NOTHING}".lstrip()
+        visible = conversation.visible(draft.accepted)
+        yield from draft.news(visible)
+        yield Done(draft.accepted, visible, tuple(removed), tuple(corrections), stopped)
+
+    def _preview(self, draft: _Draft) -> str:
+        """What may be shown now: what was accepted, and the name of a target that is being looked for."""
+        if conversation.split_reply(draft.accepted)[1].strip():
+            return conversation.visible(draft.accepted)
+        grounding, words = conversation.split_reply(draft.content)
+        if words.lstrip().startswith(conversation.NAME):
+            return conversation.visible(draft.content)
+        return conversation.visible(grounding)
+
+    def _settle(
+        self, draft: _Draft, targets: Sequence[Note], corrections: list[str], removed: list[str], *, last: bool = False
+    ) -> bool:
+        """Check the sentences that are finished (with ``last``: all there is). True when one had to be replaced."""
+        if draft.pending.endswith("\ufffd") and not last:
+            return False  # half a character
+        while draft.pending:
+            if not conversation.split_reply(draft.accepted)[1].strip():
+                grounding, words = conversation.split_reply(draft.pending)
+                if words.lstrip().startswith(conversation.NAME):
+                    return False  # still grounding
+                if grounding and (words.strip() or last):
+                    draft.accepted += grounding
+                    draft.pending = words
+                    draft.before_run = draft.before_run[len(grounding) :]
+            end = _SENTENCE_END.search(draft.pending, len(draft.pending) - len(draft.pending.lstrip()))
+            if end is None and not last:
+                return False
+            length = end.end() if end else len(draft.pending)
+            sentence = draft.pending[:length]
+            if not sentence.strip():
+                draft.accept(length, sentence)
+                continue
+            plain = conversation.visible(sentence).strip()
+            known = self._known_notes(targets)
+            said = self.messages[-1].content
+            problem = claims.flaw(plain, targets, known, said)
+            if problem is None:
+                draft.accept(length, sentence)
+                continue
+            removed += unsupported_numbers(plain, known, [said])
+            corrections.append(f"{plain!r} was taken out: {problem}.")
+            # the sentence goes, the masks it grounded stay
+            chips = "".join(conversation.chips(sentence))
+            draft.accept(len(draft.pending), f"{chips} {claims.statement(targets) or ''}".rstrip())
+            return True
+        return False
+
+    def _known_notes(self, targets: Sequence[Note]) -> list[str]:
+        earlier = [note for message in self.messages for note in conversation.notes(message.content)]
+        return [*earlier, *map(str, targets)]
+
+    def _render(self, *, reply_next: bool) -> conversation.Rendered:
+        return conversation.render(
+            self.messages, self.model.tokenizer, image_tokens=self.model.config.image_tokens, reply_next=reply_next
+        )
+
+    def _check_room(self, tokens: int) -> None:
+        room = self.model.language_model.config.get_text_config().max_position_embeddings
+        if room is not None and tokens > room:
+            raise QuestionError(
+                f"the conversation would need {tokens} tokens and the language model reads {room}:"
+                " shorten the question, undo, or open the scan anew"
+            )
+
+    def _bring(self, ids: Sequence[int], image_positions: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Make the cache hold exactly ``ids``, running only what it does not hold yet."""
+        common = _common(self._cached, ids[:-1])  # the last one is run: its logits are wanted
+        if image_positions and image_positions[0] < common <= image_positions[-1]:
+            common = image_positions[0]  # the scan's tokens are run together
+        if self._crop(common):
+            common = 0
+        return self._feed(ids[common:])
+
+    def _crop(self, length: int) -> bool:
+        """Forget all but the first ``length`` tokens. True when all had to be forgotten."""
+        surplus = len(self._cached) - length
+        if surplus <= 0:
+            return False
+        try:
+            self._cache.crop(-surplus)
+        except RuntimeError:
+            # A cache that keeps no past (sliding windows, linear attention) cannot go back: it is made anew
+            self._cache = DynamicCache(config=self.model.language_model.config.get_text_config())
+            self._cached = []
+            return True
+        del self._cached[length:]
+        return False
+
+    @torch.inference_mode()
+    def _feed(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Run new tokens on top of the cache -> (logits after the last one (V,), their last-layer states (L, D))."""
+        tokens = torch.tensor([list(ids)], device=self.model.device)
+        image = conversation.token_id(self.model.tokenizer, conversation.IMAGE)
+        regions = list(ids).count(conversation.token_id(self.model.tokenizer, conversation.REGION))
+        out = self.model.language_model(
+            inputs_embeds=self.model.embed(
+                tokens,
+                self._scan() if image in ids else None,
+                torch.stack(self._regions[-regions:]).to(self.model.device) if regions else None,
+            ),
+            past_key_values=self._cache,
+            use_cache=True,
+            output_hidden_states=True,
+            logits_to_keep=1,
+        )
+        self._cached += ids
+        return out.logits[0, -1].float(), out.hidden_states[-1][0]
+
+    def _scan(self) -> Tensor:
+        if self._visual is None:
+            if self.study is None:
+                raise RuntimeError("a message carries an image with no study open")
+            self._visual = self.study.visual_features().to(self.model.device)
+        return self._visual
+
+    def _pick(self, logits: Tensor, banned: set[int], temperature: float, sampler: torch.Generator | None) -> int:
+        logits = logits.clone()
+        logits[[*self._never, *banned]] = -torch.inf
+        logits[len(self.model.tokenizer) :] = -torch.inf  # bases pad their vocabulary with rows that are no tokens
+        if sampler is None:
+            return int(logits.argmax())
+        return int(torch.multinomial((logits / temperature).softmax(-1), 1, generator=sampler))
+
+
+def _common(have: Sequence[int], want: Sequence[int]) -> int:
+    """Length of the common start."""
+    for index, (one, other) in enumerate(zip(have, want, strict=False)):
+        if one != other:
+            return index
+    return min(len(have), len(want))
+
+
+def _phrase(pending: str) -> str:
+    return " ".join(pending[pending.rindex(conversation.NAME) + len(conversation.NAME) :].split())
+
+
+def _loops(ids: Sequence[int]) -> bool:
+    """The last tokens are one run of up to 16, four times over."""
+    return any(len(ids) >= 4 * n and list(ids[-4 * n :]) == list(ids[-n:]) * 4 for n in range(1, 17))
