@@ -1,0 +1,354 @@
+"""The desk: open a scan, ask, see the masks on it. `python app.py`, `make app` or `deixis app`.
+
+This file lays out the Gradio components and wires them; the state of a page is `assistant/desk/seat.py`, what it shows
+`assistant/desk/page.py`, the viewer `assistant/desk/viewer.js`. Importing it starts nothing.
+
+The page asks no other host for anything: the fonts are the system's, the viewer is served from node_modules.
+"""
+
+from __future__ import annotations
+
+import argparse
+import atexit
+import logging
+import os
+import secrets
+import shutil
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from assistant.desk import page
+from assistant.desk.seat import OpenScan, Point, Seat, as_sentence
+from assistant.errors import DeixisError, ResourceError
+from assistant.volume import Volume
+
+ROOT = Path(__file__).resolve().parent
+ASSETS = ROOT / "assistant" / "desk"
+NIIVUE = ROOT / "node_modules" / "@niivue" / "niivue" / "dist" / "niivue.umd.js"
+MAX_UPLOAD = "4gb"
+
+QUESTIONS = {
+    "MR": (
+        "Is the left hippocampus smaller than the right?",
+        "Show me both lateral ventricles. How large are they together?",
+        "Which structure forms new memories?",
+        "Is there a tumour?",
+    ),
+    "CT": (
+        "Find both parotid glands and compare them.",
+        "Where is the spinal cord?",
+        "How big is the mandible?",
+        "Is the liver in this scan?",
+    ),
+    "PET": ("Is there a tumour?", "How large is the tumour?"),
+}
+
+
+def sessions(model: str | None) -> Callable[[Volume], OpenScan]:
+    """How a scan gets its session: the model is loaded once, at the first call, and shared by all pages."""
+    loaded: list[Any] = []
+
+    def open_session(volume: Volume) -> OpenScan:
+        from assistant.session import Session, load_model  # torch: seconds, and the page need not wait for it
+
+        if not loaded:
+            loaded.append(load_model(model, device="auto"))
+        session = Session.open(volume, model=loaded[0])
+        session.study.visual_features()  # the scan is encoded while the reader still looks at it
+        return session
+
+    return open_session
+
+
+def gathered(files: Sequence[str], folder: Path) -> Path:
+    """What to open of the uploaded files: the one file, or a folder of all (a DICOM series), or its .mhd header."""
+    if len(files) == 1:
+        return Path(files[0])
+    together = folder / f"upload-{secrets.token_hex(4)}"
+    together.mkdir(parents=True)
+    for n, file in enumerate(files):
+        target = together / Path(file).name
+        shutil.copyfile(file, target if not target.exists() else together / f"{n}-{Path(file).name}")
+    headers = sorted(together.glob("*.mhd"))
+    return headers[0] if headers else together
+
+
+def viewer_parts() -> dict[str, str]:
+    """The viewer's markup, what it does when the page has it, and the scripts it needs."""
+    scripts = [ASSETS / "slices.js", ASSETS / "viewer.js", *([NIIVUE] if NIIVUE.is_file() else [])]
+    gr.set_static_paths(list(scripts))
+    tags = (f'<script src="{page.file_url(s)}?v={s.stat().st_mtime_ns}"></script>' for s in scripts)
+    return {
+        "html_template": (ASSETS / "viewer.html").read_text(encoding="utf-8"),
+        "js_on_load": (
+            "DeixisViewer.mount(element, "
+            "{ point: (at) => trigger('point', at), what: (at) => trigger('what', at) }, props, watch);"
+        ),
+        "head": "".join(tags),
+    }
+
+
+TABLE_JS = """
+element.addEventListener('change', (event) => {
+  const id = event.target.dataset.toggle;
+  if (id) trigger('toggle', { id });
+});
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button');
+  if (button && button.dataset.look) trigger('look', { id: button.dataset.look });
+});
+"""
+POINTS_JS = """
+element.addEventListener('click', (event) => {
+  const button = event.target.closest('button');
+  if (button) trigger('drop', { n: Number(button.dataset.drop) });
+});
+"""
+# The hidden button has the new file only after the page has rendered it.
+SAVE_JS = "() => { setTimeout(() => document.querySelector('#dx-zip').click(), 150); }"
+
+
+def build_desk(
+    model: str | None = None,
+    *,
+    scan: str | Path | None = None,
+    open_session: Callable[[Volume], OpenScan] | None = None,
+) -> gr.Blocks:
+    """The page, ready for `launch`.
+
+    model: a checkpoint folder, None for the embedded default. scan: opened on every new page; None: the example.
+    open_session: another way from a Volume to a session (the tests' scripted one).
+    """
+    connect = open_session or sessions(model)
+    turnstile = threading.Lock()
+    store = Path(tempfile.mkdtemp(prefix="deixis-desk-"))
+    atexit.register(shutil.rmtree, store, ignore_errors=True)
+    gr.set_static_paths([store])
+
+    with gr.Blocks(
+        title="Deixis", fill_width=True, fill_height=True, analytics_enabled=False, delete_cache=(600, 7200)
+    ) as desk:
+        seat_state = gr.State(None, delete_callback=lambda seat: seat.close() if seat else None)
+        with gr.Row(elem_id="dx-head"):
+            gr.HTML('<span class="dx-brand">Deixis</span>', elem_id="dx-brand")
+            scan_line = gr.HTML(page.scan_line(None), elem_id="dx-scan")
+            open_button = gr.UploadButton("Open scan", file_count="multiple", elem_id="dx-open", size="sm")
+            example_button = gr.Button("Example", elem_id="dx-example", size="sm")
+            download_button = gr.Button("Download masks", elem_id="dx-download", size="sm")
+            zip_link = gr.DownloadButton("zip", elem_id="dx-zip", visible="hidden")
+        with gr.Row(elem_id="dx-main", equal_height=True):
+            with gr.Column(elem_id="dx-left"):
+                viewer = gr.HTML("", elem_id="dx-view", apply_default_css=False, **viewer_parts())
+            with gr.Column(elem_id="dx-right"):
+                findings = gr.HTML(elem_id="dx-table", apply_default_css=False, js_on_load=TABLE_JS)
+                chat = gr.Chatbot(
+                    elem_id="dx-chat", show_label=False, feedback_options=None, buttons=[], height="100%",
+                    placeholder="**Ask about the scan.** Every structure in an answer is outlined and measured first.",
+                    examples=[{"text": text} for text in QUESTIONS["MR"]], layout="panel",
+                    group_consecutive_messages=False,
+                )  # fmt: skip
+                points = gr.HTML(elem_id="dx-points", apply_default_css=False, js_on_load=POINTS_JS)
+                with gr.Row(elem_id="dx-ask"):
+                    box = gr.Textbox(
+                        elem_id="dx-box", show_label=False, container=False, lines=1, max_lines=6, submit_btn=True,
+                        placeholder="Ask about the scan…",
+                    )  # fmt: skip
+                    undo_button = gr.Button("Undo", elem_id="dx-undo", size="sm", min_width=60)
+        gr.HTML(
+            "<b>Research use only. Not a medical device.</b> <span>Measurements come from the masks; check the masks."
+            " Coordinates are RAS+ millimetres.</span>",
+            elem_id="dx-foot",
+        )
+
+        view = [chat, findings, viewer, points]
+
+        def looks(seat: Seat) -> list[Any]:
+            points_line = page.points_line(seat.points)
+            return [page.chat(seat.log), page.findings_table(seat), page.viewer_state(seat), points_line]
+
+        def told(error: Exception) -> None:
+            gr.Warning(as_sentence(error), title="Deixis")
+
+        def open_scan(seat: Seat, path: Path) -> Iterator[list[Any]]:
+            """Show the scan, then load the model and encode it. outputs: scan_line, *view."""
+            opened = False
+            yield ['<span class="dx-dim">Opening the scan…</span>', *[gr.skip()] * len(view)]
+            try:
+                seat.open(path)
+                opened = True
+                line = page.scan_line(seat.volume)
+                shown = looks(seat)
+                modality = seat.volume.modality if seat.volume is not None else "MR"
+                shown[0] = gr.update(value=shown[0], examples=[{"text": t} for t in QUESTIONS[modality]])
+                yield [line + '<span class="dx-dim">loading the model…</span>', *shown]
+                seat.prepare()
+            except Exception as error:  # noqa: BLE001  logged by as_sentence, told in the chat
+                seat.notice(as_sentence(error))
+                if not opened:
+                    told(error)
+            yield [page.scan_line(seat.volume), *looks(seat)]
+
+        def start() -> Iterator[list[Any]]:
+            """A new page: a seat of its own, with the first scan. outputs: seat, scan_line, *view."""
+            folder = store / secrets.token_hex(16)
+            folder.mkdir()
+            seat = Seat(connect, folder, turnstile)
+            yield [seat, gr.skip(), *looks(seat)]
+            for shown in open_scan(seat, first_scan()):
+                yield [gr.skip(), *shown]
+
+        def first_scan() -> Path:
+            if scan is not None:
+                return Path(scan)
+            from assistant.examples import example_scan
+
+            return example_scan()
+
+        def open_example(seat: Seat) -> Iterator[list[Any]]:
+            from assistant.examples import example_scan
+
+            yield from open_scan(seat, example_scan())
+
+        def open_upload(seat: Seat, files: list[str] | None) -> Iterator[list[Any]]:
+            if files:
+                yield from open_scan(seat, gathered(files, seat.folder))
+
+        def answer(seat: Seat, text: str, with_points: list[Point] | None) -> Iterator[list[Any]]:
+            """outputs: box, *view. The question stays in the box until the desk has taken it."""
+            turns = seat.ask(text, with_points)
+            try:
+                turn = next(turns)
+            except DeixisError as error:
+                told(error)
+                yield [gr.skip()] * (1 + len(view))
+                return
+            last = looks(seat)
+            emptied = {"value": ""} if with_points is None else {}  # the box is the question's only when it was typed
+            yield [gr.update(submit_btn=False, stop_btn=True, **emptied), *last]
+            for turn in turns:  # noqa: B007  the last one is used below
+                now = looks(seat)
+                yield [gr.skip(), *(new if new != old else gr.skip() for new, old in zip(now, last, strict=True))]
+                last = now
+            back = {"value": turn.question} if turn.error and with_points is None else {}
+            yield [gr.update(submit_btn=True, stop_btn=False, **back), *[gr.skip()] * len(view)]
+
+        def ask(seat: Seat, text: str) -> Iterator[list[Any]]:
+            yield from answer(seat, text, None)
+
+        def ask_example(seat: Seat, event: gr.SelectData) -> Iterator[list[Any]]:
+            yield from answer(seat, event.value["text"], [])
+
+        def ask_what(seat: Seat, event: gr.EventData) -> Iterator[list[Any]]:
+            x, y, z = (float(v) for v in event._data["mm"])
+            yield from answer(seat, "What is this?", [Point((x, y, z), 1)])
+
+        def changed(seat: Seat, change: Callable[[], object]) -> list[Any]:
+            """Do a small change; outputs: *view."""
+            try:
+                change()
+            except DeixisError as error:
+                told(error)
+            return looks(seat)
+
+        def add_point(seat: Seat, event: gr.EventData) -> list[Any]:
+            return changed(seat, lambda: seat.add_point(event._data["mm"], event._data["label"]))
+
+        def drop_point(seat: Seat, event: gr.EventData) -> list[Any]:
+            return changed(seat, lambda: seat.drop_point(int(event._data["n"])))
+
+        def toggle(seat: Seat, event: gr.EventData) -> list[Any]:
+            return changed(seat, lambda: seat.toggle(str(event._data["id"])))
+
+        def look(seat: Seat, event: gr.EventData) -> list[Any]:
+            place = page.centroid_of(seat.findings, str(event._data["id"]))
+            return changed(seat, lambda: seat.look_at(place) if place is not None else None)
+
+        def undo(seat: Seat) -> list[Any]:
+            """outputs: box, *view; the question comes back into the box."""
+            try:
+                return [seat.undo(), *looks(seat)]
+            except Exception as error:  # noqa: BLE001  logged by as_sentence, told on the page
+                told(error)
+                return [gr.skip(), *looks(seat)]
+
+        def pack(seat: Seat) -> str:
+            try:
+                return str(seat.export(Path(tempfile.mkdtemp(dir=seat.folder))))
+            except Exception as error:
+                raise gr.Error(as_sentence(error), title="Deixis", print_exception=False) from error
+
+        quiet = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
+        desk.load(start, None, [seat_state, scan_line, *view], **quiet)
+        open_button.upload(open_upload, [seat_state, open_button], [scan_line, *view], **quiet)
+        example_button.click(open_example, [seat_state], [scan_line, *view], **quiet)
+        box.submit(ask, [seat_state, box], [box, *view], **quiet)
+        chat.example_select(ask_example, [seat_state], [box, *view], **quiet)
+        viewer.what(ask_what, [seat_state], [box, *view], **quiet)
+        viewer.point(add_point, [seat_state], view, **quiet)
+        points.drop(drop_point, [seat_state], view, **quiet)
+        findings.toggle(toggle, [seat_state], view, **quiet)
+        findings.look(look, [seat_state], view, **quiet)
+        undo_button.click(undo, [seat_state], [box, *view], **quiet)
+        box.stop(lambda seat: seat.stop(), [seat_state], None, **quiet)
+        download_button.click(pack, [seat_state], [zip_link], **quiet).success(None, None, None, js=SAVE_JS)
+    return desk
+
+
+def launch(desk: gr.Blocks, *, host: str = "127.0.0.1", port: int | None = None, browser: bool = False,
+           wait: bool = True) -> str:  # fmt: skip
+    """Serve the page; returns its address. wait: until the process is interrupted."""
+    fonts = ["system-ui", "Segoe UI", "Roboto", "sans-serif"]
+    theme = gr.themes.Default(
+        primary_hue="sky", neutral_hue="slate", text_size="sm", spacing_size="sm", radius_size="sm",
+        font=fonts, font_mono=["ui-monospace", "Menlo", "Consolas", "monospace"],
+    )  # fmt: skip
+    _, address, _ = desk.queue(default_concurrency_limit=None).launch(
+        server_name=host, server_port=port, inbrowser=browser, prevent_thread_lock=True, quiet=True, share=False,
+        ssr_mode=False, max_file_size=MAX_UPLOAD, theme=theme, css_paths=ASSETS / "desk.css", footer_links=[],
+    )  # fmt: skip
+    if wait:
+        print(f"The desk is at {address} (stop it with Ctrl+C).", flush=True)
+        desk.block_thread()
+    return address
+
+
+def check_port(host: str, port: int) -> None:
+    """ResourceError when the port cannot be listened on."""
+    try:
+        with socket.create_server((host, port)):
+            pass
+    except (OSError, OverflowError) as error:
+        raise ResourceError(f"cannot listen on {host}, port {port} ({error}); give another --port or --host") from error
+
+
+def main(argv: list[str] | None = None) -> int:
+    """`deixis app`: serve the desk until interrupted. Returns the exit code: 2 when it cannot start."""
+    parser = argparse.ArgumentParser(prog="deixis app", description="Open the desk in the browser.")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: this machine only)")
+    parser.add_argument("--port", type=int, default=None, help="default: 7860, or the next free one")
+    parser.add_argument("--model", default=None, help="a checkpoint folder (default: the embedded one)")
+    parser.add_argument("--scan", default=None, help="a scan to open on every new page (default: the example)")
+    parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    args = parser.parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    try:
+        if args.port is not None:
+            check_port(args.host, args.port)
+        launch(build_desk(args.model, scan=args.scan), host=args.host, port=args.port, browser=not args.no_browser)
+    except (DeixisError, OSError) as error:
+        print(f"deixis: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,308 @@
+"""One reader's seat at the desk: the open scan, what was asked and found, what is shown.
+
+A seat belongs to one browser page. An answer is made in a thread of its own that writes into the seat, and the page
+looks at the seat: a page that is closed or reloaded in mid-answer holds no lock, and a slow browser does not slow the
+model down.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from assistant.desk.files import windows, write_overlay, write_scan
+from assistant.errors import DeixisError, QuestionError, ResourceError
+
+if TYPE_CHECKING:
+    from assistant.generate import Event, Finding
+    from assistant.volume import Volume
+
+log = logging.getLogger("deixis.desk")
+
+
+class OpenScan(Protocol):
+    """What the desk needs of `assistant.session.Session`."""
+
+    def stream(
+        self,
+        text: str,
+        points: Sequence[tuple[float, ...]] | None = None,
+        *,
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Iterator[Event]: ...
+    def undo(self) -> object: ...
+    def export(self, folder: str | Path) -> object: ...
+
+
+@dataclass(frozen=True)
+class Point:
+    """A click to go with the next question: RAS+ mm, and 1 (inside the target) or 0 (outside)."""
+
+    mm: tuple[float, float, float]
+    label: int
+
+
+@dataclass
+class Turn:
+    """A question and what came back. `answer` grows while it streams; `error` is the sentence why there is none.
+
+    found: the new masks and the absent targets, in order, without their voxels. kept: the session remembers the turn.
+    """
+
+    question: str
+    points: tuple[Point, ...] = ()
+    answer: str = ""
+    footnote: list[str] = field(default_factory=list)
+    error: str = ""
+    done: bool = False
+    kept: bool = False
+    found: list[Finding] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A line of the desk itself in the chat: a scan that could not be opened, and why."""
+
+    text: str
+
+
+def as_sentence(error: BaseException) -> str:
+    """What the reader is told about `error`. Bugs get a line here and their trace in the terminal."""
+    if isinstance(error, DeixisError):
+        return str(error)
+    log.error("unexpected %s", type(error).__name__, exc_info=error)
+    if isinstance(error, OSError) and error.strerror:
+        return f"The machine refused ({error.strerror}); free some space or check the folder's rights, then try again."
+    if isinstance(error, MemoryError):
+        return "There is not enough memory for this; close other programs or open a smaller scan."
+    return (
+        f"Something went wrong inside Deixis ({type(error).__name__}); the scan and the masks are kept, "
+        "and the details are in the terminal that runs it."
+    )
+
+
+class Seat:
+    """One page's state. Methods raise DeixisError before they change anything; `ask` keeps its error in the turn."""
+
+    def __init__(
+        self, open_session: Callable[[Volume], OpenScan], folder: Path, turnstile: threading.Lock
+    ) -> None:
+        """folder: this seat's own, for the viewer's files. turnstile: one model at work at a time on this machine."""
+        self._open_session = open_session
+        self._turnstile = turnstile
+        self._busy = threading.Lock()
+        self._doing = ""
+        self._stop = threading.Event()
+        self._changed = threading.Event()
+        self._session: OpenScan | None = None
+        self.folder = folder
+        self.volume: Volume | None = None
+        self.scan_file: Path | None = None
+        self.windows: list[dict[str, object]] = []
+        self.log: list[Turn | Notice] = []
+        self.points: list[Point] = []
+        self.hidden: set[str] = set()
+        self.overlay_files: dict[str, Path] = {}
+        self.focus: tuple[int, tuple[float, float, float]] | None = None
+
+    @contextmanager
+    def _only_one(self, doing: str) -> Iterator[None]:
+        if not self._busy.acquire(blocking=False):
+            raise QuestionError(f"The desk is still {self._doing}; wait for it or press Stop. Nothing was lost.")
+        self._doing = doing
+        try:
+            yield
+        finally:
+            self._busy.release()
+
+    # ---- the scan ----------------------------------------------------------------------------------------------
+
+    def open(self, path: str | Path) -> None:
+        """Read a scan and put it in place of the present one. When that fails the present one stays as it is."""
+        from assistant.volume import open_volume
+
+        with self._only_one("opening a scan"):
+            volume = open_volume(path)
+            scan_file, presets = write_scan(volume, self.folder), windows(volume)
+            for file in [self.scan_file, *self.overlay_files.values()]:
+                if file is not None:
+                    file.unlink(missing_ok=True)
+            self.volume, self.scan_file, self.windows, self._session = volume, scan_file, presets, None
+            self.log, self.points, self.hidden, self.overlay_files, self.focus = [], [], set(), {}, None
+
+    def prepare(self) -> None:
+        """Load the model and encode the scan ahead of the first question (which does it itself when asked sooner)."""
+        volume = self.volume
+        if volume is not None:
+            with self._turnstile:
+                self._connected(volume)
+
+    def _connected(self, volume: Volume) -> OpenScan:
+        """The session of `volume`; the caller holds the turnstile."""
+        if volume is not self.volume:  # another scan was opened meanwhile
+            return self._open_session(volume)
+        if self._session is None:
+            self._session = self._open_session(volume)
+        return self._session
+
+    def notice(self, text: str) -> None:
+        self.log.append(Notice(text))
+
+    def close(self) -> None:
+        """Stop a running answer and delete the viewer's files."""
+        self._stop.set()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # ---- questions ---------------------------------------------------------------------------------------------
+
+    def ask(self, text: str, points: Sequence[Point] | None = None) -> Iterator[Turn]:
+        """Ask, and yield the growing turn whenever there is something new, at most ~16 times a second.
+
+        points: for this question alone; None takes (and empties) the seat's own. Raises QuestionError before
+        anything is changed when no scan is open or an answer is being made.
+        """
+        if self.volume is None:
+            raise QuestionError("No scan is open; open one, drop one on the viewer, or take the example.")
+        if not text.strip():
+            raise QuestionError("The question is empty; type what you want to know about the scan.")
+        guard = self._only_one("answering the last question")
+        guard.__enter__()
+        turn = Turn(text.strip(), tuple(self.points if points is None else points))
+        if points is None:
+            self.points = []
+        self.log.append(turn)
+        self._stop.clear()
+        # The guard goes over to the thread that answers: it is released when the answer ends, whoever is watching.
+        threading.Thread(
+            target=self._answer, args=(self.volume, turn, guard), name="deixis-answer", daemon=True
+        ).start()
+        while not turn.done:
+            yield turn
+            self._changed.wait(timeout=1.0)
+            self._changed.clear()
+            time.sleep(0.06)
+        yield turn
+
+    def _answer(self, volume: Volume, turn: Turn, guard: AbstractContextManager[None]) -> None:
+        started = time.perf_counter()
+        points = [(*point.mm, point.label) for point in turn.points]
+        try:
+            with self._turnstile:
+                session = self._connected(volume)
+                for event in session.stream(turn.question, points=points or None, should_stop=self._stop.is_set):
+                    self._take(turn, event)
+                    self._changed.set()
+            turn.footnote.append(f"{time.perf_counter() - started:.1f} s")
+        except Exception as error:  # noqa: BLE001  the end of this thread's line: logged, and told in the chat
+            turn.error = as_sentence(error)
+        finally:
+            guard.__exit__(None, None, None)
+            turn.done = True
+            self._changed.set()
+
+    def _take(self, turn: Turn, event: Event) -> None:
+        from assistant.generate import Delta, Done, Grounded
+
+        if isinstance(event, Delta):
+            turn.answer += event.text
+        elif isinstance(event, Grounded):
+            self._show(turn, event.finding)
+        elif isinstance(event, Done):
+            if event.stopped:
+                turn.footnote.append("stopped before the end")
+            turn.footnote.extend(f"corrected: {correction}" for correction in event.corrections)
+            turn.answer, turn.kept = event.visible, True
+
+    def _show(self, turn: Turn, finding: Finding) -> None:
+        bare = dataclasses.replace(finding, mask=None)
+        if finding.mask is None or not finding.present:
+            turn.found.append(bare)
+        elif finding.id not in self.overlay_files and self.volume is not None:
+            self.overlay_files[finding.id] = write_overlay(
+                self.volume, self.volume.from_native(finding.mask), self.folder
+            )
+            turn.found.append(bare)
+            if finding.centroid_mm is not None:
+                self.look_at(finding.centroid_mm)
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def undo(self) -> str:
+        """Take back the last question with its masks; returns its text, so that it can be asked differently."""
+        with self._only_one("at work"):
+            last = next((n for n in reversed(range(len(self.log))) if isinstance(self.log[n], Turn)), None)
+            if last is None:
+                raise QuestionError("There is no question to take back; ask one first.")
+            turn = self.log[last]
+            assert isinstance(turn, Turn)
+            if turn.kept and self._session is not None:
+                self._session.undo()
+            for finding in turn.found:
+                if finding.id in self.overlay_files:
+                    self.overlay_files.pop(finding.id).unlink(missing_ok=True)
+                    self.hidden.discard(finding.id)
+            del self.log[last:]
+            return turn.question
+
+    def export(self, folder: Path) -> Path:
+        """Write `session.export` as one zip file into `folder`; returns its path."""
+        if self.volume is None or self._session is None or not self.overlay_files:
+            raise QuestionError("There is no mask to download yet; ask about a structure first.")
+        with self._only_one("at work"):
+            name = Path(self.volume.name).name.split(".")[0] or "scan"
+            files = folder / "files"
+            self._session.export(files)
+            try:
+                return Path(shutil.make_archive(str(folder / f"deixis-{name}"), "zip", files))
+            except OSError as error:
+                raise ResourceError(
+                    f"The zip file could not be written to {folder} ({error.strerror}); free some space and try again."
+                ) from error
+
+    # ---- what is shown -----------------------------------------------------------------------------------------
+
+    def add_point(self, mm: Sequence[float], label: int) -> None:
+        """Keep a click for the next question. Raises QuestionError outside the scan."""
+        if self.volume is None:
+            raise QuestionError("No scan is open; open one before placing points.")
+        point = (float(mm[0]), float(mm[1]), float(mm[2]))
+        if not self.volume.contains(np.asarray(point)):
+            place = ", ".join(f"{v:.1f}" for v in point)
+            raise QuestionError(f"The point ({place}) mm lies outside the scan; click inside it.")
+        self.points.append(Point(point, int(label)))
+
+    def drop_point(self, n: int) -> None:
+        if 0 <= n < len(self.points):
+            del self.points[n]
+
+    def toggle(self, mask_id: str) -> None:
+        """Show a hidden mask, hide a shown one; "*" shows all when any is hidden, else hides all."""
+        every = set(self.overlay_files)
+        if mask_id == "*":
+            self.hidden = set() if self.hidden else every
+        elif mask_id in every:
+            self.hidden ^= {mask_id}
+
+    def look_at(self, mm: Sequence[float]) -> None:
+        """Ask the viewer to move its crosshair there (RAS+ mm)."""
+        n = self.focus[0] + 1 if self.focus else 1
+        self.focus = (n, (float(mm[0]), float(mm[1]), float(mm[2])))
+
+    @property
+    def findings(self) -> list[Finding]:
+        """Every mask of this scan, oldest first, then what was looked for and not found, each phrase once."""
+        found = [finding for turn in self.log if isinstance(turn, Turn) for finding in turn.found]
+        masks = [finding for finding in found if finding.id in self.overlay_files]
+        absent = {finding.phrase: finding for finding in found if finding.id not in self.overlay_files}
+        return [*masks, *absent.values()]
