@@ -70,7 +70,7 @@ def _zip_members(path: Path) -> list[Member]:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise ScanError(
             f"{path.name} ({path.stat().st_size} bytes) is not a readable zip ({first_line(error)}); make it again."
         ) from error

@@ -18,13 +18,12 @@ from typing import Any
 import numpy as np
 
 from assistant.archive import members
-from assistant.dicom_plane import Plane, decode, may_be_dicom, offset_mm, order_key, planes_of, read_header
+from assistant.dicom_plane import Plane, decode, may_be_dicom, offset_mm, order_key, read_planes
 from assistant.errors import ScanError
 from assistant.formats import LPS_TO_RAS, StoredScan, check_affine, check_size, scan_name
 from assistant.suv import suv_scale
 
 MODALITIES = {"CT": "CT", "MR": "MR", "PT": "PET"}
-_NO_IMAGE = {"SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "SR", "PR", "KO", "REG", "DOC"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,19 +117,20 @@ def _series(path: Path) -> tuple[list[Series], list[str]]:
     for member in files:
         if not may_be_dicom(member):
             continue
-        header = read_header(member)
-        if header is None:
+        read = read_planes(member)
+        if read is None:
             unreadable += 1
             continue
-        if not header.get("Rows") or not header.get("Columns") or str(header.get("Modality", "")) in _NO_IMAGE:
+        if not read:
             continue
+        header = read[0].header
         uid = str(header.get("SOPInstanceUID", member.name))
         if uid in seen:
             repeated += 1
             continue
         seen.add(uid)
         patients.add(str(header.get("PatientID", "")))
-        for plane in planes_of(member, header):
+        for plane in read:
             planes.setdefault(_group(plane), []).append(plane)
     if not planes:
         kinds = Counter("".join(Path(member.name).suffixes[-2:]) or "no suffix" for member in files)
@@ -147,7 +147,7 @@ def _series(path: Path) -> tuple[list[Series], list[str]]:
     if len(patients) > 1:
         notes.append(f"the images are of {len(patients)} different patients: check that the right series was taken")
     found = [_describe(stack) for group in planes.values() for stack in _split_by_orientation(group)]
-    found.sort(key=lambda each: (int(each.planes[0].header.get("SeriesNumber") or 0), each.uid, -each.voxels))
+    found.sort(key=lambda each: (each.planes[0].series_number, each.uid, -each.voxels))
     return found, notes
 
 
@@ -156,7 +156,7 @@ def _group(plane: Plane) -> tuple[Any, ...]:
     header = plane.header
     spacing = None if plane.pixel_spacing is None else tuple(np.round(plane.pixel_spacing, 4))
     uid = str(header.get("SeriesInstanceUID", ""))
-    return uid, int(header.Rows), int(header.Columns), spacing, _is_localizer(header), plane.orientation is None
+    return uid, plane.rows, plane.columns, spacing, _is_localizer(header), plane.orientation is None
 
 
 def _split_by_orientation(planes: Sequence[Plane]) -> list[list[Plane]]:
@@ -189,8 +189,8 @@ def _describe(planes: Sequence[Plane]) -> Series:
         uid=str(header.get("SeriesInstanceUID", "")),
         description=str(header.get("SeriesDescription") or header.get("ProtocolName") or "").strip(),
         modality=str(header.get("Modality") or "").upper(),
-        rows=int(header.Rows),
-        columns=int(header.Columns),
+        rows=planes[0].rows,
+        columns=planes[0].columns,
         planes=tuple(planes),
         localizer=_is_localizer(header),
     )

@@ -11,13 +11,28 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pydicom
+from pydicom.errors import BytesLengthException
+from pydicom.uid import UID, ImplicitVRLittleEndian
 
 from assistant.archive import Member
 from assistant.errors import ScanError
 from assistant.formats import first_line
 
 # What pydicom raises on damaged files, by experience: the parser has no error of its own for most of it.
-UNREADABLE = (OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError, struct.error)
+UNREADABLE = (
+    OSError, EOFError, ValueError, KeyError, AttributeError, TypeError, NotImplementedError, struct.error,
+    BytesLengthException,
+)  # fmt: skip
+
+
+_NO_IMAGE = {"SEG", "RTSTRUCT", "RTDOSE", "RTPLAN", "SR", "PR", "KO", "REG", "DOC"}
+
+_USED = (
+    "SOPInstanceUID", "SeriesInstanceUID", "SeriesDescription", "ProtocolName", "PatientID", "ImageType", "RescaleType",
+    "TemporalPositionIdentifier", "EchoNumbers", "AcquisitionNumber", "InstanceNumber", "Units", "CorrectedImage",
+    "DecayCorrection", "PatientWeight", "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +46,9 @@ class Plane:
 
     member: Member
     header: Any
+    rows: int
+    columns: int
+    series_number: int
     frame: int | None
     position: np.ndarray | None
     orientation: np.ndarray | None
@@ -46,18 +64,19 @@ def may_be_dicom(member: Member) -> bool:
     return head[128:] == b"DICM" or head[:2] in (b"\x02\x00", b"\x08\x00")
 
 
-def read_header(member: Member) -> Any:
-    """The data set without its pixels; None when it cannot be parsed."""
-    import pydicom
-
+def read_planes(member: Member) -> list[Plane] | None:
+    """The planes of a file, without their pixels; [] when it holds no image; None when it cannot be parsed."""
     # Values that break a VR's rules are common and harmless here; pydicom would print a warning for each.
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     try:
         header = pydicom.dcmread(member.stream(), stop_before_pixels=True, force=True)
-        int(header.get("Rows") or 0)  # values are parsed when first asked for: damage shows here
+        for tag in _USED:  # pydicom parses a value when it is first asked for: damage is to show here, not later
+            header.get(tag)
+        if not header.get("Rows") or not header.get("Columns") or str(header.get("Modality")) in _NO_IMAGE:
+            return []
+        return planes_of(member, header)
     except UNREADABLE:
         return None  # counted by the caller, which says so
-    return header
 
 
 def planes_of(member: Member, header: Any) -> list[Plane]:
@@ -66,6 +85,9 @@ def planes_of(member: Member, header: Any) -> list[Plane]:
     plane = Plane(
         member=member,
         header=header,
+        rows=int(header.Rows),
+        columns=int(header.Columns),
+        series_number=int(_number(header.get("SeriesNumber"))),
         frame=None,
         position=_vector(header.get("ImagePositionPatient"), 3),
         orientation=_vector(header.get("ImageOrientationPatient"), 6),
@@ -130,25 +152,22 @@ def offset_mm(plane: Plane) -> float:
 
 def decode(member: Member, rows: int, columns: int) -> np.ndarray:
     """Stored pixel values of a file: (rows, columns), or (frames, rows, columns)."""
-    import pydicom
-
     dataset = pydicom.dcmread(member.stream(), force=True)
     if "TransferSyntaxUID" not in dataset.file_meta:
-        dataset.file_meta.TransferSyntaxUID = pydicom.uid.ImplicitVRLittleEndian  # the default of PS3.5 10.1
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian  # the default of PS3.5 10.1
     syntax = dataset.file_meta.TransferSyntaxUID
-    if int(dataset.get("SamplesPerPixel") or 1) > 1:
-        raise ScanError(f"{member.name} is a colour image; choose a series of grey images.")
+    name = syntax.name if isinstance(syntax, UID) else str(syntax)
     try:
-        pixels = dataset.pixel_array
+        colour = int(dataset.get("SamplesPerPixel") or 1) > 1
+        pixels = None if colour else np.asarray(dataset.pixel_array)
     except (RuntimeError, *UNREADABLE) as error:
-        if syntax.is_compressed:
+        if isinstance(syntax, UID) and syntax.is_transfer_syntax and syntax.is_compressed:
             way = "install pylibjpeg, pylibjpeg-libjpeg and pylibjpeg-openjpeg, or convert it to an uncompressed series"
         else:
             way = "copy or export it again"
-        raise ScanError(
-            f"{member.name}: its pixels ({syntax.name}) cannot be read ({first_line(error)}); {way}."
-        ) from error
-    pixels = np.asarray(pixels)
+        raise ScanError(f"{member.name}: its pixels ({name}) cannot be read ({first_line(error)}); {way}.") from error
+    if pixels is None:
+        raise ScanError(f"{member.name} is a colour image; choose a series of grey images.")
     if pixels.shape[-2:] != (rows, columns):
         raise ScanError(f"{member.name}: its pixels are {pixels.shape}, its header says {rows} x {columns}.")
     return pixels

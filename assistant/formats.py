@@ -169,7 +169,9 @@ def _nifti_affine(image: Any, name: str, notes: list[str]) -> np.ndarray:
         notes.append("the sform matrix in the header is singular: the qform was used")
     elif int(header["sform_code"]) == 0 and qcode == 0:
         notes.append("the header holds no orientation: left and right are assumed, check them before use")
-    unit = header.get_xyzt_units()[0]
+    unit = {1: "meter", 3: "micron"}.get(
+        int(header["xyzt_units"]) & 7, "mm"
+    )  # a code that means nothing is taken as mm
     factor = {"meter": 1000.0, "micron": 0.001}.get(unit, 1.0)
     if factor != 1.0 and is_invertible(affine):
         lengths = np.linalg.norm(affine[:3, :3], axis=0)
@@ -186,6 +188,8 @@ def read_itk(path: Path, frame: int | None = None) -> StoredScan:
     """Read NRRD or MetaImage through SimpleITK; geometry turned from LPS+ to RAS+."""
     import SimpleITK as sitk
 
+    if path.suffix.lower() in (".mha", ".mhd"):
+        _check_metaimage_header(path)
     _refuse_foreign_data_file(path)
     sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK prints to stderr what we raise ourselves
     reader = sitk.ImageFileReader()
@@ -251,6 +255,22 @@ def _itk_affine(spacing: Sequence[float], direction: Sequence[float], origin: Se
     affine[:kept, :kept] = matrix[:kept, :kept]
     affine[:kept, 3] = np.asarray(origin, dtype=np.float64)[:kept]
     return LPS_TO_RAS @ affine
+
+
+def _check_metaimage_header(path: Path) -> None:
+    """ITK's MetaImage parser overruns its buffers on a broken header and takes the process with it: look first."""
+    with path.open("rb") as stream:
+        for _ in range(1000):
+            line = stream.readline(4096)
+            match = re.fullmatch(rb"\s*(\w+)\s*[=:][\x20-\x7e\x80-\xff\t]*\r?\n?", line)
+            if match is None or len(line) == 4096:
+                break
+            if match[1].lower() == b"elementdatafile":
+                return
+    raise ScanError(
+        f"{path.name} ({path.stat().st_size} bytes) is not a readable MetaImage file: its text header is damaged; copy "
+        "or download it again."
+    )
 
 
 def _refuse_foreign_data_file(path: Path) -> None:

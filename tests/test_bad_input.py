@@ -77,6 +77,12 @@ def test_truncated(name: str, tmp_path: Path) -> None:
         refused(path, r"ends early|not a readable")
 
 
+def test_metaimage_header_without_end(tmp_path: Path) -> None:
+    fields = b"ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementType = MET_UCHAR\nElementDataFile = LOCAL"
+    (tmp_path / "a.mha").write_bytes(fields + b"\xb9" * 9000)
+    refused(tmp_path / "a.mha", "text header is damaged")
+
+
 @pytest.mark.parametrize("place", ["/etc/hostname", "../secret.raw"])
 def test_voxels_outside_the_headers_folder(place: str, tmp_path: Path) -> None:
     fields = "ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementType = MET_UCHAR\n"
