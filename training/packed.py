@@ -1,0 +1,209 @@
+"""The language model over packs, and the losses that Align and Converse share.
+
+The same function as `DeixisModel.forward`, term by term, with what a CPU would waste left out: the head is run at supervised
+positions only, and the added tokens' rows are laid over the frozen tables instead of into a copy of them (PEFT's own
+forward clones the whole embedding at each step and gives the frozen rows gradients).
+`tests/test_training_data.py` holds the two equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from peft.tuners.trainable_tokens.layer import TrainableTokensLayer
+from peft.utils import TrainableTokensWrapper
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from assistant.conversation import IGNORED
+from assistant.language import phrase_states
+from assistant.model import DeixisModel
+from assistant.segmenter import Segmenter
+from training.data import Batch, attention_mask
+
+
+@dataclass(frozen=True)
+class States:
+    """hidden (B, L, D): the last layer's; logits (S, V) and targets (S,): at the S positions whose next token is
+    supervised, row-major; where (S, 2): (row, position of the token that is PREDICTED)."""
+
+    hidden: Tensor
+    logits: Tensor
+    targets: Tensor
+    where: Tensor
+
+
+class PackedModel:
+    """Runs a trainable DeixisModel over batches of packs. ``compiled`` compiles the transformer's body."""
+
+    def __init__(self, model: DeixisModel, *, compiled: bool = False) -> None:
+        self.model = model
+        causal = model.language_model.get_base_model()
+        # The fused attention kernel of CPUs has no fast path for masks and bf16; plain products are half again as fast.
+        causal.set_attn_implementation("eager")
+        body = causal.get_decoder()
+        self.body: Callable[..., object] = torch.compile(body) if compiled else body
+        self.table, self.own_rows, self.own_ids = _tokens_layer(causal.get_input_embeddings())
+        head = causal.get_output_embeddings()
+        self.head_table = self.table
+        self.head_rows = self.own_rows
+        if isinstance(head, TrainableTokensWrapper):
+            self.head_table, self.head_rows, _ = _tokens_layer(head)
+        elif head.weight is not self.table:
+            self.head_table, self.head_rows = head.weight, None
+
+    def __call__(self, batch: Batch) -> States:
+        words = self.embed(batch)
+        mask = attention_mask(batch.segments, words.dtype)
+        out = self.body(inputs_embeds=words, attention_mask=mask, position_ids=batch.positions, use_cache=False)
+        hidden: Tensor = out.last_hidden_state  # type: ignore[attr-defined]
+        where = (batch.labels != IGNORED).nonzero()
+        before = hidden[where[:, 0], where[:, 1] - 1]
+        return States(hidden, self.head(before), batch.labels[where[:, 0], where[:, 1]], where)
+
+    def embed(self, batch: Batch) -> Tensor:
+        """(B, L, D): words, the added tokens' trained rows, visual tokens and regions in their places."""
+        words = F.embedding(batch.ids, self.table)
+        own = (batch.ids[..., None] == self.own_ids).to(words.dtype)
+        words = torch.where(own.any(-1, keepdim=True), own @ self.own_rows.to(words.dtype), words)
+        model = self.model
+        if len(batch.visual):
+            words = words.index_put(tuple(batch.image_index.T), model.projector(batch.visual).flatten(0, 1).to(words.dtype))
+        if len(batch.regions):
+            words = words.index_put(tuple(batch.region_index.T), model.region_projector(batch.regions).to(words.dtype))
+        return words
+
+    def head(self, states: Tensor) -> Tensor:
+        """(S, D) -> logits (S, V), float32."""
+        logits = F.linear(states, self.head_table.to(states.dtype)).float()
+        if self.head_rows is None:
+            return logits
+        own = F.linear(states, self.head_rows.to(states.dtype)).float()
+        return logits.index_copy(1, self.own_ids, own)
+
+
+def _tokens_layer(wrapper: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
+    """(frozen table (V, D), trained rows (K, D), their ids (K,)) of PEFT's trainable-tokens wrapper."""
+    layer = wrapper.token_adapter if isinstance(wrapper, TrainableTokensWrapper) else wrapper
+    if not isinstance(layer, TrainableTokensLayer):
+        raise TypeError(f"the LM's embedding is a {type(wrapper).__name__}: make the model with DeixisModel.new")
+    (adapter,) = layer.active_adapters
+    table = layer.base_layer.weight
+    # a tied layer shares these with the one it is tied to
+    return table, layer.trainable_tokens_delta[adapter], torch.tensor(layer.token_indices[adapter], device=table.device)
+
+
+def token_loss(states: States) -> Tensor:
+    """Mean cross entropy over the supervised tokens."""
+    return F.cross_entropy(states.logits, states.targets)
+
+
+class FrozenQueries:
+    """States of phrases in the frozen base (`language.phrase_states`) and their mask queries: what See has learned from.
+
+    states (N, lm_dim), queries (N, dim), both without gradient; spread: mean squared distance of a query from their mean.
+    """
+
+    def __init__(self, phrases: Sequence[str], states: Tensor, segmenter: Segmenter) -> None:
+        self.index = {phrase: i for i, phrase in enumerate(phrases)}
+        self.states = states
+        with torch.no_grad():
+            self.queries = segmenter.seg_query(states.to(next(segmenter.parameters()).device))
+        self.spread = (self.queries - self.queries.mean(0)).square().sum(1).mean()
+
+    @staticmethod
+    def of(
+        phrases: Sequence[str], lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, segmenter: Segmenter
+    ) -> FrozenQueries:
+        """Read the phrases with the frozen base; ``lm`` must not be wrapped by PEFT yet."""
+        names = list(dict.fromkeys(phrases))
+        return FrozenQueries(names, phrase_states(lm, tokenizer, names), segmenter)
+
+    def to(self, device: torch.device) -> FrozenQueries:
+        self.queries, self.spread = self.queries.to(device), self.spread.to(device)
+        return self
+
+    def rows(self, phrases: Sequence[str]) -> list[int]:
+        unknown = sorted({p for p in phrases if p not in self.index})
+        if unknown:
+            raise KeyError(f"no frozen state of {unknown[:5]}: give these phrases to FrozenQueries.of")
+        return [self.index[p] for p in phrases]
+
+
+@dataclass(frozen=True)
+class Distilled:
+    """loss: to be minimised; error: squared distance of the queries from the frozen phrase's, in units of the phrases' own
+    spread (1 is no better than the mean phrase); nearest: share whose nearest frozen query is the right phrase."""
+
+    loss: Tensor
+    error: float
+    nearest: float
+    count: int
+
+
+def distill(hidden: Tensor, batch: Batch, segmenter: Segmenter, bank: FrozenQueries) -> Distilled:
+    """Hold the in-context `<SEG>` states to the frozen phrase states, where the masks were learned.
+
+    Both go through `Segmenter.seg_query`, so only what the mask decoder sees of a state is held. `<SEG>`s of mask algebra
+    prompt nothing and are left out.
+    """
+    chosen = [i for i, phrase in enumerate(batch.phrases) if phrase is not None]
+    if not chosen:
+        return Distilled(hidden.new_zeros((), dtype=torch.float32), 0.0, 1.0, 0)
+    where = batch.seg_index[chosen]
+    queries = segmenter.seg_query(hidden[where[:, 0], where[:, 1]])
+    rows = torch.tensor(bank.rows([p for p in batch.phrases if p is not None]), device=queries.device)
+    wanted = bank.queries[rows]
+    error = (queries - wanted).square().sum(1) / bank.spread
+    centre = bank.queries.mean(0)
+    turned = 1 - F.cosine_similarity(queries - centre, wanted - centre, dim=1)
+    with torch.no_grad():
+        nearest = torch.cdist(queries, bank.queries).argmin(1)
+        right = (bank.queries[nearest] - wanted).square().sum(1) == 0
+    return Distilled((error + turned).mean(), float(error.detach().mean()), float(right.float().mean()), len(chosen))
+
+
+@dataclass(frozen=True)
+class ProbeRow:
+    """How one reply of a held-out conversation was begun: greedy decoding's words, token by token."""
+
+    kind: str
+    first_right: bool  # everything up to and including the first <SEG> (the whole reply if it has none)
+    targets_right: bool  # every <p>..</p><SEG> of the reply, each given the right ones before it
+    tokens_right: int
+    tokens: int
+
+
+def greedy_matches(
+    states: States, batch: Batch, kinds: Sequence[Sequence[str]], seg_id: int, end_id: int
+) -> list[ProbeRow]:
+    """Compare greedy decoding with the replies of a batch that was run through the model, one row a reply.
+
+    Greedy decoding repeats a text exactly if and only if the likeliest next token is the text's own at each of its
+    places, so one pass over the right text says what a token-by-token decoding would, for all its places at once.
+    ``kinds[row][conversation]`` names the question family of each conversation.
+    """
+    right = (states.logits.argmax(1) == states.targets).tolist()
+    where, targets = states.where.tolist(), states.targets.tolist()
+    rows: list[ProbeRow] = []
+    start = 0
+    for stop, target in enumerate(targets, 1):
+        if target != end_id:  # each reply ends in one supervised end mark; its notes are gaps without labels
+            continue
+        hits, ids = right[start:stop], targets[start:stop]
+        segs = [k for k, token in enumerate(ids) if token == seg_id]
+        row, position = where[start]
+        rows.append(
+            ProbeRow(
+                kind=kinds[row][int(batch.segments[row, position]) - 1],
+                first_right=all(hits[: segs[0] + 1] if segs else hits),
+                targets_right=all(hits[: segs[-1] + 1] if segs else hits),
+                tokens_right=sum(hits),
+                tokens=len(hits),
+            )
+        )
+        start = stop
+    return rows

@@ -1,0 +1,97 @@
+"""The figures of `training/evaluate.py` as a page for people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def markdown(summary: Mapping[str, Any]) -> str:
+    """report.md from the summary that `evaluate.write` makes."""
+    model, machine = summary["model"], summary["machine"]
+    lines = [
+        "# Evaluation",
+        "",
+        f"`{summary['command']}`",
+        "",
+        f"Checkpoint {model['name']}, weights {model['sha256'][:16]}, base {model['base']}; split {summary['split']}, "
+        f"seed {summary['seed']}; torch {machine['torch']} on {machine['device']}, {machine['threads']} threads.",
+        "",
+        "Every target was asked for in words through the whole chat path. Dice of a target that was refused or not "
+        "understood is 0; absent targets have no Dice and are counted under refusals.",
+        "",
+        "| question | share | n | 95 % |",
+        "|---|---|---|---|",
+        _rate("absent targets refused", summary["refused_absent"]),
+        _rate("of these, presupposed by the question", summary["refused_absent_adversarial"]),
+        _rate("present targets not refused", summary["kept_present"]),
+        _rate("left and right swapped", summary["sides_swapped"]),
+        _rate("target named as asked", summary["named_right"]),
+        _rate("replies corrected against their notes", summary["corrected_replies"]),
+        "",
+    ]
+    for name, family in summary["families"].items():
+        lines += [
+            f"## {name}",
+            "",
+            f"{family['scans']} scans. Dice, mean over structures: **{_number(family['dice_mean_over_structures'])}**; "
+            f"absent refused {_share(family['refused_absent'])}; present not refused {_share(family['kept_present'])}.",
+            "",
+            "| structure | n | found | Dice | 95 % | median | IoU | volume error, median |",
+            "|---|---|---|---|---|---|---|---|",
+        ]
+        for phrase, s in family["structures"].items():
+            low, high = s["dice_interval95"]
+            lines.append(
+                f"| {phrase} | {s['n']} | {s['found']} | {_number(s['dice'])} | {_number(low)} to {_number(high)} "
+                f"| {_number(s['dice_median'])} | {_number(s['iou'])} | {_percent(s['volume_error_median'])} |"
+            )
+        lines.append("")
+    timings = summary["timings"]
+    if timings is not None:
+        lines += [
+            "## Time and memory",
+            "",
+            f"On {timings['scan']}, {timings['threads']} threads, in a fresh process.",
+            "",
+            "| what | |",
+            "|---|---|",
+            f"| cold start: process start to the end of the first answer | {timings['cold_start_s']:.1f} s |",
+            f"| opening the scan and the model | {timings['open_s']:.1f} s |",
+            f"| first answer | {timings['first_answer_s']:.2f} s |",
+            f"| second answer on the same scan | {timings['second_answer_s']:.2f} s "
+            f"({timings['second_answer_s'] / timings['first_answer_s']:.2f} of the first) |",
+            f"| decoding 1 mask, scan encoded | {timings['decode_1_s']:.2f} s |",
+            f"| decoding 8 masks in one call | {timings['decode_8_s']:.2f} s "
+            f"({timings['decode_8_s'] / timings['decode_1_s']:.2f} of one) |",
+            f"| peak memory | {timings['peak_memory_gb']:.2f} GB |",
+            "",
+        ]
+    question = summary["seconds_per_question"]
+    if not _missing(question["median"]):
+        lines += [f"Seconds a question in the tables above: median {question['median']:.2f}, longest {question['max']:.2f}.", ""]
+    return "\n".join(lines)
+
+
+def _missing(value: float | None) -> bool:
+    return value is None or math.isnan(value)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{100 * value:+.0f} %"
+
+
+def _share(rate: Mapping[str, Any]) -> str:
+    return "-" if not rate["total"] else f"{100 * rate['value']:.1f} % ({rate['hits']} of {rate['total']})"
+
+
+def _rate(name: str, rate: Mapping[str, Any]) -> str:
+    if not rate["total"]:
+        return f"| {name} | - | 0 | |"
+    low, high = rate["interval95"]
+    return f"| {name} | {100 * rate['value']:.1f} % | {rate['hits']} of {rate['total']} | {100 * low:.1f} to {100 * high:.1f} |"

@@ -1,0 +1,244 @@
+"""What every stage's script shares: its YAML file, its folder, its clock, and being killed at any moment.
+
+A run is a folder: ``config.yaml`` (what was asked), ``log.jsonl`` and TensorBoard events (what happened), and
+``state.pt`` (where it stands). A step's data and learning rate depend on the seed and the step's number alone, so
+a run that was killed and started again walks the same loss curve as one that was not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import random
+import time
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import yaml
+from accelerate import Accelerator
+from torch import Tensor
+
+from assistant.errors import DeixisError
+
+C = TypeVar("C")
+
+
+class ConfigError(DeixisError):
+    """A stage's YAML file or ``key=value`` names something that is not there, or of another kind."""
+
+
+def read_config(kind: type[C], path: Path | None, overrides: Sequence[str] = ()) -> C:
+    """A config dataclass from the section of YAML named by its ``SECTION``, then ``key=value`` overrides (YAML values).
+
+    Each value must be of its field's type: an int where a float is due is taken, anything else is an error by name.
+    """
+    section = vars(kind)["SECTION"]
+    values: dict[str, Any] = {}
+    if path is not None:
+        loaded = yaml.safe_load(path.read_text())
+        if not isinstance(loaded, dict) or section not in loaded:
+            raise ConfigError(f"{path} has no section {section!r}: start from one of training/configs/")
+        values = dict(loaded[section] or {})
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise ConfigError(f"{override!r} is no key=value")
+        values[key] = yaml.safe_load(value)
+    hints = typing.get_type_hints(kind)
+    names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    for key, value in values.items():
+        if key not in names:
+            raise ConfigError(f"{section} has no setting {key!r}: it has {', '.join(names)}")
+        values[key] = _typed(section, key, value, hints[key])
+    try:
+        return kind(**values)
+    except TypeError as error:
+        missing = [f.name for f in fields(kind) if f.name not in values]  # type: ignore[arg-type]
+        raise ConfigError(f"{section} lacks one of the settings {', '.join(missing)} ({error})") from error
+
+
+def _typed(section: str, key: str, value: Any, hint: Any) -> Any:
+    options = typing.get_args(hint) if typing.get_origin(hint) is not tuple else ()
+    kinds = options or (hint,)
+    for kind in kinds:
+        if kind is type(None) and value is None:
+            return None
+        if typing.get_origin(kind) is tuple and isinstance(value, list):
+            return tuple(value)
+        if kind is Path and isinstance(value, str):
+            return Path(value)
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+        if isinstance(kind, type) and isinstance(value, kind) and not (kind is int and isinstance(value, bool)):
+            return value
+    raise ConfigError(f"{section}.{key} is {value!r}, which is not of type {hint}")
+
+
+def arguments(description: str, argv: Sequence[str] | None) -> argparse.Namespace:
+    """``CONFIG.yaml --out DIR [key=value ...]``, the command line of each stage."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("config", type=Path, help="YAML file, e.g. training/configs/converse.yaml")
+    parser.add_argument("--out", type=Path, required=True, help="the run's folder; a run in it goes on where it stands")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings in place of the file's")
+    return parser.parse_intermixed_args(argv)
+
+
+def seed_everything(seed: int) -> None:
+    """Python, NumPy and torch. What a stage draws for its data comes from its own generators, not from these."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002  libraries draw from the global generator
+    torch.manual_seed(seed)
+
+
+def learning_rate(step: int, steps: int, peak: float, warmup: int, floor: float = 0.0) -> float:
+    """Linear warm-up over ``warmup`` steps, then a cosine down to ``floor * peak`` at ``steps``."""
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    done = min(1.0, (step - warmup) / max(1, steps - warmup))
+    return peak * (floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def trainable(module: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
+    """Parameters that get a gradient, by name, in a fixed order."""
+    return {name: p for name, p in sorted(module.named_parameters()) if p.requires_grad}
+
+
+class Run:
+    """A run's folder: logs, the state it can go on from, and the clock."""
+
+    def __init__(self, out: Path, config: Any, *, accelerator: Accelerator, checkpoint_minutes: float) -> None:
+        self.out, self.accelerator = out, accelerator
+        self.checkpoint_seconds = 60 * checkpoint_minutes
+        self.started = self.saved = time.monotonic()
+        self.earlier_seconds = 0.0
+        out.mkdir(parents=True, exist_ok=True)
+        described = json.loads(json.dumps(asdict(config), default=str))
+        kept = out / "config.yaml"
+        if (out / "state.pt").is_file() and kept.is_file():
+            before = yaml.safe_load(kept.read_text())
+            # a run may be made longer or saved more often; anything else would bend its loss curve without a word
+            differing = [k for k in described if before.get(k) != described[k] and k not in vars(type(config))["MAY_CHANGE"]]
+            if differing:
+                raise ConfigError(
+                    f"{out} holds a run with other settings ({', '.join(differing)}): give another --out or remove it"
+                )
+        kept.write_text(yaml.safe_dump(described, sort_keys=False))
+        accelerator.init_trackers("events", config={})
+
+    def seconds(self) -> float:
+        """Time spent in this run, over all its starts."""
+        return self.earlier_seconds + time.monotonic() - self.started
+
+    def over(self, minutes: float | None) -> bool:
+        """Whether this start has used up its minutes."""
+        return minutes is not None and time.monotonic() - self.started >= 60 * minutes
+
+    def resume(self, parameters: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> int:
+        """Take up ``state.pt``; the number of steps already done (0 when there is none)."""
+        path = self.out / "state.pt"
+        if not path.is_file():
+            return 0
+        state = load_weights(path, parameters)
+        optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["torch_rng"])
+        self.earlier_seconds = state["seconds"]
+        # what was logged after the state was saved will be logged again: keep one line a step
+        log = self.out / "log.jsonl"
+        if log.is_file():
+            lines = [line for line in log.read_text().splitlines() if json.loads(line)["step"] < state["step"]]
+            log.write_text("".join(line + "\n" for line in lines))
+        return int(state["step"])
+
+    def save(self, step: int, parameters: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
+        """Write ``state.pt`` in whole: after ``step`` steps are done."""
+        state = {
+            "step": step,
+            "parameters": {name: p.detach().cpu() for name, p in parameters.items()},
+            "optimizer": optimizer.state_dict(),
+            "torch_rng": torch.get_rng_state(),
+            "seconds": self.seconds(),
+        }
+        part = self.out / "state.pt.part"
+        torch.save(state, part)
+        os.replace(part, self.out / "state.pt")
+        self.saved = time.monotonic()
+
+    def save_when_due(
+        self, step: int, parameters: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer
+    ) -> bool:
+        """Save if the last save is longer ago than the config's minutes."""
+        due = time.monotonic() - self.saved >= self.checkpoint_seconds
+        if due:
+            self.save(step, parameters, optimizer)
+        return due
+
+    def log(self, step: int, figures: Mapping[str, float]) -> None:
+        """One line in ``log.jsonl`` and the same figures in TensorBoard."""
+        with (self.out / "log.jsonl").open("a") as file:
+            file.write(json.dumps({"step": step, **figures}) + "\n")
+        self.accelerator.log(dict(figures), step=step)
+
+
+def load_weights(path: Path, parameters: Mapping[str, torch.nn.Parameter]) -> dict[str, Any]:
+    """Copy the weights of a ``state.pt`` into parameters of the same names; the whole state."""
+    if not path.is_file():
+        raise ConfigError(f"there is no {path}: train the stage first")
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    if set(state["parameters"]) != set(parameters):
+        raise ConfigError(f"{path} holds the weights of another model: give another --out or remove it")
+    with torch.no_grad():
+        for name, value in state["parameters"].items():
+            parameters[name].copy_(value)
+    return state
+
+
+class Meter:
+    """Means of figures and rates since they were last read."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Start over: what lay between (a probe, a save) is no part of the rates."""
+        self.sums: dict[str, float] = {}
+        self.counts: dict[str, int] = {}
+        self.batches = self.steps = 0
+        self.began = time.monotonic()
+
+    def add(self, **figures: float) -> None:
+        self.batches += 1
+        for name, value in figures.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def count(self, **numbers: int) -> None:
+        for name, value in numbers.items():
+            self.counts[name] = self.counts.get(name, 0) + value
+
+    def read(self) -> dict[str, float]:
+        """Means of what was added, seconds a step, and each count a second; starts over."""
+        seconds = max(1e-9, time.monotonic() - self.began)
+        figures = {name: total / self.batches for name, total in self.sums.items()}
+        figures |= {f"{name}_per_second": total / seconds for name, total in self.counts.items()}
+        figures["steps_per_second"] = self.steps / seconds
+        self.restart()
+        return figures
+
+
+def read_log(out: Path) -> list[dict[str, float]]:
+    """The lines of a run's ``log.jsonl``."""
+    return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+
+
+def clip(parameters: Iterable[Tensor], limit: float) -> float:
+    """Clip the joint gradient norm; the norm before. A non-finite norm is an error: a run must not go on from it."""
+    norm = float(torch.nn.utils.clip_grad_norm_(list(parameters), limit))
+    if not math.isfinite(norm):
+        raise FloatingPointError(f"the gradient norm is {norm}: lower the learning rate and start again from state.pt")
+    return norm

@@ -1,0 +1,128 @@
+"""Scans with expert masks to ask a model about, by family.
+
+    openkbp      head-and-neck planning CT, seven organs; what was not contoured in a case is not asked for
+    hippocampus  T1 crops around one hippocampus: the whole, and its anterior and posterior parts
+    sts          soft-tissue sarcoma of a limb, T1 MR and FDG-PET
+    brain        images synthesised from label maps of real brains, several contrasts each: the masks are exact, the
+                 images are not real
+    colin        Colin27, a real (averaged) T1, with the AAL atlas where AAL and FreeSurfer mean the same structure
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from assistant.volume import Volume
+from data_recipes import freesurfer, msd, ontology, openkbp, sts
+from data_recipes.schema import Case, load_case, mask_of
+from data_recipes.synthesis.contrast import synthesise
+
+# Deep grey matter, the hippocampus and the amygdala are drawn alike by both. Cortical parcels, the cerebellum's lobules and
+# the ventricles (AAL has none) are not.
+AAL_AS_FREESURFER = {
+    "Hippocampus": "hippocampus",
+    "Amygdala": "amygdala",
+    "Caudate": "caudate nucleus",
+    "Putamen": "putamen",
+    "Pallidum": "pallidum",
+    "Thalamus": "thalamus",
+}
+AAL_VALUES = {"Hippocampus": 37, "Amygdala": 41, "Caudate": 71, "Putamen": 73, "Pallidum": 75, "Thalamus": 77}  # left; right + 1
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One image and what is known of it.
+
+    family: one of `ontology.SCAN_FAMILIES`; image: a file, or a volume made here; truths: {canonical phrase: bool mask
+    on the image's own (stored) grid}, none of them empty; absent: phrases that a scan of this kind cannot show;
+    voxel_ml: millilitres a voxel.
+    """
+
+    family: str
+    case: str
+    image: Path | Volume
+    truths: dict[str, np.ndarray]
+    absent: list[str]
+    voxel_ml: float
+
+
+
+
+def recipe_scans(recipe: Callable[[Path, str], Iterator[Case]], root: Path, split: str) -> Iterator[Scan]:
+    """Real images with real contours, as a recipe finds them."""
+    for case in recipe(root, split):
+        volume, labels, _ = load_case(case)
+        if volume is None:
+            raise ValueError(f"{case.id} has no image: it can be synthesised from, not asked about")
+        # the file itself is given to the session, as a user would, unless it is no file that a user has
+        image = case.image if case.form == "nifti" and case.image is not None else volume
+        yield Scan(case.family, case.id, image, truths(volume, labels, case.phrases), absent(case.family), volume.voxel_ml)
+
+
+def truths(volume: Volume, labels: np.ndarray, phrases: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
+    """{phrase: mask on the stored grid} of those that are there; labels (X, Y, Z) on the RAS grid."""
+    found = {phrase: mask_of(labels, values) for phrase, values in phrases.items()}
+    return {phrase: volume.to_native(mask).astype(bool) for phrase, mask in found.items() if mask.any()}
+
+
+def absent(family: str) -> list[str]:
+    """Names of what a scan of this family cannot show."""
+    return [s.name for s in ontology.surely_absent(family)]
+
+
+def synthetic_brains(root: Path, split: str, seed: int = 0, contrasts: int = 4) -> Iterator[Scan]:
+    """Images of drawn contrasts, undeformed, from each label map: the map's own 1 mm grid, its own left and right."""
+    for case in freesurfer.cases(root, split):
+        _, labels, affine = load_case(case)
+        values, index = np.unique(labels, return_inverse=True)
+        indices = torch.from_numpy(index.reshape(labels.shape))
+        spacing = float(np.linalg.norm(affine[:3, 0]))
+        for number in range(contrasts):
+            rng = np.random.default_rng([seed, number, *case.id.encode()])
+            voxels = synthesise(rng, indices, values, spacing).numpy()
+            volume = Volume.from_array(voxels, affine, modality="MR", name=f"{case.id} synthesised {number}")
+            yield Scan(
+                "brain", volume.name, volume, truths(volume, labels, case.phrases), absent("brain"), volume.voxel_ml
+            )
+
+
+def colin(root: Path, split: str) -> Iterator[Scan]:
+    """Colin27 (Holmes et al. 1998) with AAL (Tzourio-Mazoyer et al. 2002): `<split>/mricron_colin27_aal`."""
+    folder = root / split / "mricron_colin27_aal"
+    volume = Volume.open(folder / "image.nii.gz")
+    labels = np.rint(Volume.open(folder / "label.nii.gz", modality="MR").voxels)
+    phrases = {
+        f"{side} {AAL_AS_FREESURFER[name]}": (value + offset,)
+        for name, value in AAL_VALUES.items()
+        for offset, side in enumerate(ontology.SIDES)
+    }
+    masks = truths(volume, labels, phrases)
+    yield Scan("brain", "colin27", folder / "image.nii.gz", masks, absent("brain"), volume.voxel_ml)
+
+
+FAMILIES: dict[str, Callable[[Path, str, int, int], Iterator[Scan]]] = {
+    "openkbp": lambda root, split, seed, contrasts: recipe_scans(openkbp.cases, root, split),
+    "hippocampus": lambda root, split, seed, contrasts: recipe_scans(msd.cases, root, split),
+    "sts": lambda root, split, seed, contrasts: recipe_scans(sts.cases, root, split),
+    "brain": synthetic_brains,
+    "colin": lambda root, split, seed, contrasts: colin(root, split),
+}
+
+
+def scans(
+    group: str, root: Path, split: str = "dev", *, limit: int | None = None, seed: int = 0, contrasts: int = 4
+) -> Iterator[Scan]:
+    """The scans of a group in FAMILIES, one at a time, in a fixed order; at most ``limit``.
+
+    ``contrasts`` images are made of each brain label map.
+    """
+    if group not in FAMILIES:
+        raise ValueError(f"no group of scans {group!r}: choose from {', '.join(FAMILIES)}")
+    return islice(FAMILIES[group](root, split, seed, contrasts), limit)

@@ -1,0 +1,130 @@
+"""What Align and Converse start from: a segmenter that See has trained, a checkpoint of the stage before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from assistant import checkpoint
+from assistant.language import DEFAULT_BASE, load_base
+from assistant.model import Base, DeixisModel, LoraSettings
+from assistant.segmenter import Segmenter, SegmenterConfig
+from data_recipes import ontology
+from training.data import FeatureBank
+from training.packed import FrozenQueries
+from training.run import ConfigError, Run
+
+
+@dataclass(frozen=True)
+class Start:
+    """A trainable model, the frozen queries its `<SEG>` states are held to, and what made it so far."""
+
+    model: DeixisModel
+    phrases: FrozenQueries
+    seeds: Mapping[str, int]
+    data: Mapping[str, Any]
+    training: Mapping[str, Any]
+
+
+def load_segmenter(path: Path) -> Segmenter:
+    """The averaged weights of a See run (its last.pt), or the segmenter of a checkpoint folder."""
+    if path.is_dir():
+        config, _ = checkpoint.read(path)
+        segmenter = Segmenter(SegmenterConfig.from_dict(config["segmenter"]))
+        checkpoint.load_module(segmenter, checkpoint.read_tensors(path, checkpoint.SEGMENTER), f"{path}'s segmenter")
+        return segmenter
+    if not path.is_file():
+        raise ConfigError(f"there is no segmenter {path}: train one with python -m training.see")
+    saved = torch.load(path, weights_only=True, map_location="cpu")
+    segmenter = Segmenter(SegmenterConfig.from_dict(saved["config"]))
+    segmenter.load_state_dict(saved["average"])
+    return segmenter
+
+
+def fingerprint(segmenter: Segmenter) -> str:
+    """A hash of a segmenter's weights, whatever file they came from; a feature bank names its maker by it."""
+    from hashlib import sha256
+
+    digest = sha256()
+    for name, value in sorted(segmenter.state_dict().items()):
+        # half precision: a checkpoint may store its weights so, and is still the same segmenter
+        digest.update(name.encode() + value.detach().cpu().half().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def check_bank(bank: FeatureBank, segmenter: Segmenter) -> None:
+    """ConfigError unless the features were made by this very segmenter."""
+    if bank.made_by != fingerprint(segmenter):
+        raise ConfigError(
+            f"the features were made by the segmenter {bank.made_by[:12]}, this one is {fingerprint(segmenter)[:12]}: "
+            "make them anew with python -m training.features"
+        )
+
+
+def new_start(
+    segmenter: Segmenter,
+    base: Base | None,
+    lora: LoraSettings,
+    bank: FeatureBank,
+    seed: int,
+    *,
+    bf16: bool,
+    device: torch.device,
+) -> Start:
+    """An untrained model around a trained segmenter."""
+    check_bank(bank, segmenter)
+    parts = _frozen_base(DEFAULT_BASE if base is None else base)
+    phrases = frozen_queries(parts, segmenter)
+    parts[0].to(torch.bfloat16 if bf16 else torch.float32)
+    model = DeixisModel.new(parts, segmenter, lora, image_tokens=bank.image_tokens, seed=seed).to(device)
+    phrases.to(device)
+    return Start(model, phrases, {}, {}, {})
+
+
+def load_start(folder: Path, base: Base | None, bank: FeatureBank, *, bf16: bool, device: torch.device) -> Start:
+    """The checkpoint of the stage before, trainable. The frozen queries are read in float32 whatever is trained in."""
+    _, manifest = checkpoint.read(folder)
+    parts = _frozen_base(manifest.base.name if base is None else base)
+    segmenter = load_segmenter(folder)
+    check_bank(bank, segmenter)
+    phrases = frozen_queries(parts, segmenter)
+    parts[0].to(torch.bfloat16 if bf16 else torch.float32)
+    model = DeixisModel.from_pretrained(folder, parts, trainable=True).to(device)
+    phrases.to(device)
+    return Start(model, phrases, manifest.seeds, manifest.data, manifest.training)
+
+
+def _frozen_base(base: Base) -> tuple[Any, Any, Any]:
+    return base if isinstance(base, tuple) else load_base(base, dtype=torch.float32)
+
+
+def frozen_queries(parts: tuple[Any, Any, Any], segmenter: Segmenter) -> FrozenQueries:
+    """Queries of every canonical phrase of the ontology."""
+    names = [structure.name for structure in ontology.all_structures()]
+    return FrozenQueries.of([*names, "brain"], parts[0], parts[1], segmenter)
+
+
+def compute_type(bf16: bool, device: torch.device) -> Callable[[], AbstractContextManager[Any]]:
+    """A factory of the contexts that a forward runs in."""
+    if not bf16:
+        return nullcontext
+    return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
+
+
+def finish(start: Start, stage: str, config: Any, step: int, this: Run) -> Path:
+    """Write the run's checkpoint, with what every stage so far was asked and took."""
+    folder = this.out / "checkpoint"
+    settings = json.loads(json.dumps(asdict(config), default=str))
+    start.model.save_pretrained(
+        folder,
+        seeds={**start.seeds, stage: config.seed},
+        data=start.data,
+        training={**start.training, stage: {**settings, "steps_done": step, "seconds": round(this.seconds())}},
+    )
+    return folder
