@@ -118,11 +118,12 @@ def extend_tokenizer(tokenizer: PreTrainedTokenizerBase) -> list[str]:
 
     Safe to call twice: what is there already stays where it is.
     """
-    own = [mark for mark in CHAT_MARKS if mark not in tokenizer.get_vocab()]
     tokenizer.add_tokens(
-        [AddedToken(token, special=True, normalized=False) for token in (*SPECIAL, *own)], special_tokens=True
+        [AddedToken(token, special=True, normalized=False) for token in (*SPECIAL, *CHAT_MARKS)], special_tokens=True
     )
-    return [*SPECIAL, *own]
+    vocabulary = tokenizer.get_vocab()
+    # those added just now, or in an earlier call, stand behind all that the base came with
+    return [*SPECIAL, *(mark for mark in CHAT_MARKS if vocabulary[mark] > vocabulary[NOTE_END])]
 
 
 def token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
