@@ -259,18 +259,23 @@ def _itk_affine(spacing: Sequence[float], direction: Sequence[float], origin: Se
 
 def _check_metaimage_header(path: Path) -> None:
     """ITK's MetaImage parser overruns its buffers on a broken header and takes the process with it: look first."""
+    fields: dict[str, str] = {}
     with path.open("rb") as stream:
-        for _ in range(1000):
+        while len(fields) < 1000 and "elementdatafile" not in fields:
             line = stream.readline(4096)
-            match = re.fullmatch(rb"\s*(\w+)\s*[=:][\x20-\x7e\x80-\xff\t]*\r?\n?", line)
+            match = re.fullmatch(rb"\s*(\w+)\s*[=:]([\x20-\x7e\x80-\xff\t]*)\r?\n?", line)
             if match is None or len(line) == 4096:
                 break
-            if match[1].lower() == b"elementdatafile":
-                return
-    raise ScanError(
-        f"{path.name} ({path.stat().st_size} bytes) is not a readable MetaImage file: its text header is damaged; copy "
-        "or download it again."
-    )
+            fields[match[1].decode().lower()] = match[2].decode("latin-1").strip()
+    axes = fields.get("ndims", "")
+    sizes = fields.get("dimsize", "").split()
+    whole = axes in ("1", "2", "3", "4", "5") and len(sizes) == int(axes) and all(size.isdigit() for size in sizes)
+    numbers = fields.get("elementnumberofchannels", "1").isdigit()
+    if "elementdatafile" not in fields or not whole or not numbers:
+        raise ScanError(
+            f"{path.name} ({path.stat().st_size} bytes) is not a readable MetaImage file: its text header is damaged; "
+            "copy or download it again."
+        )
 
 
 def _refuse_foreign_data_file(path: Path) -> None:
