@@ -273,8 +273,11 @@ def _volume_of(stored: StoredScan, given: str | None) -> Volume:
 
 
 def _contiguous(voxels: np.ndarray) -> np.ndarray:
-    """A C-ordered float32 copy of (X, Y, Z), in tiles of 32 lines: files run along x first, and a plain copy across that
-    order misses the cache at every voxel (three times slower on 512 x 512 x 200)."""
+    """Return a C-ordered float32 copy of (X, Y, Z), made in tiles of 32 lines.
+
+    Files mostly run along x first; a plain copy across that order misses the cache at every voxel (three times slower
+    on 512 x 512 x 200).
+    """
     copy = np.empty(voxels.shape, np.float32)
     for y in range(voxels.shape[1]):
         for x in range(0, voxels.shape[0], 32):
