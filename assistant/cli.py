@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import importlib.metadata
 import json
+import logging
 import os
 import re
 import sys
@@ -69,6 +70,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
+    # It warns at import that an optional package for 4-bit on CPUs is missing, whether or not 4 bit is asked for.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     arguments = attach_coordinates(list(sys.argv[1:] if argv is None else argv))
     try:
         if arguments and arguments[0] in (others := other_commands()):
@@ -162,6 +165,7 @@ def build_parser() -> Parser:
 
     model = Parser(add_help=False)
     model.add_argument("--model", metavar="DIR", help="a checkpoint folder (default: the embedded model)")
+    model.add_argument("--base", metavar="DIR", help="the language model's folder, when it is not found by its name")
     model.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")
     model.add_argument("--quantize", choices=["8bit", "4bit"], help="load the language model in 8 or 4 bit")
     model.add_argument("--temperature", type=float, default=0.0, metavar="T", help="default 0: always the same answer")
@@ -219,6 +223,7 @@ def open_session(options: argparse.Namespace) -> Session:
     return Session.open(
         options.scan,
         model=options.model,
+        base=options.base,
         series=options.series,
         frame=options.frame,
         modality=options.modality,
@@ -293,8 +298,8 @@ def chat(options: argparse.Namespace) -> None:
             if line.startswith("/"):
                 chat_command(session, line, pointing)
             else:
-                say_reply(session, line, pointing, options)
-                pointing.clear()
+                asked, pointing = pointing, {}  # also when it is refused: a bad point must not spoil the next question
+                say_reply(session, line, asked, options)
         except (DeixisError, argparse.ArgumentTypeError) as error:
             print(f"deixis: {error}", file=sys.stderr)  # the conversation goes on
         except KeyboardInterrupt:

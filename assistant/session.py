@@ -52,14 +52,19 @@ class Turn:
 
 
 def load_model(
-    model: str | Path | DeixisModel | None = None, device: str = "cpu", quantize: str | None = None
+    model: str | Path | DeixisModel | None = None,
+    base: str | Path | None = None,
+    device: str = "cpu",
+    quantize: str | None = None,
 ) -> DeixisModel:
-    """A checkpoint folder as a model on a device; the embedded default for None; a loaded model as it is."""
+    """A checkpoint folder as a model on a device; the embedded default for None; a loaded model as it is.
+
+    base: the folder of the language model, where it is not found by the name that the checkpoint gives.
+    """
     if isinstance(model, DeixisModel):
         return model
-    return DeixisModel.from_pretrained(
-        default_checkpoint() if model is None else Path(model), device=checked_device(device), quantize=quantize
-    )
+    folder = default_checkpoint() if model is None else Path(model)
+    return DeixisModel.from_pretrained(folder, base, device=checked_device(device), quantize=quantize)
 
 
 def checked_device(name: str) -> str:
@@ -92,6 +97,7 @@ class Session:
         path: str | Path | Volume,
         *,
         model: str | Path | DeixisModel | None = None,
+        base: str | Path | None = None,
         series: str | None = None,
         frame: int | None = None,
         modality: str | None = None,
@@ -100,13 +106,14 @@ class Session:
     ) -> Session:
         """Open a scan (a file, a DICOM folder or zip, a `Volume`) with the default model, a checkpoint or a model.
 
+        base: the folder of the language model, where the checkpoint's name for it does not lead there.
         series: UID or number of a DICOM series; frame: of a 4D file; modality: "CT", "MR" or "PET" where the file does
         not say; quantize: None, "8bit" or "4bit", of the language model. Raises ScanError, ModelError, ResourceError.
         """
         started = time.perf_counter()
         # The scan first: it fails fast, and the model takes seconds.
         volume = path if isinstance(path, Volume) else open_volume(path, series=series, frame=frame, modality=modality)
-        loaded = load_model(model, device, quantize)
+        loaded = load_model(model, base, device, quantize)
         return Session(volume, loaded, open_seconds=time.perf_counter() - started)
 
     def ask(
@@ -159,8 +166,7 @@ class Session:
     def _answer(
         self, question: Question, prompt: Prompt | None, should_stop: Callable[[], bool] | None
     ) -> Iterator[Event]:
-        if not self._busy.acquire(blocking=False):
-            raise QuestionError("the last question is still being answered: wait for it or stop it first")
+        self._begin()
         try:
             started = time.perf_counter()
             times: dict[str, float | None] = {"open": self._open_seconds, "first_token": None, "first_mask": None}
@@ -197,6 +203,10 @@ class Session:
         finally:
             self._busy.release()
 
+    def _begin(self) -> None:
+        if not self._busy.acquire(blocking=False):
+            raise QuestionError("the last question is still being answered: wait for it or stop it first")
+
     def _region_feature(self, prompt: Prompt) -> torch.Tensor:
         """The pooled feature of what is pointed at: the mask, else the box, else the first positive point."""
         if prompt.mask is not None:
@@ -221,11 +231,10 @@ class Session:
 
     def undo(self) -> Turn:
         """Take back the last question, its answer and the masks it made; returns that turn. QuestionError if none."""
-        if not self.turns:
-            raise QuestionError("there is nothing to undo: no question has been asked")
-        if not self._busy.acquire(blocking=False):
-            raise QuestionError("the last question is still being answered: wait for it or stop it first")
+        self._begin()
         try:
+            if not self.turns:
+                raise QuestionError("there is nothing to undo: no question has been asked")
             self.chat.undo()
             return self.turns.pop()
         finally:

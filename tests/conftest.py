@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Before torch is imported anywhere: the tests are many small tensors, and more threads only get in each other's way.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # read when transformers is imported, as in assistant/cli.py
 
 import nibabel
 import numpy as np
 import pytest
 
 from assistant.volume import Volume, open_volume
+
+if TYPE_CHECKING:
+    from assistant.model import DeixisModel
 
 # Stored axes (i, j, k) run to the front, to the left and up, 3 x 2 x 2.5 mm: every axis swap or flip that is forgotten
 # shows. The origin is chosen so that world 0 lies inside.
@@ -46,3 +51,27 @@ def tiny_scan(tmp_path: Path) -> Path:
 @pytest.fixture
 def tiny_volume(tiny_scan: Path) -> Volume:
     return open_volume(tiny_scan)
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a language model of 2 layers and its tokenizer."""
+    from tests import small_model
+
+    return small_model.make_base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_base: Path) -> DeixisModel:
+    """A real model that answers every question with the left block; see tests/small_model.py. Do not change it."""
+    from tests import small_model
+
+    return small_model.make_model(tiny_base)
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tiny_model: DeixisModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same model as a checkpoint folder that names its base by path."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    tiny_model.save_pretrained(folder, seeds={"teach": 0})
+    return folder

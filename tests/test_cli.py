@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -97,6 +100,74 @@ def test_a_bug_is_one_line_too_and_not_exit_code_2(capsys, tiny_scan, monkeypatc
     assert (code, out) == (1, "")
     assert err.count("\n") == 1
     assert "ZeroDivisionError: two lines" in err
+
+
+def test_ask_json_prints_one_object_and_nothing_else(capsys, tiny_scan, tiny_checkpoint, tiny_base, tmp_path):
+    code, out, err = run(
+        capsys, "ask", tiny_scan, "Where is it?", "--json", "--out", tmp_path / "out", "--point", "-9,-7,-2",
+        "--model", tiny_checkpoint, "--base", tiny_base, "--device", "cpu",
+    )  # fmt: skip
+    assert code == 0, err
+    answer = json.loads(out)
+    assert set(answer) == {"text", "findings", "timings", "model"}
+    (finding,) = answer["findings"]
+    assert list(finding) == [
+        "id", "phrase", "present", "presence", "quality", "volume_ml", "longest_diameter_mm", "mean_intensity", "mask",
+    ]  # fmt: skip
+    mask, scan = nibabel.load(finding["mask"]), nibabel.load(tiny_scan)
+    assert mask.shape == scan.shape
+    assert mask.affine.tobytes() == scan.affine.tobytes()
+    assert np.count_nonzero(mask.dataobj) * 0.015 == pytest.approx(finding["volume_ml"])
+    assert finding["phrase"] == "left block"
+    assert {"open", "first_token", "first_mask", "total"} <= set(answer["timings"])
+    assert len(answer["model"]["sha256"]) == 64
+
+
+def test_ask_json_without_out_still_gives_a_mask_file(
+    capsys, tiny_scan, tiny_checkpoint, tiny_base, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(cli.tempfile, "mkdtemp", lambda prefix: str(tmp_path / prefix))
+    code, out, _ = run(
+        capsys, "ask", tiny_scan, "Where is it?", "--json", "--model", tiny_checkpoint, "--base", tiny_base
+    )
+    assert code == 0
+    assert Path(json.loads(out)["findings"][0]["mask"]).is_file()
+
+
+def test_ask_prints_the_answer_and_its_measurements(capsys, tiny_scan, tiny_checkpoint, tiny_base):
+    code, out, err = run(capsys, "ask", tiny_scan, "Where is it?", "--model", tiny_checkpoint, "--base", tiny_base)
+    assert (code, err) == (0, "")
+    assert "Here it is." in out
+    assert re.search(r"m1 +left block: 103\.7 mL, longest diameter [\d.]+ mm, mean \d+, presence 0\.\d\d", out)
+
+
+def test_a_point_outside_the_scan_is_one_line_and_exit_code_2(capsys, tiny_scan, tiny_checkpoint, tiny_base):
+    result = run(
+        capsys, "ask", tiny_scan, "What is this?", "--point", "900,0,0", "--json", "--model", tiny_checkpoint,
+        "--base", tiny_base,
+    )  # fmt: skip
+    assert_one_line_error(result, "(900, 0, 0)", "RAS+")
+
+
+def test_chat_goes_on_after_a_mistake_and_exports_at_the_end(
+    capsys, tiny_scan, tiny_checkpoint, tiny_base, tmp_path, monkeypatch
+):
+    lines = ["/point 900,0,0", "What is this?", "/point 1,2", "/point -9,-7,-2", "Where is it?", "/findings", "/undo",
+             "/undo", "/mask m1", "And now?"]  # fmt: skip
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines)))
+    code, out, err = run(
+        capsys, "chat", tiny_scan, "--model", tiny_checkpoint, "--base", tiny_base, "--out", tmp_path / "out"
+    )
+    assert code == 0
+    assert "(900, 0, 0) mm lies outside" in err
+    assert "'1,2' is not 3 or 4 numbers" in err
+    assert out.count("Here it is.") == 2
+    assert "taken back: Where is it?" in out
+    assert "nothing to undo" in err
+    assert "there is no mask 'm1'" in err
+    assert [turn["question"] for turn in json.loads((tmp_path / "out" / "manifest.json").read_text())["turns"]] == [
+        "And now?"
+    ]
 
 
 @pytest.mark.parametrize("option", ["--point", "--box"])
