@@ -58,7 +58,8 @@ _CHIP = re.compile(
     + r"(?:" + re.escape(NOTE) + r"(?P<note>.*?)" + re.escape(NOTE_END) + r")?",
     re.DOTALL,
 )  # fmt: skip
-_OPEN = re.compile(r"\s*<p>((?:(?!</p>).)*)(?:</p>)?", re.DOTALL)  # a phrase whose <SEG> is still to come
+_OPEN = re.compile(r"\s*<p>((?:(?!</p>).)*)</p>", re.DOTALL)  # a phrase whose <SEG> is still to come
+_UNFINISHED = re.compile(r"<p>(?:(?!</p>).)*\Z|<obs>(?:(?!</obs>).)*\Z", re.DOTALL)
 _PRESENT_NOTE = re.compile(r"(?P<id>m\d+) (?P<name>.*?):")
 
 
@@ -286,9 +287,8 @@ def visible(content: str) -> str:
     chips = [_chip_text(chip) for chip in _CHIP.finditer(grounding)]
     open_phrase = _OPEN.fullmatch(words)
     if open_phrase:
-        return ", ".join([*chips, open_phrase[1]]) if open_phrase[1] else ", ".join(chips)
-    text = _CHIP.sub(_chip_text, words)
-    text = re.sub(re.escape(NOTE) + r".*?(?:" + re.escape(NOTE_END) + r"|$)", "", text, flags=re.DOTALL)
+        return ", ".join([*chips, open_phrase[1]])
+    text = _UNFINISHED.sub("", _CHIP.sub(_chip_text, words))
     text = _MARKER.sub("", text).strip()
     return ", ".join(chips) + ("\n" if chips and text else "") + text
 

@@ -103,8 +103,7 @@ class _Draft:
         self.run.clear()
 
     def news(self, text: str) -> Iterator[Delta]:
-        """The part of the visible ``text`` that was not shown yet; half a character is kept back."""
-        text = text.rstrip("\ufffd")
+        """The part of the visible ``text`` that was not shown yet."""
         if len(text) > len(self.shown):
             delta = Delta(text[len(self.shown) :])
             self.shown = text
@@ -303,8 +302,10 @@ class Chat:
         self, draft: _Draft, targets: Sequence[Note], corrections: list[str], removed: list[str], *, last: bool = False
     ) -> bool:
         """Check the sentences that are finished (with ``last``: all there is). True when one had to be replaced."""
-        if draft.pending.endswith("\ufffd") and not last:
-            return False  # half a character
+        if draft.pending.endswith("\ufffd"):  # half a character: wait for the rest, or do without
+            if not last:
+                return False
+            draft.pending = draft.pending.rstrip("\ufffd")
         while draft.pending:
             if not conversation.split_reply(draft.accepted)[1].strip():
                 grounding, words = conversation.split_reply(draft.pending)

@@ -109,12 +109,14 @@ def load_base(
     dtype: torch.dtype = torch.float32,
     quantize: str | None = None,
     device: str | torch.device = "cpu",
+    trainable: bool = True,
     allow_network: bool = False,
     progress: Callable[[str], None] = say,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, BaseIdentity]:
     """(causal LM in eval mode, tokenizer, identity), with the special tokens added.
 
     ``quantize`` is None, "4bit" (NF4) or "8bit", through bitsandbytes; ``dtype`` is what is computed in.
+    ``trainable=False`` lets a 4-bit model use kernels through which no gradient flows.
     """
     folder = find_base(name, allow_network=allow_network, progress=progress)
     try:
@@ -130,7 +132,7 @@ def load_base(
         raise ModelError(
             f"the base in {folder} could not be loaded ({error}): if it is damaged, remove the folder and try again"
         ) from error
-    if quantize == "4bit":
+    if quantize == "4bit" and trainable:
         keep_trainable_4bit(lm)
     extend(lm, tokenizer)
     if not quantize:

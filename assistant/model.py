@@ -246,7 +246,7 @@ class DeixisModel(nn.Module):
             raise ModelError(f"{folder}'s config.json does not fit this version of Deixis ({error})") from error
         if dtype is None:
             dtype = torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
-        lm, tokenizer, identity = _base(base or manifest.base.name, dtype, device, quantize, allow_network)
+        lm, tokenizer, identity = _base(base or manifest.base.name, dtype, device, quantize, allow_network, trainable)
         checkpoint.check_base(manifest, identity, folder)
         adapted = _with_lora(lm, tokenizer, config.lora)
         state = checkpoint.read_tensors(folder, checkpoint.ADAPTER)
@@ -265,11 +265,18 @@ class DeixisModel(nn.Module):
 
 
 def _base(
-    base: Base, dtype: torch.dtype, device: str | torch.device, quantize: str | None, allow_network: bool
+    base: Base,
+    dtype: torch.dtype,
+    device: str | torch.device,
+    quantize: str | None,
+    allow_network: bool,
+    trainable: bool = True,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, BaseIdentity]:
     if isinstance(base, tuple):
         return base
-    return load_base(base, dtype=dtype, quantize=quantize, device=device, allow_network=allow_network)
+    return load_base(
+        base, dtype=dtype, quantize=quantize, device=device, trainable=trainable, allow_network=allow_network
+    )
 
 
 def _with_lora(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: LoraSettings) -> PeftModel:

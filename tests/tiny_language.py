@@ -17,7 +17,7 @@ from assistant.segmenter import SegmenterConfig
 from assistant.volume import Volume
 
 WIDTH = 32
-IMAGE_TOKENS = 8
+IMAGE_TOKENS = 64  # what Study gives
 TINY_SEGMENTER = SegmenterConfig(
     lm_dim=WIDTH, channels=(8, 8, 8, 8, 8), blocks=(1, 1, 1, 1, 1), pixel_dim=4, dim=16, decoder_depth=1, coarse_size=32
 )
@@ -79,6 +79,7 @@ def tiny_model(*, tied: bool = True) -> DeixisModel:
         for name, value in model.language_model.named_parameters():
             if value.requires_grad:
                 value.add_(torch.randn(value.shape, generator=noise) * (0.3 if "lora" in name else 0.5))
+        model.region_projector.gain.fill_(10.0)  # one token among eighty must be heard
     return model
 
 

@@ -1,0 +1,390 @@
+"""Evidence-first decoding, with tiny models: the same <SEG> state as in training, a cache that equals no cache, and
+replies in which every number was measured."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from assistant import conversation, generate
+from assistant.conversation import Message
+from assistant.errors import QuestionError
+from assistant.evidence import numbers_in, unsupported_numbers
+from assistant.generate import Chat, Delta, Done, Grounded
+from assistant.prompt_encoder import Prompt
+from assistant.segmenter import Segmenter
+from assistant.study import Study
+from tests.tiny_language import IMAGE_TOKENS, TINY_SEGMENTER, FakeStudy, tiny_model
+
+BOTH = "<p>left hippocampus</p> <p>right hippocampus</p> The left hippocampus is 3.0 mL and the right is 4.0 mL."
+Scripted = Callable[..., tuple[Chat, FakeStudy]]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_model()
+
+
+@pytest.fixture
+def scripted(model, monkeypatch) -> Scripted:
+    """A chat whose language model says the given replies: its own choice of words, nothing else, is replaced."""
+
+    def make(*replies: str, volumes: tuple[int, ...] = (), study: object = "fake") -> tuple[Chat, FakeStudy]:
+        fake = FakeStudy(list(volumes))
+        chat = Chat(model, fake if study == "fake" else study)
+        said: list[int] = []
+        for reply in replies:
+            for piece in re.split(r"(</?p>)", reply):
+                said += (
+                    [conversation.token_id(model.tokenizer, piece)]
+                    if piece in ("<p>", "</p>")
+                    else conversation.encode_text(model.tokenizer, piece)
+                )
+            said.append(conversation.token_id(model.tokenizer, conversation.END))
+
+        def pick(logits, banned, temperature, sampler):
+            token = said.pop(0)
+            assert token not in banned
+            return token
+
+        monkeypatch.setattr(chat, "_pick", pick)
+        return chat, fake
+
+    return make
+
+
+def ask(chat: Chat, text: str, **more: object) -> tuple[Done, list[Grounded], str]:
+    events = list(chat.reply(text, **more))
+    assert isinstance(events[-1], Done)
+    streamed = "".join(event.text for event in events if isinstance(event, Delta))
+    assert streamed == events[-1].visible
+    return events[-1], [event for event in events if isinstance(event, Grounded)], streamed
+
+
+def whole_pass(chat: Chat) -> tuple[torch.Tensor, conversation.Rendered]:
+    """The states that training sees: the finished conversation in one pass, no cache."""
+    rendered = conversation.render(chat.messages, chat.model.tokenizer, image_tokens=IMAGE_TOKENS)
+    with torch.inference_mode():
+        output = chat.model(torch.tensor([rendered.ids]), visual=chat.study.visual_features()[None])
+    return output.hidden[0], rendered
+
+
+def test_training_and_generation_take_the_same_seg_state(scripted):
+    """The state that prompted each mask is the one that training takes from the finished conversation; the states one
+    token before and after are far from it, so that being off by one cannot pass."""
+    chat, study = scripted(BOTH, "<p>liver</p> The liver was not found.", volumes=(3, 4, 0))
+    ask(chat, "How big are the hippocampi?")
+    ask(chat, "And the liver?")
+    hidden, rendered = whole_pass(chat)
+    states = torch.cat([state[None] for state in study.states])
+    assert len(rendered.seg_positions) == 3
+    assert torch.allclose(states, chat.model.seg_states(hidden[None], [rendered.seg_positions]), atol=1e-4)
+    for shift in (-1, 1):
+        off = conversation.seg_states(hidden, [position + shift for position in rendered.seg_positions])
+        assert ((states - off).norm(dim=1) > 1).all()
+
+
+def test_a_cached_second_turn_equals_an_uncached_one(model):
+    """The second reply, made on the first one's cache, has the logits and ids of one made from nothing."""
+    study = FakeStudy([3] * 40)
+    warm = Chat(model, study)
+    list(warm.reply("How big is it?", max_new_tokens=12))
+    fed: list[int] = []
+    feed = warm._feed
+    warm._feed = lambda ids: fed.append(len(ids)) or feed(ids)
+    list(warm.reply("And the right one?", max_new_tokens=12))
+
+    cold = Chat(model, FakeStudy([3] * 40))
+    cold.messages = warm.messages[:3]
+    rendered = cold._render(reply_next=True)
+    cold_logits, _ = cold._bring(rendered.ids, rendered.image_positions)
+
+    again = Chat(model, FakeStudy([3] * 40))
+    list(again.reply("How big is it?", max_new_tokens=12))
+    again.messages.append(warm.messages[2])
+    warm_logits, _ = again._bring(rendered.ids, rendered.image_positions)
+    assert torch.allclose(warm_logits, cold_logits, atol=1e-3)
+    assert warm.messages[3] == _reply_after(model, warm.messages[:2], "And the right one?")
+    assert fed[0] < len(rendered.ids) / 2  # only the new turn was run
+    assert study.encoded == 1
+
+
+def _reply_after(model, messages: list[Message], text: str) -> Message:
+    chat = Chat(model, FakeStudy([3] * 40))
+    chat.messages = list(messages)
+    list(chat.reply(text, max_new_tokens=12))
+    return chat.messages[-1]
+
+
+def test_the_cache_holds_the_rendered_conversation(scripted):
+    """What was generated token by token is what rendering the finished messages gives."""
+    chat, _ = scripted(BOTH, volumes=(3, 4))
+    ask(chat, "How big are they?")
+    assert chat._cached == chat._render(reply_next=False).ids[: len(chat._cached)]
+    assert len(chat._cached) == len(chat._render(reply_next=False).ids) - 2  # the end mark and its newline
+
+
+def test_measured_then_said(scripted):
+    """Each target is found, measured and noted before the sentence; ids, notes and text agree."""
+    chat, _ = scripted(BOTH, volumes=(3, 4))
+    done, grounded, _ = ask(chat, "How big are the hippocampi?")
+    assert conversation.phrases(done.content) == ["left hippocampus", "right hippocampus"]
+    first, second = conversation.notes(done.content)
+    assert first == "m1 left hippocampus: 3.0 mL, 20.0 mm, mean 1.0, presence 0.98, quality 0.87"
+    assert second.endswith("; m2 is larger than m1 by 1.0 mL (33 %), together 7.0 mL")
+    assert done.visible == (
+        "left hippocampus (m1), right hippocampus (m2)\nThe left hippocampus is 3.0 mL and the right is 4.0 mL."
+    )
+    assert (done.corrections, done.unsupported, done.stopped) == ((), (), False)
+    assert [event.finding.id for event in grounded] == ["m1", "m2"]
+    assert grounded[1].finding.volume_ml == pytest.approx(4.0)
+    assert grounded[1].finding.mask.sum() == 4
+
+
+@pytest.mark.parametrize(
+    ("said", "problem"),
+    [
+        ("The left hippocampus is 3.7 mL.", "3.7 stands in no measurement"),
+        ("The left hippocampus is 4.0 mL.", "4.0 is not a number of the left hippocampus"),
+        ("The left hippocampus is larger than the right.", "the left hippocampus is smaller than"),
+        ("No, the left hippocampus is smaller than the right.", "the left hippocampus is smaller than"),
+        ("The left hippocampus was not found.", "the left hippocampus was found"),
+    ],
+)
+def test_text_that_contradicts_the_masks_is_replaced(scripted, said, problem):
+    """The measured statement takes its place, the change is told, and nothing wrong was streamed before."""
+    chat, _ = scripted(f"<p>left hippocampus</p> <p>right hippocampus</p> {said} It is 99 mL.", volumes=(3, 4))
+    done, _, streamed = ask(chat, "Is the left hippocampus smaller than the right?")
+    assert problem in done.corrections[0]
+    assert done.visible.splitlines()[1] == (
+        "The left hippocampus (m1) is 3.0 mL. The right hippocampus (m2) is 4.0 mL."
+        " The right hippocampus is larger than the left hippocampus by 1.0 mL (33 %)."
+    )
+    assert said not in streamed
+    assert "99" not in streamed
+    assert unsupported_numbers(done.visible, conversation.notes(done.content)) == []
+    assert chat.messages[-1].content == done.content  # the model's own memory has the corrected words
+
+
+def test_an_absent_target_has_no_mask_and_no_yes(scripted):
+    chat, _ = scripted("<p>liver</p> Yes, the liver is there.", volumes=(0,))
+    done, grounded, _ = ask(chat, "Is there a liver?")
+    finding = grounded[0].finding
+    assert (finding.id, finding.present, finding.mask, finding.volume_ml) == ("", False, None, None)
+    assert done.visible == "liver (not found)\nThe liver was not found."
+    assert done.corrections
+
+
+def test_every_number_of_a_reply_stands_in_a_note(model):
+    """Random weights, random sampling, many seeds: whatever is said, no number is shown that no note or user has."""
+    seen = 0
+    for seed in range(12):
+        chat = Chat(model, FakeStudy([3, 0, 5] * 40))
+        done, _, _ = ask(chat, "Is the tumour 7 mL?", temperature=1.5, seed=seed, max_new_tokens=60)
+        words = conversation.visible(done.content)
+        notes = conversation.notes(done.content)
+        assert unsupported_numbers(words, notes, ["Is the tumour 7 mL?"]) == []
+        assert len(conversation.phrases(done.content)) == len(notes) == len(chat.findings) or notes
+        seen += len(done.unsupported) + len(numbers_in(" ".join(notes)))
+    assert seen > 0  # else the weights never tried
+
+
+def test_the_same_seed_gives_the_same_reply(model):
+    replies = [
+        ask(Chat(model, FakeStudy([3] * 40)), "Where?", temperature=1.0, seed=seed, max_new_tokens=30)[0].content
+        for seed in (1, 1, 2)
+    ]
+    assert replies[0] == replies[1] != replies[2]
+
+
+def test_masks_are_recalled_combined_and_kept(scripted):
+    """A name again is the same mask; an id is that mask; an expression is computed exactly and gets a new id."""
+    chat, study = scripted(
+        BOTH,
+        "<p>left hippocampus</p> <p>m2</p> Here.",
+        "<p>m2 - m1</p> <p>m1 & m2</p> <p>m1 - m2</p> <p>m7</p> Done.",
+        volumes=(3, 4),
+    )
+    ask(chat, "Both?")
+    done, grounded, _ = ask(chat, "Again?")
+    assert [event.finding.id for event in grounded] == ["m1", "m2"]
+    assert len(study.states) == 2  # nothing was decoded anew
+    assert "m2 is larger than m1" in conversation.notes(done.content)[1]
+    assert done.visible.startswith("left hippocampus (m1), m2 (right hippocampus)\n")
+    done, grounded, _ = ask(chat, "What is in one and not the other?")
+    findings = [event.finding for event in grounded]
+    assert [finding.id for finding in findings] == ["m3", "m4", "", ""]
+    assert [finding.volume_ml for finding in findings[:2]] == [pytest.approx(1.0), pytest.approx(3.0)]
+    assert np.array_equal(findings[1].mask, chat.findings[0].mask)
+    assert findings[0].presence == 0.98
+    assert "presence" not in conversation.notes(done.content)[0]
+    assert [finding.id for finding in chat.findings] == ["m1", "m2", "m3", "m4", "", ""]
+
+
+def test_a_click_is_for_the_first_target(scripted):
+    """It prompts the first mask only, and makes a known name a new mask."""
+    chat, study = scripted(BOTH, BOTH, volumes=(3, 4, 5))
+    ask(chat, "Both?")
+    prompt = Prompt(points_mm=np.zeros((1, 3)), labels=np.ones(1, int))
+    _, grounded, _ = ask(chat, "Here", prompt=prompt)
+    assert study.prompts == [None, None, prompt]
+    assert [event.finding.id for event in grounded] == ["m3", "m2"]
+
+
+def test_a_region_is_read(scripted, model):
+    """The feature behind <REG> changes the states of what follows it, and an undone turn leaves no trace of it."""
+    states = []
+    for seed in (0, 1):
+        region = torch.randn(TINY_SEGMENTER.region_dim, generator=torch.Generator().manual_seed(seed))
+        chat, study = scripted("<p>liver</p> The liver.", "<p>liver</p> The liver.", volumes=(3, 3))
+        ask(chat, "What is this?", region=torch.ones(TINY_SEGMENTER.region_dim).cumsum(0))
+        chat.undo()
+        ask(chat, "What is this?", region=region)
+        fresh, fresh_study = scripted("<p>liver</p> The liver.", volumes=(3,))
+        ask(fresh, "What is this?", region=region)
+        assert torch.allclose(study.states[1], fresh_study.states[0], atol=1e-4)
+        states.append(study.states[1])
+    assert (states[0] - states[1]).abs().max() > 1e-2
+
+
+def test_undo_takes_back_the_last_turn(scripted):
+    chat, _ = scripted(BOTH, "<p>liver</p> The liver is 5.0 mL.", "<p>tumour</p> Here.", volumes=(3, 4, 5, 6))
+    ask(chat, "Both?")
+    before = (list(chat.messages), [finding.id for finding in chat.findings])
+    ask(chat, "Liver?")
+    chat.undo()
+    assert (chat.messages, [finding.id for finding in chat.findings]) == before
+    _, grounded, _ = ask(chat, "Tumour?")
+    assert grounded[0].finding.id == "m3"
+    chat.undo()
+    chat.undo()
+    assert chat.messages == chat.findings == []
+    with pytest.raises(QuestionError, match="nothing to undo"):
+        chat.undo()
+
+
+def test_a_reply_broken_off_leaves_the_conversation_as_it_was(scripted):
+    """An iterator that is closed, or an error while a mask is decoded, takes the turn back whole."""
+    chat, study = scripted(BOTH, "<p>liver</p> x", volumes=(3, 4))
+    events = chat.reply("Both?")
+    while not isinstance(next(events), Grounded):
+        pass
+    events.close()
+    assert chat.messages == chat.findings == []
+
+    def broken(*_):
+        raise MemoryError("no room")
+
+    chat, study = scripted(BOTH, volumes=(3, 4))
+    study.decode = broken
+    with pytest.raises(MemoryError):
+        list(chat.reply("Both?"))
+    assert chat.messages == chat.findings == []
+
+
+def test_stopping_keeps_what_was_said(scripted):
+    """Stopped in the middle of a second name: the first target stays, measured, and the half name is gone."""
+    chat, _ = scripted(BOTH, volumes=(3, 4))
+    calls = iter(range(1000))
+    done, grounded, _ = ask(chat, "Both?", should_stop=lambda: chat.findings != [] and next(calls) > 4)
+    assert done.stopped
+    assert len(grounded) == 1
+    assert done.visible == "left hippocampus (m1)\nThe left hippocampus (m1) is 3.0 mL."
+    assert conversation.phrases(done.content) == ["left hippocampus"]
+
+
+def test_guards_end_a_reply(model, monkeypatch):
+    """A model that only names targets stops naming after the first repetition; one that repeats itself is stopped."""
+    chat = Chat(model, FakeStudy([3] * 40))
+    word = conversation.encode_text(model.tokenizer, " liver")
+    name = [chat._open, *word, chat._close]
+    state = {"next": 0}
+
+    def eager(logits, banned, temperature, sampler):
+        wanted = name[state["next"] % len(name)]
+        if wanted in banned:
+            return word[0]
+        state["next"] += 1
+        return wanted
+
+    monkeypatch.setattr(chat, "_pick", eager)
+    done, grounded, _ = ask(chat, "Where?", max_new_tokens=200)
+    assert len(grounded) == 2
+    assert done.stopped
+
+
+def test_a_name_that_does_not_end_is_closed(model, monkeypatch):
+    chat = Chat(model, FakeStudy([3] * 40))
+    words = conversation.encode_text(model.tokenizer, "abcdefghijklmnopqrstuvwxyz" * 4)
+    picks = iter([chat._open, *words])
+    monkeypatch.setattr(chat, "_pick", lambda *_: next(picks))
+    _, grounded, _ = ask(chat, "Where?", max_new_tokens=40)
+    assert len(grounded) == 1
+    assert 10 < len(grounded[0].finding.phrase) < 60
+
+
+def test_markup_the_model_spells_out_is_text(scripted):
+    """`<SEG>` written letter by letter finds nothing and notes nothing."""
+    chat, _ = scripted("Words: < obs>m1 liver: 9 mL</ obs>.".replace("< ", "<").replace("</ ", "</"))
+    done, grounded, _ = ask(chat, "Repeat: <obs>m1 liver: 9 mL</obs>")
+    assert grounded == []
+    assert conversation.notes(done.content) == []
+    rendered = conversation.render(chat.messages, chat.model.tokenizer, image_tokens=IMAGE_TOKENS)
+    assert conversation.token_id(chat.model.tokenizer, "<obs>") not in rendered.ids
+
+
+def test_without_a_scan_nothing_is_grounded(model):
+    chat = Chat(model)
+    done, grounded, _ = ask(chat, "Hello", temperature=1.0, seed=4, max_new_tokens=40)
+    assert grounded == []
+    assert conversation.phrases(done.content) == []
+    assert not chat.messages[0].image
+
+
+def test_questions_that_cannot_be_asked(model):
+    chat = Chat(model, FakeStudy([3]))
+    with pytest.raises(QuestionError, match="empty"):
+        next(chat.reply("  "))
+    with pytest.raises(QuestionError, match="reads 2048"):
+        list(chat.reply("word " * 3000))
+    assert chat.messages == []
+
+
+def test_preparing_saves_the_first_question_its_start(model):
+    """The system's sentence and the scan are run before the question, and the reply is the same."""
+    warm, cold = Chat(model, FakeStudy([3] * 40)), Chat(model, FakeStudy([3] * 40))
+    warm.prepare()
+    length = len(warm._cached)
+    assert length > IMAGE_TOKENS
+    fed: list[int] = []
+    feed = warm._feed
+    warm._feed = lambda ids: fed.append(len(ids)) or feed(ids)
+    contents = [ask(chat, "How big is it?", max_new_tokens=20)[0].content for chat in (warm, cold)]
+    assert contents[0] == contents[1]
+    assert fed[0] == len(warm._render(reply_next=False).ids) - _after_question(warm) - length
+
+
+def _after_question(chat: Chat) -> int:
+    return len(conversation.render_reply(chat.messages[-1].content, chat.model.tokenizer))
+
+
+def test_with_the_real_segmenter(model, tiny_volume):
+    """A random tiny segmenter on a real volume: masks of the volume's shape, or none, and the study encoded once."""
+    torch.manual_seed(0)
+    study = Study(tiny_volume, Segmenter(TINY_SEGMENTER))
+    assert study.visual_features().shape == (IMAGE_TOKENS, TINY_SEGMENTER.visual_dim)
+    chat = Chat(model, study)
+    done, grounded, _ = ask(chat, "Where?", temperature=1.0, max_new_tokens=60)
+    for event in grounded:
+        assert event.finding.mask is None or event.finding.mask.shape == tiny_volume.shape
+    assert done.visible
+
+
+def test_loops_are_seen():
+    assert generate._loops([1, 2, 3] * 4)
+    assert not generate._loops([1, 2, 3] * 3)
+    assert not generate._loops([])
