@@ -50,6 +50,7 @@ _BOTH_WORDS = {"both", "bilateral", "bilaterally", "beide", "beiden", "les", "de
 _FILLERS = {
     "the", "a", "an", "of", "on", "in", "at", "side", "sides", "sided", "hand", "hemisphere", "hemispheres", "der",
     "die", "das", "den", "le", "la", "el", "los", "las", "du", "de", "del", "all",
+    "and", "und", "et", "y", "each",
 }  # fmt: skip
 
 

@@ -60,7 +60,7 @@ class Case:
 @dataclass(frozen=True)
 class Target:
     """What one `<SEG>` of a record should give. `labels` are the values that make its mask; () when absent or when the
-    mask is made of earlier masks ("m1 + m2")."""
+    mask is made of earlier masks ("m1 + m2"); a bare id ("m1") recalls one."""
 
     phrase: str
     present: bool

@@ -1,0 +1,156 @@
+"""What is true of one scan: which phrases are there and what each measures.
+
+Facts come from a case's masks (`measured_facts`) or are made up with plausible numbers (`synthetic_facts`), so that
+tens of thousands of conversations need no image. The made-up numbers are wider than anatomy on purpose: the language
+model is to copy what a note says, not to remember what a hippocampus usually measures.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from assistant.evidence import Measurement, format_ml, measure
+from data_recipes import ontology
+from data_recipes.schema import Case, load_case, mask_of
+
+MODALITY = {"brain": "MR", "head_neck": "CT", "hippocampus": "MR", "tumour_mr": "MR", "tumour_pet": "PET"}
+_HU = {  # mean and spread over OpenKBP's contours, rounded
+    "brainstem": (5, 12), "spinal cord": (10, 25), "left parotid gland": (-25, 40), "right parotid gland": (-25, 40),
+    "esophagus": (-20, 90), "larynx": (-200, 90), "mandible": (690, 120),
+}  # fmt: skip
+_MIDLINE = ("third ventricle", "fourth ventricle", "brainstem", "cerebrospinal fluid", "brain")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One scan. `found` maps a phrase to its measurement; `absent` are phrases known not to be there.
+
+    `family` is one of ontology.SCAN_FAMILIES, `modality` "CT", "MR" or "PET", `case` the case it was measured on (""
+    when made up), `labels` the label values of each phrase where there is a label map.
+    """
+
+    family: str
+    modality: str
+    found: Mapping[str, Measurement]
+    absent: tuple[str, ...]
+    case: str = ""
+    labels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def unit(self) -> str:
+        """Unit of intensities: "HU", "SUV" or ""."""
+        return {"CT": "HU", "PET": "SUV", "MR": ""}[self.modality]
+
+    def pairs(self) -> list[str]:
+        """Names without side of which both sides are found."""
+        return [p[5:] for p in self.found if p.startswith("left ") and f"right {p[5:]}" in self.found]
+
+
+def measured_facts(case: Case) -> Facts:
+    """Measure every phrase of a case that has an image. ValueError for a label map alone."""
+    volume, labels, _ = load_case(case)
+    if volume is None:
+        raise ValueError(f"{case.id} is a label map without an image: synthesise an image, or use synthetic_facts")
+    found, missing = {}, []
+    for phrase, values in case.phrases.items():
+        mask = mask_of(labels, values)
+        if mask.any():
+            found[phrase] = measure(volume, mask)
+        else:
+            missing.append(phrase)
+    away = tuple(s.name for s in ontology.surely_absent(case.family) if s.name not in case.unknown)
+    return Facts(case.family, case.modality, found, (*missing, *away), case.id, case.phrases)
+
+
+def jittered(facts: Facts, rng: random.Random, spread: float = 0.15) -> Facts:
+    """The same scan with every number a little different, so that one case gives many conversations."""
+    found = {}
+    for phrase, m in facts.found.items():
+        scale = math.exp(rng.gauss(0, spread))
+        found[phrase] = replace(
+            m,
+            volume_ml=m.volume_ml * scale,
+            longest_diameter_mm=m.longest_diameter_mm * scale ** (1 / 3),
+            mean_intensity=m.mean_intensity * math.exp(rng.gauss(0, spread)),
+        )
+    return replace(facts, found=found)
+
+
+def synthetic_facts(family: str, rng: random.Random) -> Facts:
+    """A made-up scan of a family: most of its structures found, some cut away, plausible numbers.
+
+    Volumes lie about the ontology's range (one in six far outside it), right sides near the left ones and now and then
+    equal to them. Half of the brains hold a tumour.
+    """
+    modality = MODALITY[family]
+    scale = rng.choice([1.0, 1.0, 4.0, 0.004, 12.0]) if modality == "MR" else 1.0
+    found: dict[str, Measurement] = {}
+    missing: list[str] = []
+    for structure in ontology.taught(family):
+        if rng.random() < 0.05:
+            missing.append(structure.name)
+            continue
+        other = found.get(f"left {structure.base}") if structure.side == "right" else None
+        found[structure.name] = _measurement(structure, modality, scale, other, rng)
+    if family == "hippocampus":
+        _add_up(found)
+    if family == "brain":
+        if rng.random() < 0.5:
+            found["tumour"] = _lesion(modality, scale, rng)
+        else:
+            missing.append("tumour")
+    elif family == "hippocampus":
+        missing.append("tumour")
+    absent = (*missing, *(s.name for s in ontology.surely_absent(family)))
+    return Facts(family, modality, found, absent)
+
+
+def _measurement(
+    structure: ontology.Structure, modality: str, scale: float, other: Measurement | None, rng: random.Random
+) -> Measurement:
+    low, high = (structure.reference_range_ml or (900.0, 1700.0, ""))[:2]
+    if other is not None and rng.random() < 0.85:
+        volume = other.volume_ml if rng.random() < 0.07 else other.volume_ml * math.exp(rng.gauss(0, 0.12))
+    else:
+        volume = math.exp(rng.uniform(math.log(low), math.log(high)))
+        if rng.random() < 0.16:
+            volume *= math.exp(rng.uniform(-1.5, 1.2))
+    if modality == "CT":
+        mean, spread = _HU.get(structure.name, (40.0, 15.0))
+        intensity = rng.gauss(mean, spread)
+    elif modality == "PET":
+        intensity = math.exp(rng.uniform(math.log(0.9), math.log(14.0)))
+    else:
+        intensity = scale * rng.uniform(20, 260)
+    return made_up(volume, intensity, {"CT": "HU", "PET": "SUV", "MR": ""}[modality], rng)
+
+
+def _lesion(modality: str, scale: float, rng: random.Random) -> Measurement:
+    volume = math.exp(rng.uniform(math.log(0.2), math.log(60.0)))
+    return made_up(volume, scale * rng.uniform(20, 260), "", rng)
+
+
+def made_up(volume_ml: float, intensity: float, unit: str, rng: random.Random) -> Measurement:
+    """A measurement with this volume: never shown as 0; as long as a blob to a strip of that volume."""
+    volume_ml = max(volume_ml, 0.002)
+    length = volume_ml ** (1 / 3) * rng.uniform(13.5, 38.0)
+    return Measurement(volume_ml, length, intensity, unit, (0.0, 0.0, 0.0), None, max(1, int(volume_ml * 1000)), False)
+
+
+def _add_up(found: dict[str, Measurement]) -> None:
+    """A crop's whole hippocampus is its two parts."""
+    front, back = found.get("anterior hippocampus"), found.get("posterior hippocampus")
+    if front and back and "hippocampus" in found:
+        found["hippocampus"] = replace(
+            found["hippocampus"],
+            volume_ml=front.volume_ml + back.volume_ml,
+            longest_diameter_mm=max(found["hippocampus"].longest_diameter_mm, back.longest_diameter_mm * 1.2),
+        )
+
+
+def same_as_shown(one: Measurement, other: Measurement) -> bool:
+    """Whether both volumes are written with the same digits."""
+    return format_ml(one.volume_ml) == format_ml(other.volume_ml)
