@@ -1,0 +1,127 @@
+"""Sentences against measurements: what is wrong is seen, what is right is left alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from assistant import claims
+from assistant.evidence import Measurement, Note, unsupported_numbers
+
+
+def measured(volume_ml: float, mean: float = 112.0) -> Measurement:
+    return Measurement(volume_ml, 38.1, mean, "", (0.0, 0.0, 0.0), None, 100, False)
+
+
+LEFT = Note("m1", "left hippocampus", 0.98, 0.87, measured(2.9))
+RIGHT = Note("m2", "right hippocampus", 0.98, 0.87, measured(3.1), ("m1", measured(2.9)))
+LIVER = Note("", "liver", 0.03)
+SPLEEN = Note("", "spleen", 0.02)
+EQUAL = Note("m3", "left amygdala", 0.98, 0.87, measured(3.1))
+ASKED = "Is the left hippocampus smaller than the right hippocampus?"
+
+
+def flaw(sentence: str, *targets: Note, said: str = "") -> str | None:
+    return claims.flaw(sentence, targets, [str(note) for note in targets], said)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "Yes, the left hippocampus (2.9 mL) is smaller than the right (3.1 mL), by 0.2 mL.",
+        "The right hippocampus is larger, by 0.2 mL (7 %).",
+        "The right one is not smaller than the left one.",
+        "The left hippocampus measures 2.9 mL and the right 3.1 mL, together 6.0 mL.",
+        "m1 is smaller than m2.",
+        "It helps to form new memories.",
+        "The left hippocampus is 38.1 mm long.",
+        "There are two of them, in T1.",
+    ],
+)
+def test_what_is_right_is_left_alone(sentence):
+    assert flaw(sentence, LEFT, RIGHT, said=ASKED) is None
+
+
+@pytest.mark.parametrize(
+    ("sentence", "problem"),
+    [
+        ("The left hippocampus is 2.8 mL.", "2.8 stands in no measurement"),
+        ("The left hippocampus is 3.1 mL.", "3.1 is not a number of the left hippocampus"),
+        ("The left hippocampus is 2.9 mL and the right one is 2.9 mL.", "not a number of the right hippocampus"),
+        ("The left hippocampus is larger than the right.", "left hippocampus is smaller"),
+        ("The right hippocampus is smaller.", "right hippocampus is larger"),
+        ("The left one is not smaller than the right one.", "left hippocampus is smaller"),
+        ("The left and the right hippocampus have the same volume.", "left hippocampus is smaller"),
+        ("No, it is not.", "left hippocampus is smaller"),
+        ("The right hippocampus could not be found.", "right hippocampus was found"),
+        ("I do not see the left hippocampus.", "left hippocampus was found"),
+        ("The left is three mL.", "three stands in no measurement"),
+    ],
+)
+def test_what_is_wrong_is_seen(sentence, problem):
+    assert problem in (flaw(sentence, LEFT, RIGHT, said=ASKED) or "nothing")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "wrong"),
+    [
+        ("No, the liver was not found in this scan.", False),
+        ("There is no liver here.", False),
+        ("Neither the liver nor the spleen is visible.", False),
+        ("The liver is visible.", True),
+        ("Yes, it is there.", True),
+        ("The spleen is in the upper left.", True),
+    ],
+)
+def test_absent_means_absent(sentence, wrong):
+    assert (flaw(sentence, LIVER, SPLEEN, said="Is there a liver or a spleen?") is not None) == wrong
+
+
+def test_found_and_absent_in_one_sentence():
+    good = "The left hippocampus is 2.9 mL, but the liver was not found."
+    assert flaw(good, LEFT, LIVER) is None
+    assert flaw("The liver is 2.9 mL, but the left hippocampus was not found.", LEFT, LIVER) is not None
+
+
+def test_presence_asked_for():
+    assert flaw("No.", LEFT, said="Is there a left hippocampus?") == "what was asked for was found"
+    assert flaw("Yes, there is.", LEFT, said="Is there a left hippocampus?") is None
+
+
+def test_equal_volumes():
+    """As shown: 3.1 and 3.1 are equal, whatever lies behind the decimal."""
+    assert flaw("The left amygdala is larger than the right hippocampus.", RIGHT, EQUAL) is not None
+    assert flaw("The left amygdala and the right hippocampus have the same volume.", RIGHT, EQUAL) is None
+
+
+def test_numbers_of_the_user_may_be_said():
+    assert flaw("You asked about 7 mL.", said="Is it 7 mL?") is None
+    assert flaw("It is 7 mL.") is not None
+
+
+def test_the_statement_is_made_of_the_notes():
+    """It agrees with the rules, and each of its numbers stands in a note."""
+    text = claims.statement([LEFT, RIGHT, LIVER, SPLEEN])
+    assert text == (
+        "The left hippocampus (m1) is 2.9 mL. The right hippocampus (m2) is 3.1 mL. "
+        "The right hippocampus is larger than the left hippocampus by 0.2 mL (7 %). "
+        "The liver and the spleen were not found."
+    )
+    assert unsupported_numbers(text, [str(LEFT), str(RIGHT)]) == []
+    for sentence in text.split(". "):
+        assert flaw(sentence, LEFT, RIGHT, LIVER, SPLEEN) is None
+    assert claims.statement([]) == ""
+    assert claims.statement([LEFT, LEFT]) == "The left hippocampus (m1) is 2.9 mL."
+
+
+def test_mentions_are_the_longest_ones():
+    whole, front = Note("m1", "hippocampus", 1, 1, measured(3)), Note("m2", "anterior hippocampus", 1, 1, measured(1))
+    found = claims.mentions("The anterior hippocampus is part of the hippocampus (m1).", [whole, front])
+    assert [note.id for _, _, note in found] == ["m2", "m1", "m1"]
+
+
+def test_a_side_is_a_name_only_where_it_is_unique():
+    """With two left structures, "the left" names neither."""
+    amygdala = Note("m3", "left amygdala", 1, 1, measured(1))
+    assert claims.mentions("the left is small", [LEFT, amygdala]) == []
+    assert [note.id for _, _, note in claims.mentions("the left is small", [LEFT, RIGHT])] == ["m1"]
+    assert claims.mentions("on the left side of the body", [RIGHT, LEFT]) == []
