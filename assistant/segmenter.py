@@ -1,0 +1,165 @@
+"""The segmenter: encoder, prompt encoder and mask decoder in one module, still knowing nothing of language models.
+
+Words arrive as `<SEG>` states (the language model's hidden state at a `<SEG>` token); `seg_query` maps them into the
+space of mask queries. The See stage trains this module on states of the frozen language model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from assistant.mask_decoder import Heads, MaskDecoder
+from assistant.prompt_encoder import GridPrompt, PromptEncoder, sample
+from assistant.vision import Features, VisionEncoder
+
+
+@dataclass(frozen=True)
+class SegmenterConfig:
+    lm_dim: int = 576
+    state_dim: int = 128  # principal axes of the phrase states that are kept
+    channels: tuple[int, ...] = (16, 32, 64, 128, 160)
+    blocks: tuple[int, ...] = (1, 2, 2, 2, 1)
+    pixel_dim: int = 32
+    dim: int = 128
+    decoder_depth: int = 2
+    coarse_size: int = 64  # longest side of the coarse grid and side of a fine tile, voxels
+    presence_threshold: float = 0.5
+    presence_temperature: float = 1.0
+    mask_threshold: float = 0.5
+    quality_scale: tuple[float, float] = (1.0, 0.0)  # calibrated quality = a * raw + b
+
+    @property
+    def visual_dim(self) -> int:
+        """Width of a visual token before the projector."""
+        return self.channels[-1]
+
+    @property
+    def region_dim(self) -> int:
+        """Width of a region feature: coarse and fine pixel embedding, pooled."""
+        return 2 * self.pixel_dim
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_dict(values: dict[str, Any]) -> SegmenterConfig:
+        return SegmenterConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+class Segmenter(nn.Module):
+    """Features of a level from `encode`; masks for N `<SEG>` states from `heads` + `coarse_logits` / `fine_logits`."""
+
+    state_mean: Tensor
+    state_axes: Tensor
+
+    def __init__(self, config: SegmenterConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.vision = VisionEncoder(config.channels, config.blocks, config.pixel_dim, config.dim)
+        self.prompt_encoder = PromptEncoder(config.dim, config.pixel_dim)
+        self.mask_decoder = MaskDecoder(config.dim, config.pixel_dim, config.decoder_depth)
+        self.query = nn.Linear(config.state_dim, config.dim)
+        with torch.no_grad():  # whitened states are of unit variance along few axes: keep that scale
+            self.query.weight.mul_(3)
+        self.register_buffer("state_mean", torch.zeros(config.lm_dim))
+        self.register_buffer("state_axes", torch.zeros(config.lm_dim, config.state_dim))
+
+    def fit_states(self, states: Tensor) -> None:
+        """Set the whitening from one state for each canonical phrase (N, lm_dim).
+
+        States of different phrases differ by little beside what they share ("left hippocampus" and "right hippocampus"
+        have a cosine of 0.85 even after standardising). Whitened along the principal axes of the phrases themselves they
+        are nearly orthogonal, and a linear map of them serves as well as a class number would."""
+        self.state_mean.copy_(states.mean(0))
+        _, size, axes = torch.linalg.svd(states - self.state_mean, full_matrices=False)
+        variance = size.square() / len(states)
+        kept = min(self.config.state_dim, len(states) - 1, states.shape[1])
+        scale = (variance[:kept] + 0.02 * variance[:kept].mean()).rsqrt()
+        self.state_axes.zero_()
+        self.state_axes[:, :kept] = axes[:kept].T * scale
+
+    def whiten(self, states: Tensor) -> Tensor:
+        """`<SEG>` states (N, lm_dim) -> codes (N, state_dim) in which phrases are far apart. Fixed once fitted: the Converse
+        stage pulls in-context states onto the codes of their phrases here, whatever the See stage still learns."""
+        return (states.float() - self.state_mean) @ self.state_axes
+
+    def seg_query(self, states: Tensor) -> Tensor:
+        """`<SEG>` states (N, lm_dim) -> mask queries (N, dim)."""
+        return self.query(self.whiten(states))
+
+    def encode(self, image: Tensor, context: Tensor | None = None) -> Features:
+        """image (1, 10, X, Y, Z) as `preprocess.level_input` makes it -> Features."""
+        return self.vision(image, context)
+
+    def heads(self, query: Tensor, features: Features, prompts: Sequence[GridPrompt | None]) -> Heads:
+        """Decode N queries (N, dim) against the coarse level's features, each with its own prompt.
+
+        Queries never see each other: they are the batch axis of the transformer. Those with equally many prompt tokens
+        go through in one call, so N at once equal N one at a time.
+        """
+        image = features.tokens[0]
+        x, y, z = image.shape[1:]
+        place = self.prompt_encoder.position.grid((x, y, z), 8, image.device, torch.float32)
+        tokens = [
+            self.prompt_encoder.tokens(p, features.pixel[0]) if p is not None else image.new_zeros(0, self.config.dim)
+            for p in prompts
+        ]
+        groups: dict[int, list[int]] = {}
+        for i, t in enumerate(tokens):
+            groups.setdefault(len(t), []).append(i)
+        parts, order = [], []
+        for members in groups.values():
+            extra = torch.stack([tokens[i] for i in members])
+            parts.append(self.mask_decoder(query[members], extra, image, place))
+            order += members
+        return Heads.gather(parts, order)
+
+    def coarse_logits(self, heads: Heads, features: Features, prompts: Sequence[GridPrompt | None]) -> Tensor:
+        """Masks on the coarse grid: (N, x, y, z) logits."""
+        return self._draw(heads.coarse, features.pixel[0], prompts, (0, 0, 0), 1.0, None)
+
+    def fine_logits(
+        self,
+        fine: Tensor,
+        pixel: Tensor,
+        start: Sequence[int],
+        prompts: Sequence[GridPrompt | None],
+        masks: Sequence[Tensor | None] | None = None,
+    ) -> Tensor:
+        """Masks on a fine tile: fine (N, P + 1) of `Heads`; pixel (P, X, Y, Z); start: the tile's first voxel on the fine
+        grid; masks: earlier masks on this tile where a prompt has one -> (N, X, Y, Z) logits."""
+        return self._draw(fine, pixel, prompts, start, 0.5, masks)
+
+    def _draw(
+        self,
+        hyper: Tensor,
+        pixel: Tensor,
+        prompts: Sequence[GridPrompt | None],
+        start: Sequence[int],
+        scale: float,
+        masks: Sequence[Tensor | None] | None,
+    ) -> Tensor:
+        logits = self.mask_decoder.draw(hyper, pixel)
+        if all(p is None for p in prompts):
+            return logits
+        # voxel i of a level of half the spacing lies at (i + 0.5) / 2 - 0.5 coarse voxels
+        axes = [
+            (torch.arange(n, device=pixel.device, dtype=torch.float32) + s + 0.5) * scale - 0.5
+            for n, s in zip(pixel.shape[1:], start, strict=True)
+        ]
+        coordinates = torch.stack(torch.meshgrid(*axes, indexing="ij"))
+        origin = torch.tensor([float(a[0]) for a in axes], device=pixel.device)
+        rows = []
+        for i, prompt in enumerate(prompts):
+            if prompt is None:
+                rows.append(logits[i])
+                continue
+            at = sample(pixel, (prompt.points - origin) / scale) if len(prompt.points) else pixel.new_zeros(0)
+            mask = prompt.mask if masks is None else masks[i]
+            rows.append(logits[i] + self.prompt_encoder.dense(prompt, coordinates, pixel, at, mask))
+        return torch.stack(rows)

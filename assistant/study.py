@@ -1,0 +1,288 @@
+"""A study: one opened scan with everything that is computed for it once.
+
+The coarse level is encoded when first needed, fine tiles when a mask first reaches them; both stay. A further mask then
+costs its prompt tokens and dot products with pixels that are already there.
+
+Zoom (SegVol's zoom-out-zoom-in, Du et al. 2024, with one set of weights): the coarse mask says which fine tiles matter,
+and the fine logits replace the coarse ones there. Tiles overlap and are blended linearly, each voxel by how far it is
+from its tile's border. Which tiles a mask uses depends on that mask alone, so asking for several at once changes nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from assistant import preprocess
+from assistant.errors import QuestionError
+from assistant.preprocess import Canonical, Grid
+from assistant.prompt_encoder import GridPrompt, Prompt, sample
+from assistant.segmenter import Segmenter
+from assistant.vision import Features
+from assistant.volume import Volume
+
+TILE = 64
+OVERLAP = 16
+VISUAL_SIDE = 4  # visual tokens are a 4 x 4 x 4 pooling of the coarsest features
+NOWHERE = -10.0  # logit where nothing was drawn
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One mask: on the volume's RAS grid (X, Y, Z) bool, empty where `present` is False."""
+
+    mask: np.ndarray
+    presence: float
+    quality: float
+    present: bool
+
+
+def tile_starts(n: int) -> list[int]:
+    """First voxels of the tiles that cover n fine voxels, even, at least OVERLAP shared between neighbours."""
+    if n <= TILE:
+        return [0]
+    count = int(np.ceil((n - OVERLAP) / (TILE - OVERLAP)))
+    return [2 * round(s / 2) for s in np.linspace(0, n - TILE, count)]
+
+
+def blend_weights(size: Sequence[int]) -> Tensor:
+    """Weight of each voxel of a tile (X, Y, Z): falls linearly over the outer OVERLAP voxels, never to 0."""
+    axes = []
+    for n in size:
+        edge = torch.minimum(torch.arange(n) + 0.5, n - 0.5 - torch.arange(n))
+        axes.append((edge / OVERLAP).clamp(max=1))
+    return torch.einsum("i,j,k->ijk", *axes)
+
+
+class Study:
+    """volume, and what the segmenter has seen of it. Not safe for two threads at once."""
+
+    def __init__(self, volume: Volume, segmenter: Segmenter) -> None:
+        self.volume = volume
+        self.segmenter = segmenter.eval()
+        self._tiles: dict[tuple[int, int, int], Tensor] = {}
+        self.encoded_tiles = 0
+
+    @property
+    def device(self) -> torch.device:
+        return self.segmenter.state_mean.device
+
+    def _autocast(self) -> torch.autocast:
+        # The weights were trained under bf16 autocast. Without hardware bf16 it is slower than float32 and no better.
+        kind = self.device.type
+        fast = torch.ops.mkldnn._is_mkldnn_bf16_supported() if kind == "cpu" else kind == "cuda"
+        return torch.autocast(kind if fast else "cpu", torch.bfloat16, enabled=bool(fast))
+
+    @cached_property
+    def canonical(self) -> Canonical:
+        return preprocess.canonical(self.volume, self.segmenter.config.coarse_size)
+
+    @cached_property
+    def coarse(self) -> Features:
+        """The coarse level's features, encoded once."""
+        c = self.canonical
+        image = preprocess.level_input(
+            c.coarse, c.coarse_inside, c.coarse_grid.spacing, c.modality, (0, 0, 0), c.coarse_grid.shape
+        )
+        with torch.inference_mode(), self._autocast():
+            return self.segmenter.encode(image.to(self.device))
+
+    def tile(self, start: tuple[int, int, int]) -> Tensor:
+        """Pixel embedding (P, X, Y, Z) of the fine tile that begins at fine voxel `start`."""
+        if start not in self._tiles:
+            c = self.canonical
+            assert c.fine is not None and c.fine_inside is not None and c.fine_grid is not None
+            box = tuple(slice(s, min(s + TILE, n)) for s, n in zip(start, c.fine_grid.shape, strict=True))
+            half = tuple(slice(b.start // 2, b.stop // 2) for b in box)
+            image = preprocess.level_input(
+                c.fine[(slice(None), *box)], c.fine_inside[box], c.fine_grid.spacing, c.modality, start, c.fine_grid.shape
+            )
+            context = self.coarse.pixel[(slice(None), slice(None), *half)]
+            with torch.inference_mode(), self._autocast():
+                self._tiles[start] = self.segmenter.encode(image.to(self.device), context).pixel[0]
+            self.encoded_tiles += 1
+        return self._tiles[start]
+
+    # -- what the language model is given ---------------------------------------------------------------------------
+
+    def visual_features(self) -> Tensor:
+        """Visual tokens before projection: (64, visual_dim) float32, x slowest."""
+        pooled = F.adaptive_avg_pool3d(self.coarse.deep.float(), VISUAL_SIDE)[0]
+        return pooled.flatten(1).T.clone()
+
+    def region_feature(
+        self, *, point_mm: np.ndarray | None = None, box_mm: np.ndarray | None = None, mask: np.ndarray | None = None
+    ) -> Tensor:
+        """What a point (3,), a box (2, 3) (RAS+ mm) or a mask (X, Y, Z) covers, pooled: (region_dim,) float32.
+
+        The mean of coarse and of fine pixel embeddings at up to 64 positions."""
+        if mask is not None:
+            spots = np.argwhere(mask)
+            if not len(spots):
+                raise QuestionError("the mask asked about is empty: choose one that has voxels")
+            spots = spots[np.linspace(0, len(spots) - 1, min(64, len(spots))).astype(int)]
+        elif box_mm is not None:
+            low, high = np.sort(np.asarray(box_mm, float), axis=0)
+            steps = [np.linspace(a, b, 6)[1:-1] for a, b in zip(low, high, strict=True)]
+            spots = self._inside(np.array(list(product(*steps))), "box")
+        elif point_mm is not None:
+            spots = self._inside(np.asarray(point_mm, float)[None], "point")
+        else:
+            raise ValueError("region_feature needs a point, a box or a mask")
+        c = self.canonical
+        with torch.inference_mode():
+            at = torch.as_tensor(c.coarse_grid.from_index(spots), dtype=torch.float32, device=self.device)
+            coarse = sample(self.coarse.pixel[0], at).float().mean(0)
+            if c.fine_grid is None:
+                return torch.cat([coarse, coarse])
+            positions = c.fine_grid.from_index(spots)
+            rows = []
+            for position in positions:
+                start = self._tile_of(position)
+                local = torch.as_tensor(position - np.array(start), dtype=torch.float32, device=self.device)[None]
+                rows.append(sample(self.tile(start), local)[0].float())
+            return torch.cat([coarse, torch.stack(rows).mean(0)])
+
+    def _tile_of(self, position: np.ndarray) -> tuple[int, int, int]:
+        """The tile in which a fine voxel position lies deepest."""
+        grid = self.canonical.fine_grid
+        assert grid is not None
+        return tuple(  # type: ignore[return-value]
+            min(tile_starts(n), key=lambda s: abs(s + min(TILE, n) / 2 - p))
+            for n, p in zip(grid.shape, position, strict=True)
+        )
+
+    def _inside(self, points_mm: np.ndarray, what: str) -> np.ndarray:
+        """World points -> voxel indices; those outside are refused (a point) or left out (of a box)."""
+        index = self.volume.to_index(points_mm)
+        size = np.array(self.volume.shape)
+        good = ((index >= -0.5) & (index <= size - 0.5)).all(1)
+        if not good.any() or (what == "point" and not good.all()):
+            low, high = self.volume.to_world(np.array([np.zeros(3), size - 1]))
+            shown = ", ".join(f"{v:.1f}" for v in points_mm[~good][0])
+            raise QuestionError(
+                f"the {what} ({shown}) mm lies outside the scan, which reaches from "
+                f"({', '.join(f'{v:.1f}' for v in np.minimum(low, high))}) to "
+                f"({', '.join(f'{v:.1f}' for v in np.maximum(low, high))}) mm (RAS+): give a position inside"
+            )
+        return index[good]
+
+    # -- masks ------------------------------------------------------------------------------------------------------
+
+    def _grid_prompt(self, prompt: Prompt | None) -> GridPrompt | None:
+        if prompt is None or prompt.is_empty:
+            return None
+        grid = self.canonical.coarse_grid
+        points = np.zeros((0, 3))
+        if len(prompt.points_mm):
+            points = grid.from_index(self._inside(np.asarray(prompt.points_mm, float), "point"))
+        box = None
+        if prompt.box_mm is not None:
+            corners = np.array(list(product(*np.asarray(prompt.box_mm, float).T)))
+            index = self.volume.to_index(corners)
+            if (index.max(0) < 0).any() or (index.min(0) > np.array(self.volume.shape) - 1).any():
+                self._inside(corners, "box")
+            at = grid.from_index(index)
+            box = self._tensor(np.stack([at.min(0), at.max(0)]))
+        mask = None
+        if prompt.mask is not None:
+            mask = preprocess.to_grid(torch.from_numpy(prompt.mask.astype(np.float32))[None], grid)[0][0].to(self.device)
+        labels = self._tensor(np.asarray(prompt.labels))
+        return GridPrompt(self._tensor(points), labels, box, mask)
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.as_tensor(values, dtype=torch.float32, device=self.device)
+
+    @torch.inference_mode()
+    def decode(self, states: Tensor, prompts: Sequence[Prompt | None] | None = None) -> list[Decoded]:
+        """`<SEG>` states (N, lm_dim), each with its own prompt or None -> N masks, all in one call."""
+        given = list(prompts) if prompts is not None else [None] * len(states)
+        on_grid = [self._grid_prompt(p) for p in given]
+        model, config = self.segmenter, self.segmenter.config
+        with self._autocast():
+            heads = model.heads(model.seg_query(states.to(self.device)), self.coarse, on_grid)
+            coarse = model.coarse_logits(heads, self.coarse, on_grid)
+        logit, quality = model.mask_decoder.judge(heads, coarse)
+        presence = (logit / config.presence_temperature).sigmoid()
+        a, b = config.quality_scale
+        results = []
+        for i in range(len(states)):
+            shown = on_grid[i] is not None and bool((on_grid[i].labels > 0.5).any() or on_grid[i].mask is not None)
+            # a positive click or a given mask says by itself that something is there
+            wanted = float(presence[i]) >= config.presence_threshold or shown
+            mask = np.zeros(self.volume.shape, bool)
+            if wanted:
+                self._draw(mask, heads.fine[i : i + 1], coarse[i], on_grid[i], given[i])
+            found = bool(wanted and mask.any())
+            results.append(
+                Decoded(mask, float(presence[i]), min(1.0, max(0.0, a * float(quality[i]) + b)), found)
+            )
+        return results
+
+    def _draw(
+        self, out: np.ndarray, fine: Tensor, coarse: Tensor, prompt: GridPrompt | None, given: Prompt | None
+    ) -> None:
+        """Fill `out` (X, Y, Z) with one mask: fine (1, P + 1) hypernetwork row, coarse (x, y, z) logits."""
+        c = self.canonical
+        cut = float(np.log(self.segmenter.config.mask_threshold / (1 - self.segmenter.config.mask_threshold)))
+        if c.fine_grid is None:
+            self._to_volume(out, coarse.float().cpu(), c.coarse_grid, np.zeros(3, int), cut)
+            return
+        spread = coarse.sigmoid()
+        live = (spread > min(0.2, 0.5 * float(spread.max()))).float()
+        live = F.max_pool3d(live[None, None], 3, stride=1, padding=1)[0, 0] > 0
+        spots = live.nonzero()
+        low, high = 2 * spots.amin(0).cpu().numpy(), 2 * (spots.amax(0).cpu().numpy() + 1)
+        shape = tuple(int(n) for n in high - low)
+        total, weight = torch.zeros(shape), torch.zeros(shape)
+        for start in product(*(tile_starts(n) for n in c.fine_grid.shape)):
+            size = tuple(min(TILE, n) for n in c.fine_grid.shape)
+            half = tuple(slice(s // 2, (s + n) // 2) for s, n in zip(start, size, strict=True))
+            if not bool(live[half].any()):
+                continue
+            masks = None
+            if given is not None and given.mask is not None:
+                grid = _shifted(c.fine_grid, start, size)
+                masks = [preprocess.to_grid(torch.from_numpy(given.mask.astype(np.float32))[None], grid)[0][0].to(self.device)]
+            with self._autocast():
+                logits = self.segmenter.fine_logits(fine, self.tile(start), start, [prompt], masks)[0].float().cpu()
+            window = blend_weights(size)
+            mine = tuple(slice(max(s, a) - s, min(s + n, b) - s) for s, n, a, b in zip(start, size, low, high, strict=True))
+            there = tuple(slice(max(s, a) - a, min(s + n, b) - a) for s, n, a, b in zip(start, size, low, high, strict=True))
+            if any(m.start >= m.stop for m in mine):
+                continue
+            total[there] += logits[mine] * window[mine]
+            weight[there] += window[mine]
+        # what no chosen tile covers was judged empty at the coarse level
+        logits = torch.where(weight > 0, total / weight.clamp_min(1e-6), torch.full_like(total, NOWHERE))
+        self._to_volume(out, logits, c.fine_grid, low, cut)
+
+    def _to_volume(self, out: np.ndarray, logits: Tensor, grid: Grid, first: np.ndarray, cut: float) -> None:
+        """Threshold logits of a box of a grid (its first voxel `first`) on the volume's own voxels, into `out`."""
+        spots = (logits > cut).nonzero()
+        if not len(spots):
+            return
+        a = np.maximum(spots.amin(0).numpy() - 2, 0)
+        b = np.minimum(spots.amax(0).numpy() + 3, np.array(logits.shape))
+        part = logits[tuple(slice(i, j) for i, j in zip(a, b, strict=True))].clamp(NOWHERE, -NOWHERE)
+        here = _shifted(grid, first + a, tuple(part.shape))
+        low = np.floor(here.to_index(np.full(3, -1.0))).astype(int).clip(0)
+        high = (np.ceil(here.to_index(np.array(part.shape, float))).astype(int) + 1).clip(max=self.volume.shape)
+        if (high <= low).any():
+            return
+        values = preprocess.from_grid(part[None], here, low, high, NOWHERE)[0]
+        out[tuple(slice(i, j) for i, j in zip(low, high, strict=True))] = (values > cut).numpy()
+
+
+def _shifted(grid: Grid, first: Sequence[int] | np.ndarray, shape: Sequence[int]) -> Grid:
+    """The part of a grid that begins at its voxel `first`."""
+    start = tuple(float(s + f * d) for s, f, d in zip(grid.start, first, grid.step, strict=True))
+    return dataclasses.replace(grid, shape=tuple(int(n) for n in shape), start=start)

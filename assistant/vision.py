@@ -1,0 +1,137 @@
+"""The native-3D vision encoder: one scan level in, a feature pyramid and a pixel embedding out.
+
+The same weights see every level of a study (the coarse whole field of view and each fine tile). What tells the levels
+apart is in the input: the voxel size, and for a fine tile the coarse level's own pixel embedding around it (`context`).
+No prompt enters here, so everything this file computes is computed once a study and cached.
+
+Axis order of every tensor: (B, C, X, Y, Z), the indices of a RAS+ volume.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+#: image windows (2), log voxel size (1), modality one-hot (3), inside-the-scan (1), position (3): `preprocess.level_input`
+IMAGE_CHANNELS = 10
+
+
+@dataclass(frozen=True)
+class Features:
+    """What one encoded level offers.
+
+    pixel:  (B, P, X, Y, Z) pixel embedding at stride 1, the thing a mask is a dot product with
+    tokens: (B, T, X/8, Y/8, Z/8) image tokens that prompts attend to
+    deep:   (B, D, X/16, Y/16, Z/16) coarsest features, pooled into the language model's visual tokens
+    """
+
+    pixel: Tensor
+    tokens: Tensor
+    deep: Tensor
+
+
+def _norm(channels: int) -> nn.GroupNorm:
+    # Group normalisation: batches are one volume, so batch statistics would mean nothing.
+    return nn.GroupNorm(8, channels)
+
+
+class ResidualBlock(nn.Module):
+    """Pre-activation residual block (He et al. 2016), two 3x3x3 convolutions. (B, C, X, Y, Z) -> same shape."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = _norm(channels), _norm(channels)
+        self.conv1 = nn.Conv3d(channels, channels, 3, padding=1, bias=False)
+        self.conv2 = nn.Conv3d(channels, channels, 3, padding=1)
+        nn.init.zeros_(self.conv2.weight)  # each block starts as the identity
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(F.leaky_relu(self.norm1(x), 0.01))
+        return x + self.conv2(F.leaky_relu(self.norm2(h), 0.01))
+
+
+class GlobalAttention(nn.Module):
+    """Self-attention over all positions of the coarsest map: what lets it tell left from right at a distance."""
+
+    def __init__(self, channels: int, heads: int = 4) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(channels)
+        self.position = nn.Linear(3, channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.out = nn.Linear(channels, channels)
+        self.norm2 = nn.LayerNorm(channels)
+        self.mlp = nn.Sequential(nn.Linear(channels, 2 * channels), nn.GELU(), nn.Linear(2 * channels, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        b, c, *size = x.shape
+        axes = [torch.linspace(-1, 1, n, device=x.device, dtype=x.dtype) if n > 1 else x.new_zeros(1) for n in size]
+        grid = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).view(1, -1, 3)
+        t = x.flatten(2).transpose(1, 2)
+        h = self.norm(t) + self.position(grid)
+        q, k, v = self.qkv(h).view(b, -1, 3, self.heads, c // self.heads).permute(2, 0, 3, 1, 4)
+        t = t + self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, -1, c))
+        t = t + self.mlp(self.norm2(t))
+        return t.transpose(1, 2).reshape(x.shape)
+
+
+class VisionEncoder(nn.Module):
+    """Residual convolutional encoder-decoder with attention at stride 16.
+
+    channels: widths at strides 1, 2, 4, 8, 16. A fine tile at stride 2 has the coarse level's resolution: that is where
+    the coarse pixel embedding joins, voxel on voxel.
+    """
+
+    def __init__(
+        self,
+        channels: tuple[int, ...] = (16, 32, 64, 128, 160),
+        blocks: tuple[int, ...] = (1, 2, 2, 2, 1),
+        pixel_dim: int = 32,
+        token_dim: int = 128,
+    ) -> None:
+        super().__init__()
+        self.stem = nn.Conv3d(IMAGE_CHANNELS, channels[0], 3, padding=1)
+        self.from_context = nn.Conv3d(pixel_dim, channels[1], 1)
+        self.stages = nn.ModuleList(
+            nn.Sequential(*(ResidualBlock(c) for _ in range(n))) for c, n in zip(channels, blocks, strict=True)
+        )
+        self.down = nn.ModuleList(
+            nn.Conv3d(a, b, 2, stride=2) for a, b in zip(channels[:-1], channels[1:], strict=True)
+        )
+        self.attention = GlobalAttention(channels[-1])
+        self.up = nn.ModuleList(
+            nn.ConvTranspose3d(b, a, 2, stride=2) for a, b in zip(channels[:-1], channels[1:], strict=True)
+        )
+        self.merge = nn.ModuleList(ResidualBlock(c) for c in channels[:-1])
+        self.to_tokens = nn.Conv3d(channels[3], token_dim, 1)
+        for module in self.modules():  # variance kept from layer to layer (He et al. 2015), or learning starts slowly
+            if isinstance(module, nn.Conv3d | nn.ConvTranspose3d) and module.weight.any():
+                mode = "fan_in" if isinstance(module, nn.Conv3d) else "fan_out"
+                nn.init.kaiming_normal_(module.weight, a=0.01, mode=mode)
+        self.to_pixel = nn.Sequential(_norm(channels[0]), nn.LeakyReLU(0.01), nn.Conv3d(channels[0], pixel_dim, 1))
+
+    def forward(self, image: Tensor, context: Tensor | None = None) -> Features:
+        """image (B, 10, X, Y, Z), sides multiples of 16; context: None for the coarse level, for a fine tile the coarse
+        pixel embedding over the same box (B, P, X/2, Y/2, Z/2) -> Features."""
+        if any(n % 16 for n in image.shape[2:]):
+            raise ValueError(f"an encoder input of {tuple(image.shape[2:])} voxels: every side must be a multiple of 16")
+        x = self.stem(image)
+        skips = []
+        for i, stage in enumerate(self.stages):
+            x = stage(x)
+            if i < len(self.down):
+                skips.append(x)
+                x = self.down[i](x)
+                if i == 0 and context is not None:
+                    x = x + self.from_context(context)
+        x = deep = self.attention(x)
+        tokens = None
+        for i in reversed(range(len(self.up))):
+            x = self.merge[i](self.up[i](x) + skips[i])
+            if i == 3:
+                tokens = self.to_tokens(x)
+        assert tokens is not None
+        return Features(self.to_pixel(x), tokens, deep)

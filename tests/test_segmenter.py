@@ -1,0 +1,147 @@
+"""Encoder, prompts and mask decoder on a tiny random model: shapes, independence of queries, what prompts do."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+
+from assistant.prompt_encoder import GridPrompt
+from assistant.segmenter import Segmenter, SegmenterConfig
+
+TINY = SegmenterConfig(lm_dim=24, state_dim=8, channels=(8, 8, 16, 16, 16), blocks=(1, 1, 1, 1, 1), pixel_dim=8, dim=16)
+
+
+@pytest.fixture(scope="module")
+def model() -> Segmenter:
+    torch.manual_seed(0)
+    segmenter = Segmenter(TINY).eval()
+    segmenter.fit_states(torch.randn(12, 24))
+    return segmenter
+
+
+@pytest.fixture(scope="module")
+def features(model):
+    with torch.no_grad():
+        return model.encode(torch.randn(1, 10, 32, 48, 16, generator=torch.Generator().manual_seed(1)))
+
+
+def decode(model, features, states, prompts):
+    with torch.no_grad():
+        heads = model.heads(model.seg_query(states), features, prompts)
+        logits = model.coarse_logits(heads, features, prompts)
+        return logits, *model.mask_decoder.judge(heads, logits)
+
+
+def point(*at: float, label: float = 1.0) -> GridPrompt:
+    return GridPrompt(torch.tensor([at]), torch.tensor([label]))
+
+
+def test_levels_have_the_strides_they_claim(features):
+    assert features.pixel.shape == (1, 8, 32, 48, 16)
+    assert features.tokens.shape == (1, 16, 4, 6, 2)
+    assert features.deep.shape == (1, 16, 2, 3, 1)
+
+
+def test_a_side_that_is_no_multiple_of_16_is_refused(model):
+    with pytest.raises(ValueError, match="multiple of 16"):
+        model.encode(torch.zeros(1, 10, 32, 40, 16))
+
+
+def test_many_queries_in_one_call_equal_one_at_a_time(model, features):
+    """Queries are the batch axis: a reply with eight <SEG>s gets the masks that eight replies would get, whatever mix of
+    prompts they carry."""
+    states = torch.randn(6, 24, generator=torch.Generator().manual_seed(2))
+    mask = torch.zeros(32, 48, 16)
+    mask[4:9, 5:20, 2:9] = 1
+    prompts = [
+        None,
+        point(3.0, 4.0, 5.0),
+        None,
+        GridPrompt(torch.tensor([[1.0, 2, 3], [9, 9, 9]]), torch.tensor([1.0, 0.0])),
+        GridPrompt(torch.zeros(0, 3), torch.zeros(0), box=torch.tensor([[2.0, 2, 2], [20, 20, 10]])),
+        GridPrompt(torch.zeros(0, 3), torch.zeros(0), mask=mask),
+    ]
+    together = decode(model, features, states, prompts)
+    for i, prompt in enumerate(prompts):
+        alone = decode(model, features, states[i : i + 1], [prompt])
+        for a, b in zip(together, alone, strict=True):
+            assert torch.allclose(a[i], b[0], atol=1e-5)
+
+
+def test_a_click_raises_the_mask_where_it_is_and_a_negative_one_lowers_it(model, features):
+    states = torch.randn(1, 24, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        heads = model.heads(model.seg_query(states), features, [None])
+        plain = model.coarse_logits(heads, features, [None])[0]
+        more = model.coarse_logits(heads, features, [point(10, 20, 8)])[0]
+        less = model.coarse_logits(heads, features, [point(10, 20, 8, label=0.0)])[0]
+    assert more[10, 20, 8] > plain[10, 20, 8] + 1 and less[10, 20, 8] < plain[10, 20, 8] - 1
+    assert (more - plain).argmax() == torch.tensor((10 * 48 + 20) * 16 + 8)
+    assert torch.allclose(more[31, 0, 0], plain[31, 0, 0], atol=1e-3)  # far away nothing changes
+
+
+def test_a_box_empties_what_lies_outside_it(model, features):
+    states = torch.randn(1, 24, generator=torch.Generator().manual_seed(4))
+    box = GridPrompt(torch.zeros(0, 3), torch.zeros(0), box=torch.tensor([[5.0, 5, 5], [15, 25, 10]]))
+    with torch.no_grad():
+        heads = model.heads(model.seg_query(states), features, [None])
+        change = model.coarse_logits(heads, features, [box])[0] - model.coarse_logits(heads, features, [None])[0]
+    assert (change[6:15, 6:25, 6:10] == 0).all() and (change[20:, :, :] < -5).all()
+
+
+def test_fine_prompts_lie_where_coarse_ones_do(model):
+    """Coarse voxel c is the middle of fine voxels 2c and 2c + 1: a click there lifts both alike, in any tile."""
+    pixel = torch.ones(8, 16, 16, 16)
+    with torch.no_grad():
+        plain = model.fine_logits(torch.zeros(1, 9), pixel, (8, 0, 4), [None])[0]
+        lifted = model.fine_logits(torch.zeros(1, 9), pixel, (8, 0, 4), [point(7.0, 3.0, 5.0)])[0] - plain
+    # fine voxels 14, 15 / 6, 7 / 10, 11; minus the tile's start 6, 7 / 6, 7 / 6, 7
+    assert torch.allclose(lifted[6:8, 6:8, 6:8], lifted[6, 6, 6].expand(2, 2, 2), atol=1e-5)
+    assert lifted[6, 6, 6] > lifted[5, 6, 6] and lifted[7, 7, 7] > lifted[8, 7, 7]
+
+
+def test_whitened_phrases_are_nearly_orthogonal(model):
+    """Phrases that share almost everything (a large common part) come out far apart."""
+    generator = torch.Generator().manual_seed(5)
+    bank = 10 + torch.randn(1, 24, generator=generator) + 0.01 * torch.randn(8, 24, generator=generator)
+    fresh = Segmenter(TINY)
+    fresh.fit_states(bank)
+    white = (bank - fresh.state_mean) @ fresh.state_axes
+    unit = torch.nn.functional.normalize(white, dim=1)
+    assert float((unit @ unit.T - torch.eye(8)).abs().max()) < 0.3
+
+
+def test_every_weight_learns(model):
+    """A loss on masks (both levels), presence and quality reaches every parameter: nothing is left over in the model."""
+    torch.manual_seed(0)
+    fresh = Segmenter(TINY)
+    fresh.fit_states(torch.randn(12, 24))
+    for module in fresh.modules():  # residual branches start at zero: open them
+        if isinstance(module, torch.nn.Conv3d):
+            torch.nn.init.normal_(module.weight, std=0.05)
+    coarse = fresh.encode(torch.randn(1, 10, 32, 32, 32))
+    prompt = GridPrompt(
+        torch.tensor([[3.0, 4, 5], [9, 9, 9]]), torch.tensor([1.0, 0.0]), torch.tensor([[1.0, 1, 1], [9, 9, 9]]),
+        torch.rand(32, 32, 32),
+    )  # fmt: skip
+    heads = fresh.heads(fresh.seg_query(torch.randn(1, 24)), coarse, [prompt])
+    logits = fresh.coarse_logits(heads, coarse, [prompt])
+    tile = fresh.encode(torch.randn(1, 10, 32, 32, 32), coarse.pixel[:, :, :16, :16, :16])
+    fine = fresh.fine_logits(heads.fine, tile.pixel[0], (0, 0, 0), [prompt], [torch.rand(32, 32, 32)])
+    presence, quality = fresh.mask_decoder.judge(heads, logits)
+    (logits.square().mean() + fine.square().mean() + presence.sum() + quality.sum()).backward()
+    idle = [n for n, p in fresh.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    # the key bias of an attention shifts all its scores alike and has no gradient by construction
+    assert [n for n in idle if "k_proj.bias" not in n] == []
+
+
+def test_the_transformer_is_the_packages_own_and_leaves_no_stub_behind():
+    assert "segment_anything" not in sys.modules or sys.modules["segment_anything"].__spec__ is not None
+
+
+def test_config_survives_json():
+    import json
+
+    assert SegmenterConfig.from_dict(json.loads(json.dumps(TINY.to_dict()))) == TINY

@@ -1,0 +1,122 @@
+"""A study on a tiny random segmenter: caching, zoom tiles, prompts in millimetres, regions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from assistant.errors import QuestionError
+from assistant.prompt_encoder import Prompt
+from assistant.segmenter import Segmenter, SegmenterConfig
+from assistant.study import TILE, Study, blend_weights, tile_starts
+from assistant.volume import Volume
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> Segmenter:
+    torch.manual_seed(0)
+    config = SegmenterConfig(
+        lm_dim=24, state_dim=8, channels=(8, 8, 16, 16, 16), blocks=(1, 1, 1, 1, 1), pixel_dim=8, dim=16,
+        presence_threshold=0.0,
+    )  # fmt: skip
+    model = Segmenter(config)
+    model.fit_states(torch.randn(12, 24))
+    with torch.no_grad():
+        for head in (model.mask_decoder.direct_coarse, model.mask_decoder.direct_fine):
+            head.bias[-1] = 0
+            head.weight.mul_(4)
+    return model
+
+
+def volume(shape=(96, 60, 70), spacing=(1.0, 1.5, 1.2)) -> Volume:
+    voxels = np.random.default_rng(0).uniform(0, 100, shape).astype(np.float32)
+    voxels[20:60, 10:50, 10:50] += 400
+    return Volume.from_array(voxels, np.diag([*spacing, 1.0]), modality="MR")
+
+
+STATES = torch.randn(5, 24, generator=torch.Generator().manual_seed(9))
+
+
+def test_tiles_cover_every_voxel_with_overlap():
+    for n in range(48, 161, 2):
+        covered = np.zeros(n, int)
+        starts = tile_starts(n)
+        for s in starts:
+            assert s % 2 == 0 and s >= 0 and s + min(TILE, n) <= n
+            covered[s : s + TILE] += 1
+        assert covered.min() >= 1
+        assert all(b - a <= TILE - 14 for a, b in zip(starts, starts[1:], strict=False))
+    assert float(blend_weights((64, 64, 64)).min()) > 0
+
+
+def test_many_at_once_equal_one_at_a_time_on_the_scan(segmenter):
+    together = Study(volume(), segmenter).decode(STATES)
+    assert sum(d.mask.any() for d in together) >= 3  # the random model draws something
+    for i, expected in enumerate(together):
+        alone = Study(volume(), segmenter).decode(STATES[i : i + 1])[0]
+        assert (alone.mask == expected.mask).all()
+        assert alone.presence == pytest.approx(expected.presence, abs=1e-3)
+
+
+def test_a_second_question_encodes_nothing_anew(segmenter):
+    study = Study(volume(), segmenter)
+    first = study.decode(STATES[:1])[0]
+    tiles, coarse = study.encoded_tiles, study.coarse
+    assert tiles > 0
+    again = study.decode(STATES[:1])[0]
+    assert (first.mask == again.mask).all()
+    assert study.encoded_tiles == tiles and study.coarse is coarse
+
+
+def test_a_positive_click_in_millimetres_lands_on_its_voxel(segmenter):
+    scan = volume()
+    study = Study(scan, segmenter)
+    voxel = np.array([[70, 40, 60]])
+    prompt = Prompt(points_mm=scan.to_world(voxel), labels=np.array([1]))
+    with torch.no_grad():
+        segmenter.prompt_encoder.click_gain.fill_(200.0)
+    try:
+        mask = study.decode(STATES[:1], [prompt])[0].mask
+    finally:
+        with torch.no_grad():
+            segmenter.prompt_encoder.click_gain.fill_(3.0)
+    assert mask[70, 40, 60]
+
+
+def test_a_point_outside_is_refused_with_its_place_and_the_scans(segmenter):
+    study = Study(volume(), segmenter)
+    with pytest.raises(QuestionError, match=r"\(500\.0, 0\.0, 0\.0\) mm lies outside the scan"):
+        study.decode(STATES[:1], [Prompt(points_mm=np.array([[500.0, 0, 0]]), labels=np.array([1]))])
+
+
+def test_below_the_presence_threshold_there_is_no_mask(segmenter):
+    import dataclasses
+
+    study = Study(volume(), segmenter)
+    before = segmenter.config
+    segmenter.config = dataclasses.replace(before, presence_threshold=1.1)
+    try:
+        found = study.decode(STATES)
+    finally:
+        segmenter.config = before
+    assert not any(d.present or d.mask.any() for d in found)
+
+
+def test_region_features_and_visual_tokens(segmenter):
+    scan = volume()
+    study = Study(scan, segmenter)
+    assert study.visual_features().shape == (64, 16)
+    at = study.region_feature(point_mm=scan.to_world(np.array([[30, 30, 30]]))[0])
+    mask = np.zeros(scan.shape, bool)
+    mask[30, 30, 30] = True
+    assert at.shape == (segmenter.config.region_dim,)
+    assert torch.allclose(study.region_feature(mask=mask), at, atol=1e-4)
+    with pytest.raises(QuestionError, match="empty"):
+        study.region_feature(mask=np.zeros(scan.shape, bool))
+
+
+def test_a_scan_at_coarse_resolution_needs_no_tiles(segmenter):
+    study = Study(volume((40, 44, 36), (1.0, 1.0, 1.0)), segmenter)
+    study.decode(STATES)
+    assert study.canonical.fine_grid is None and study.encoded_tiles == 0

@@ -1,0 +1,245 @@
+"""Stage See: encoder and mask decoder learn (scan, phrase) -> mask or absent.
+
+    python -m training.see --config training/configs/see.yaml --out runs/see
+
+No language model runs here: each phrase's `<SEG>` state was computed once by the frozen model (`training.phrases`).
+A step is one case: its coarse level and two fine tiles, every present phrase of it and some absent ones. Sample i of a
+run depends on the seed and i alone, so a killed run goes on with the same losses.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.tensorboard import SummaryWriter
+
+from assistant.prompt_encoder import GridPrompt
+from assistant.segmenter import Segmenter, SegmenterConfig
+from training import losses
+from training.pack import load_packed
+from training.phrases import PhraseBank
+from training.samples import PackedCase, Query, Sample, draw, members, owners
+
+
+@dataclass(frozen=True)
+class SeeConfig:
+    packed: str = "runs/pack"
+    phrases: str = "runs/phrases.pt"
+    steps: int = 6000
+    decay_steps: int = 1200  # the learning rate falls to 0 over the last of the steps
+    warmup: int = 100
+    lr: float = 1e-3
+    weight_decay: float = 0.01
+    seed: int = 0
+    tiles: int = 2
+    most_queries: int = 24
+    ema: float = 0.995
+    workers: int = 1
+    threads: int = 1
+    bf16: bool = True
+    save_every: int = 200
+    log_every: int = 20
+    mixture: dict[str, float] = field(
+        default_factory=lambda: {
+            "brain": 0.52, "head_neck": 0.2, "hippocampus": 0.1, "tumour_mr": 0.1, "tumour_pet": 0.08
+        }
+    )  # fmt: skip
+    segmenter: dict[str, object] = field(default_factory=dict)
+
+    @staticmethod
+    def read(path: Path) -> SeeConfig:
+        values = yaml.safe_load(path.read_text()) or {}
+        unknown = set(values) - {f.name for f in fields(SeeConfig)}
+        if unknown:
+            raise ValueError(f"{path}: unknown setting(s) {', '.join(sorted(unknown))}")
+        return SeeConfig(**values)
+
+
+class Samples(IterableDataset[Sample]):
+    """Samples start..stop of a run, in order; worker w of W makes every W-th."""
+
+    def __init__(self, cases: list[PackedCase], config: SeeConfig, start: int) -> None:
+        self.config, self.start = config, start
+        self.by_family: dict[str, list[PackedCase]] = defaultdict(list)
+        for case in cases:
+            self.by_family[case.family].append(case)
+        self.families = [f for f in config.mixture if self.by_family.get(f)]
+        weights = np.array([config.mixture[f] for f in self.families])
+        self.weights = weights / weights.sum()
+
+    def make(self, index: int) -> Sample:
+        rng = np.random.default_rng([self.config.seed, index])
+        family = self.families[int(rng.choice(len(self.families), p=self.weights))]
+        cases = self.by_family[family]
+        return draw(cases[int(rng.integers(len(cases)))], rng, self.config.tiles)
+
+    def __iter__(self) -> Iterator[Sample]:
+        torch.set_num_threads(1)
+        info = torch.utils.data.get_worker_info()
+        first, stride = (info.id, info.num_workers) if info else (0, 1)
+        for index in range(self.start + first, self.config.steps, stride):
+            yield self.make(index)
+
+
+def choose(queries: list[Query], most: int, rng: np.random.Generator) -> list[Query]:
+    """At most `most` queries of a sample, a random subset."""
+    if len(queries) <= most:
+        return queries
+    keep = sorted(rng.choice(len(queries), most, replace=False))
+    return [queries[i] for i in keep]
+
+
+def step_losses(
+    segmenter: Segmenter, sample: Sample, states: Tensor, queries: list[Query], config: SeeConfig,
+    detail: bool = True,
+) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """One sample through the model -> losses to add up, figures to log. states (N, lm_dim) for the N queries.
+    detail: also measure the fine masks' Dice."""
+    figures: dict[str, float] = {}
+    with torch.autocast("cpu" if states.device.type == "cpu" else "cuda", torch.bfloat16, enabled=config.bf16):
+        coarse = segmenter.encode(sample.coarse)
+        prompts = [GridPrompt(q.points, q.point_labels) if len(q.points) else None for q in queries]
+        heads = segmenter.heads(segmenter.seg_query(states), coarse, prompts)
+        logits = segmenter.coarse_logits(heads, coarse, prompts)
+    targets = torch.stack([members(sample.coarse_labels, q.label_indices) for q in queries]).flatten(1)
+    exclusive = torch.tensor([q.exclusive for q in queries])
+    cross, dice = losses.mask_loss(logits.flatten(1), targets, exclusive, owners(sample.coarse_labels, queries))
+    out = {"coarse_ce": cross, "coarse_dice": dice}
+    known = torch.tensor([q.presence is not None for q in queries])
+    truth = torch.tensor([float(q.presence or 0) for q in queries])
+    presence, quality = segmenter.mask_decoder.judge(heads, logits)
+    out["presence"] = 0.3 * torch.nn.functional.binary_cross_entropy_with_logits(presence[known], truth[known])
+    hard, iou = losses.hard_overlap(logits.flatten(1), targets)
+    seen = targets.any(1)
+    if seen.any():
+        out["quality"] = 0.3 * (quality[seen] - iou[seen]).square().mean()
+        figures["dice_coarse"] = float(hard[seen].mean())
+    figures["presence_right"] = float(((presence > 0) == (truth > 0.5))[known].float().mean())
+
+    fine_ce, fine_dice, fine_hard = [], [], []
+    for tile, labels, start in zip(sample.tiles, sample.tile_labels, sample.tile_starts, strict=True):
+        all_targets = torch.stack([members(labels, q.label_indices) for q in queries])
+        here = all_targets.flatten(1).any(1)
+        picked = (here | (torch.arange(len(queries)) % 5 == 0)).nonzero()[:20, 0]
+        box = tuple(slice(s // 2, (s + n) // 2) for s, n in zip(start, labels.shape, strict=True))
+        with torch.autocast("cpu" if states.device.type == "cpu" else "cuda", torch.bfloat16, enabled=config.bf16):
+            features = segmenter.encode(tile, coarse.pixel[(slice(None), slice(None), *box)])
+            fine = segmenter.fine_logits(
+                heads.fine[picked], features.pixel[0], start, [prompts[i] for i in picked.tolist()]
+            )
+        asked = owners(labels, [queries[i] for i in picked.tolist()])
+        cross, dice = losses.mask_loss(fine.flatten(1), all_targets[picked].flatten(1), exclusive[picked], asked)
+        fine_ce.append(cross)
+        fine_dice.append(dice)
+        if here.any() and detail:
+            hard, _ = losses.hard_overlap(fine.flatten(1), all_targets[picked].flatten(1))
+            fine_hard.append(float(hard[here[picked]].mean()))
+    if fine_ce:
+        out["fine_ce"], out["fine_dice"] = torch.stack(fine_ce).mean(), torch.stack(fine_dice).mean()
+    if fine_hard:
+        figures["dice_fine"] = float(np.mean(fine_hard))
+    return out, figures
+
+
+def learning_rate(config: SeeConfig, step: int) -> float:
+    """Warm-up, constant, linear to 0."""
+    return config.lr * min(1.0, (step + 1) / config.warmup, (config.steps - step) / max(1, config.decay_steps))
+
+
+def train(config: SeeConfig, out: Path, segmenter_start: Path | None = None) -> Segmenter:
+    """Run (or go on with) a See stage in the folder `out`; returns the averaged model."""
+    torch.set_num_threads(config.threads)
+    torch.manual_seed(config.seed)
+    out.mkdir(parents=True, exist_ok=True)
+    cases, bank = load_packed(Path(config.packed)), PhraseBank.load(Path(config.phrases))
+    segmenter = Segmenter(SegmenterConfig.from_dict({"lm_dim": bank.states.shape[1], **config.segmenter}))
+    segmenter.fit_states(bank.canonical())
+    optimizer = torch.optim.AdamW(segmenter.parameters(), config.lr, (0.9, 0.99), weight_decay=config.weight_decay)
+    step, average = 0, None
+    last = out / "last.pt"
+    if last.exists():
+        saved = torch.load(last, weights_only=True)
+        segmenter.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        step, average = saved["step"], saved["average"]
+    elif segmenter_start is not None:
+        segmenter.load_state_dict(torch.load(segmenter_start, weights_only=True)["average"])
+    if average is None:
+        average = {k: v.clone() for k, v in segmenter.state_dict().items()}
+    writer = SummaryWriter(str(out / "tensorboard"))
+    loader = DataLoader(Samples(cases, config, step), batch_size=None, num_workers=config.workers)
+    began, first, running = time.time(), step, defaultdict(list)
+    for sample in loader:
+        rng = np.random.default_rng([config.seed, step, 1])
+        queries = choose(sample.queries, config.most_queries, rng)
+        states = bank.pick([q.phrase for q in queries], rng)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config, step)
+        parts, figures = step_losses(segmenter, sample, states, queries, config, step % 4 == 0)
+        total = torch.stack(list(parts.values())).sum()
+        optimizer.zero_grad(set_to_none=True)
+        total.backward()
+        norm = torch.nn.utils.clip_grad_norm_(segmenter.parameters(), 1.0)
+        if torch.isfinite(norm):
+            optimizer.step()
+        else:
+            print(f"step {step}: gradient norm {norm}: step left out", flush=True)
+        step += 1
+        keep = min(config.ema, (1 + step) / (10 + step))
+        for name, value in segmenter.state_dict().items():
+            average[name].lerp_(value, 1 - keep)
+        for name, value in {**{k: float(v.detach()) for k, v in parts.items()}, **figures}.items():
+            running[name].append(value)
+            running[f"{sample.family}/{name}"].append(value)
+        if step % config.log_every == 0:
+            for name, values in running.items():
+                writer.add_scalar(name, float(np.mean(values)), step)
+            rate = (step - first) / (time.time() - began)
+            shown = " ".join(
+                f"{k} {np.mean(v):.3f}" for k, v in sorted(running.items()) if "/" not in k or "dice_" in k
+            )
+            print(f"{step}/{config.steps} {rate:.2f} steps/s, {(config.steps - step) / rate / 60:.0f} min left | {shown}", flush=True)
+            running.clear()
+        if step % config.save_every == 0 or step == config.steps:
+            save(last, segmenter, optimizer, step, average)
+    segmenter.load_state_dict(average)
+    return segmenter
+
+
+def save(path: Path, segmenter: Segmenter, optimizer: torch.optim.Optimizer, step: int, average: dict[str, Tensor]) -> None:
+    """Write a checkpoint whole or not at all."""
+    part = path.with_suffix(".part")
+    state = {
+        "model": segmenter.state_dict(), "optimizer": optimizer.state_dict(), "step": step,
+        "average": copy.copy(average), "config": segmenter.config.to_dict(),
+    }  # fmt: skip
+    torch.save(state, part)
+    part.replace(path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--start", type=Path, help="begin from another run's averaged weights")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings to change")
+    options = parser.parse_args()
+    config = SeeConfig.read(options.config)
+    changes = {k: yaml.safe_load(v) for k, v in (s.split("=", 1) for s in options.set)}
+    config = SeeConfig(**{**{f.name: getattr(config, f.name) for f in fields(config)}, **changes})
+    train(config, options.out, options.start)
+
+
+if __name__ == "__main__":
+    main()
