@@ -34,6 +34,8 @@ ASSETS = ROOT / "assistant" / "desk"
 NIIVUE = ROOT / "node_modules" / "@niivue" / "niivue" / "dist" / "niivue.umd.js"
 MAX_UPLOAD = "4gb"
 
+log = logging.getLogger("deixis.desk")
+
 QUESTIONS = {
     "MR": (
         "Is the left hippocampus smaller than the right?",
@@ -51,20 +53,40 @@ QUESTIONS = {
 }
 
 
-def sessions(model: str | None) -> Callable[[Volume], OpenScan]:
-    """How a scan gets its session: the model is loaded once, at the first call, and shared by all pages."""
-    loaded: list[Any] = []
+class Sessions:
+    """How a scan gets its session. The model is loaded once, when first needed, and shared by all pages."""
 
-    def open_session(volume: Volume) -> OpenScan:
-        from assistant.session import Session, load_model  # torch: seconds, and the page need not wait for it
+    def __init__(self, model: str | None) -> None:
+        self._path = model
+        self._model: Any = None
+        self._loading = threading.Lock()
 
-        if not loaded:
-            loaded.append(load_model(model, device="auto"))
-        session = Session.open(volume, model=loaded[0])
+    def load(self) -> Any:
+        """The model. Raises DeixisError when it cannot be loaded; the next call tries again."""
+        from assistant.session import load_model  # torch: seconds, and the page need not wait for it
+
+        with self._loading:
+            if self._model is None:
+                self._model = load_model(self._path, device="auto")
+            return self._model
+
+    def load_ahead(self) -> None:
+        """Load in the background while the first page opens. A failure is logged here and told on the page."""
+
+        def attempt() -> None:
+            try:
+                self.load()
+            except DeixisError as error:
+                log.error("%s", error)
+
+        threading.Thread(target=attempt, name="deixis-model", daemon=True).start()
+
+    def __call__(self, volume: Volume) -> OpenScan:
+        from assistant.session import Session
+
+        session = Session.open(volume, model=self.load())
         session.study.visual_features()  # the scan is encoded while the reader still looks at it
         return session
-
-    return open_session
 
 
 def gathered(files: Sequence[str], folder: Path) -> Path:
@@ -126,7 +148,7 @@ def build_desk(
     model: a checkpoint folder, None for the embedded default. scan: opened on every new page; None: the example.
     open_session: another way from a Volume to a session (the tests' scripted one).
     """
-    connect = open_session or sessions(model)
+    connect = open_session or Sessions(model)
     turnstile = threading.Lock()
     store = Path(tempfile.mkdtemp(prefix="deixis-desk-"))
     atexit.register(shutil.rmtree, store, ignore_errors=True)
@@ -288,9 +310,11 @@ def build_desk(
         desk.load(start, None, [seat_state, scan_line, *view], **quiet)
         open_button.upload(open_upload, [seat_state, open_button], [scan_line, *view], **quiet)
         example_button.click(open_example, [seat_state], [scan_line, *view], **quiet)
-        box.submit(ask, [seat_state, box], [box, *view], **quiet)
-        chat.example_select(ask_example, [seat_state], [box, *view], **quiet)
-        viewer.what(ask_what, [seat_state], [box, *view], **quiet)
+        # "multiple": else the page itself drops a second question meanwhile; the seat says why it must wait.
+        asking = {**quiet, "trigger_mode": "multiple"}
+        box.submit(ask, [seat_state, box], [box, *view], **asking)
+        chat.example_select(ask_example, [seat_state], [box, *view], **asking)
+        viewer.what(ask_what, [seat_state], [box, *view], **asking)
         viewer.point(add_point, [seat_state], view, **quiet)
         points.drop(drop_point, [seat_state], view, **quiet)
         findings.toggle(toggle, [seat_state], view, **quiet)
@@ -308,7 +332,7 @@ def launch(desk: gr.Blocks, *, host: str = "127.0.0.1", port: int | None = None,
     theme = gr.themes.Default(
         primary_hue="sky", neutral_hue="slate", text_size="sm", spacing_size="sm", radius_size="sm",
         font=fonts, font_mono=["ui-monospace", "Menlo", "Consolas", "monospace"],
-    )  # fmt: skip
+    ).set(body_text_color_subdued="*neutral_500", body_text_color_subdued_dark="*neutral_400")  # fmt: skip
     _, address, _ = desk.queue(default_concurrency_limit=None).launch(
         server_name=host, server_port=port, inbrowser=browser, prevent_thread_lock=True, quiet=True, share=False,
         ssr_mode=False, max_file_size=MAX_UPLOAD, theme=theme, css_paths=ASSETS / "desk.css", footer_links=[],
@@ -343,7 +367,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.port is not None:
             check_port(args.host, args.port)
-        launch(build_desk(args.model, scan=args.scan), host=args.host, port=args.port, browser=not args.no_browser)
+        sessions = Sessions(args.model)
+        sessions.load_ahead()
+        desk = build_desk(scan=args.scan, open_session=sessions)
+        launch(desk, host=args.host, port=args.port, browser=not args.no_browser)
     except (DeixisError, OSError) as error:
         print(f"deixis: {error}", file=sys.stderr)
         return 2

@@ -246,7 +246,7 @@
         this._say("", 0);
       }
       if (!scan) return;
-      const overlays = (this.want.overlays || []).map((o) => ({ ...o, opacity: o.visible ? this.opacity : 0 }));
+      const overlays = (this.want.overlays || []).map((o) => ({ ...o, opacity: o.visible ? (this.outline ? 1 : this.opacity) : 0 }));
       await this.engine.setOverlays(overlays);
       this.element.dataset.overlays = overlays.filter((o) => o.opacity > 0).map((o) => o.id).join(" ");
       const points = JSON.stringify(this.want.points || []);
@@ -312,7 +312,9 @@
       } else if (act === "outline") {
         const on = button.getAttribute("aria-pressed") !== "true";
         button.setAttribute("aria-pressed", String(on));
+        this.outline = on;
         this.engine.setOutline(on);
+        this.sync();
       } else if (act === "plus" || act === "minus") {
         this.emit.point({ mm: this.at, label: act === "plus" ? 1 : 0 });
       } else if (act === "what") {
