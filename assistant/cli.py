@@ -355,15 +355,17 @@ def finding_line(finding: Finding) -> str:
     """One finding on one line, in the decimals of the notes: `m1  left hippocampus: 2.9 mL, 38.1 mm, mean 112, ...`."""
     from assistant.evidence import format_mean, format_ml, format_mm, format_probability
 
-    if finding.present:
-        mean = " ".join(f"mean {format_mean(finding.mean_intensity)} {finding.intensity_unit}".split())
-        diameter = f"longest diameter {format_mm(finding.longest_diameter_mm)} mm"
-        words = [f"{format_ml(finding.volume_ml)} mL", diameter, mean]
-    else:
-        words = ["not found"]
-    for name, value in (("presence", finding.presence), ("quality", finding.quality)):
-        if value is not None:
-            words.append(f"{name} {format_probability(value)}")
+    words = [] if finding.present else ["not found"]
+    if finding.volume_ml is not None:
+        words.append(f"{format_ml(finding.volume_ml)} mL")
+    if finding.longest_diameter_mm is not None:
+        words.append(f"longest diameter {format_mm(finding.longest_diameter_mm)} mm")
+    if finding.mean_intensity is not None:
+        words.append(f"mean {format_mean(finding.mean_intensity)} {finding.intensity_unit}".rstrip())
+    if finding.presence is not None:
+        words.append(f"presence {format_probability(finding.presence)}")
+    if finding.quality is not None:
+        words.append(f"quality {format_probability(finding.quality)}")
     return f"{finding.id or '-':4}{finding.phrase}: {', '.join(words)}"
 
 

@@ -39,12 +39,13 @@ def export_session(session: Session, folder: str | Path) -> Path:
     if not session.turns:
         raise QuestionError("there is nothing to export: ask a question first")
     folder = Path(folder).expanduser()
-    present = [finding for finding in session.chat.findings if finding.present and finding.mask is not None]
+    masks = {finding.id: finding.mask for finding in session.chat.findings if finding.mask is not None}
+    present = [finding for finding in session.chat.findings if finding.id in masks]
     files = {finding.id: f"{finding.id}_{file_stem(finding.phrase)}.nii.gz" for finding in present}
-    for finding in present:
-        save_mask(session.volume, finding.mask, folder / files[finding.id])
-    if present:
-        save_label_map(session.volume, {label(finding): finding.mask for finding in present}, folder / LABEL_MAP)
+    for mask_id, mask in masks.items():
+        save_mask(session.volume, mask, folder / files[mask_id])
+    if masks:
+        save_label_map(session.volume, {label(mask_id): mask for mask_id, mask in masks.items()}, folder / LABEL_MAP)
     manifest = {
         "format": "deixis-export-1",
         "notice": NOTICE,
@@ -53,9 +54,9 @@ def export_session(session: Session, folder: str | Path) -> Path:
         "scan": scan_facts(session.volume),
         "model": model_facts(session.model),
         "software": versions(),
-        "label_map": LABEL_MAP if present else None,
+        "label_map": LABEL_MAP if masks else None,
         "masks": [
-            {**finding_facts(finding), "label": label(finding), "file": files[finding.id]} for finding in present
+            {**finding_facts(finding), "label": label(finding.id), "file": files[finding.id]} for finding in present
         ],
         "turns": [
             {
@@ -130,9 +131,9 @@ def model_facts(model: DeixisModel) -> dict[str, Any]:
     }
 
 
-def label(finding: Finding) -> int:
+def label(mask_id: str) -> int:
     """The value of a mask in the label map: the number in its id (m3 -> 3)."""
-    return int(finding.id.removeprefix("m"))
+    return int(mask_id.removeprefix("m"))
 
 
 def file_stem(phrase: str) -> str:

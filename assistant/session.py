@@ -222,7 +222,7 @@ class Session:
         return tuple(self._on_native_grid(finding) for finding in self.chat.findings if finding.present)
 
     def native_mask(self, mask_id: str) -> np.ndarray:
-        """One mask, uint8, in the shape and voxel order of the scan's file."""
+        """One mask, bool, in the shape and voxel order of the scan's file."""
         return self.volume.to_native(self._ras_mask(mask_id))
 
     def save_mask(self, mask_id: str, path: str | Path) -> Path:
