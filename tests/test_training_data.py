@@ -51,7 +51,7 @@ def model(request) -> DeixisModel:
 
 @pytest.fixture(scope="module")
 def bank(model) -> FeatureBank:
-    return tiny_bank(model.segmenter, cases=1)
+    return tiny_bank(model.segmenter, cases=1, ways=1)  # nothing to draw: a scan and a region are always the same
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_who_sees_whom():
 def alone(model: DeixisModel, bank: FeatureBank, example) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[no-untyped-def]
     """(hidden (L, D), summed loss) of one conversation through the model's own forward."""
     case = bank.families[example.talk.family][0]
-    region = None if example.talk.region is None else case.regions[example.talk.region][None]
+    region = None if example.talk.region is None else case.regions[example.talk.region][:1]
     ids, labels = torch.tensor(example.rendered.ids)[None], torch.tensor(example.rendered.labels)
     out = model(ids, visual=case.visual[None], regions=region)
     return out.hidden[0], F.cross_entropy(out.logits[0, :-1], labels[1:], ignore_index=IGNORED, reduction="sum")

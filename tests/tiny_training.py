@@ -35,7 +35,7 @@ def moved_model(*, tied: bool = True) -> DeixisModel:
     return model
 
 
-def tiny_bank(segmenter: Segmenter, cases: int = 2) -> FeatureBank:
+def tiny_bank(segmenter: Segmenter, cases: int = 2, ways: int = 2) -> FeatureBank:
     """Random features for a brain and a head-and-neck family, signed by the segmenter."""
     generator = torch.Generator().manual_seed(2)
     config = segmenter.config
@@ -44,7 +44,7 @@ def tiny_bank(segmenter: Segmenter, cases: int = 2) -> FeatureBank:
         return CaseFeatures(
             f"{family} {number}",
             torch.randn(IMAGE_TOKENS, config.visual_dim, generator=generator),
-            {p: torch.randn(config.region_dim, generator=generator) for p in phrases},
+            {p: torch.randn(ways, config.region_dim, generator=generator) for p in phrases},
         )
 
     return FeatureBank(

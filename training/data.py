@@ -186,7 +186,8 @@ def attention_mask(segments: Tensor, dtype: torch.dtype) -> Tensor:
 
 @dataclass(frozen=True)
 class CaseFeatures:
-    """One scan through the frozen segmenter: visual (T, C_vis), regions {phrase: (C_reg,)}; float32."""
+    """One scan through the frozen segmenter: visual (T, C_vis), regions {phrase: (K, C_reg)}, K ways of pointing at it;
+    float32."""
 
     case: str
     visual: Tensor
@@ -244,13 +245,12 @@ class FeatureBank:
         return cases[int(rng.integers(len(cases)))]
 
     def draw_region(self, family: str, phrase: str, rng: np.random.Generator, near: CaseFeatures) -> Tensor:
-        """A region feature of the phrase: of the case ``near`` if it has one, else of a random case that does."""
-        if phrase in near.regions:
-            return near.regions[phrase]
-        having = [c for c in self.families[family] if phrase in c.regions]
+        """A region feature (C_reg,) of the phrase: of the case ``near`` if it has one, else of a random case that does."""
+        having = [near] if phrase in near.regions else [c for c in self.families[family] if phrase in c.regions]
         if not having:
             raise KeyError(f"no case of family {family!r} has a region {phrase!r}")
-        return having[int(rng.integers(len(having)))].regions[phrase]
+        ways = having[int(rng.integers(len(having)))].regions[phrase]
+        return ways[int(rng.integers(len(ways)))]
 
 
 @dataclass(frozen=True)
@@ -296,7 +296,7 @@ def collate(packs: Sequence[Pack], bank: FeatureBank, rng: np.random.Generator) 
             seg_index.append((row, index))
             phrases.append(named)
     some = next(iter(bank.families.values()))[0]
-    region_width = next((r.shape[0] for c in bank.families.values() for k in c for r in k.regions.values()), 0)
+    region_width = next((r.shape[-1] for c in bank.families.values() for k in c for r in k.regions.values()), 0)
     return Batch(
         ids=torch.stack([p.ids for p in packs]),
         labels=torch.stack([p.labels for p in packs]),

@@ -77,17 +77,21 @@ def absent(family: str) -> list[str]:
     return [s.name for s in ontology.surely_absent(family)]
 
 
+def synthesised(labels: np.ndarray, affine: np.ndarray, rng: np.random.Generator, name: str) -> Volume:
+    """An MR image of a drawn contrast from a FreeSurfer label map (X, Y, Z), undeformed, on the map's own grid."""
+    values, index = np.unique(labels, return_inverse=True)
+    indices = torch.from_numpy(index.reshape(labels.shape))
+    voxels = synthesise(rng, indices, values, float(np.linalg.norm(affine[:3, 0])))
+    return Volume.from_array(voxels.numpy(), affine, modality="MR", name=name)
+
+
 def synthetic_brains(root: Path, split: str, seed: int = 0, contrasts: int = 4) -> Iterator[Scan]:
-    """Images of drawn contrasts, undeformed, from each label map: the map's own 1 mm grid, its own left and right."""
+    """Images of drawn contrasts from each label map: the map's own 1 mm grid, its own left and right."""
     for case in freesurfer.cases(root, split):
         _, labels, affine = load_case(case)
-        values, index = np.unique(labels, return_inverse=True)
-        indices = torch.from_numpy(index.reshape(labels.shape))
-        spacing = float(np.linalg.norm(affine[:3, 0]))
         for number in range(contrasts):
             rng = np.random.default_rng([seed, number, *case.id.encode()])
-            voxels = synthesise(rng, indices, values, spacing).numpy()
-            volume = Volume.from_array(voxels, affine, modality="MR", name=f"{case.id} synthesised {number}")
+            volume = synthesised(labels, affine, rng, f"{case.id} synthesised {number}")
             yield Scan(
                 "brain", volume.name, volume, truths(volume, labels, case.phrases), absent("brain"), volume.voxel_ml
             )

@@ -1,0 +1,137 @@
+"""Every stage end to end on next to nothing, and a killed run against one that was not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from assistant import checkpoint
+from assistant.model import DeixisModel
+from tests.tiny_language import tiny_base
+from tests.tiny_training import tiny_bank, tiny_segmenter
+from training import align, converse, run
+from training.align import AlignConfig
+from training.converse import ConverseConfig
+from training.stage import load_segmenter
+
+SMOKE = Path(__file__).resolve().parent.parent / "training" / "configs" / "smoke.yaml"
+
+
+@pytest.fixture
+def started(tmp_path: Path) -> Path:
+    """A folder with See's last.pt and a feature bank made with it."""
+    segmenter = tiny_segmenter()
+    torch.save({"average": segmenter.state_dict(), "config": segmenter.config.to_dict()}, tmp_path / "last.pt")
+    tiny_bank(segmenter).save(tmp_path / "features.pt")
+    return tmp_path
+
+
+def align_config(folder: Path) -> AlignConfig:
+    return run.read_config(
+        AlignConfig, SMOKE, [f"segmenter={folder / 'last.pt'}", f"features={folder / 'features.pt'}"]
+    )
+
+
+def converse_config(folder: Path) -> ConverseConfig:
+    return run.read_config(
+        ConverseConfig, SMOKE, [f"start={folder / 'align' / 'checkpoint'}", f"features={folder / 'features.pt'}"]
+    )
+
+
+def losses(out: Path) -> list[tuple[int, float]]:
+    return [(int(line["step"]), line["loss"]) for line in run.read_log(out) if "loss" in line]
+
+
+def test_align_then_converse_then_the_model_is_loaded(started, capsys):
+    aligned = align.train(align_config(started), started / "align", tiny_base())
+    done = converse.train(converse_config(started), started / "converse", tiny_base())
+    curve = losses(started / "converse")
+    assert [step for step, _ in curve] == list(range(6))
+    assert curve[-1][1] < curve[0][1]
+    assert "held-out replies" in capsys.readouterr().out
+    assert list((started / "converse").rglob("events.out.tfevents*"))  # TensorBoard
+    _, manifest = checkpoint.read(done)
+    assert manifest.seeds == {"align": 0, "converse": 0}
+    assert manifest.training["align"]["steps_done"] == manifest.training["converse"]["steps_done"] == 6
+    # what each stage may change, and what it may not
+    before, middle, after = (
+        DeixisModel.from_pretrained(folder, tiny_base(), trainable=True).state_dict() for folder in (aligned, aligned, done)
+    )
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert any("lora" in name for name in changed)
+    assert any("trainable_tokens" in name for name in changed)
+    assert any("projector" in name for name in changed)
+    assert not any("segmenter" in name or "base_layer" in name for name in changed)
+    see = load_segmenter(started / "last.pt").state_dict()
+    assert all(torch.equal(value, middle[f"segmenter.{name}"]) for name, value in see.items())
+
+
+class Killed(Exception):
+    """Stands for the kill."""
+
+
+@pytest.mark.parametrize("stage", ["align", "converse"])
+def test_a_killed_run_walks_the_same_loss_curve(started, stage, monkeypatch):
+    """Killed after step 4 with the last save after step 3: steps 3 to 5 are made again, to the last digit."""
+    align.train(align_config(started), started / "align", tiny_base())
+    module = {"align": align, "converse": converse}[stage]
+    config = replace({"align": align_config, "converse": converse_config}[stage](started), checkpoint_minutes=0.0)
+    module.train(config, started / "whole", tiny_base())
+
+    def dying(self, step, parameters, optimizer):  # type: ignore[no-untyped-def]
+        if step == 3:
+            self.save(step, parameters, optimizer)
+        if step == 5:
+            raise Killed
+        return False
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run.Run, "save_when_due", dying)
+        with pytest.raises(Killed):
+            module.train(config, started / "killed", tiny_base())
+    assert [step for step, _ in losses(started / "killed")] == [0, 1, 2, 3, 4]
+    module.train(config, started / "killed", tiny_base())
+    assert losses(started / "killed") == losses(started / "whole")
+    one, other = (torch.load(started / name / "state.pt")["parameters"] for name in ("whole", "killed"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_run_does_not_go_on_with_other_settings(started):
+    config = align_config(started)
+    align.train(config, started / "align", tiny_base())
+    with pytest.raises(run.ConfigError, match="learning_rate"):
+        align.train(replace(config, learning_rate=1.0), started / "align", tiny_base())
+    align.train(replace(config, log_every=2), started / "align", tiny_base())
+
+
+def test_features_of_another_segmenter_are_refused(started):
+    segmenter = load_segmenter(started / "last.pt")
+    segmenter.state_mean += 1
+    torch.save({"average": segmenter.state_dict(), "config": segmenter.config.to_dict()}, started / "last.pt")
+    with pytest.raises(run.ConfigError, match="features were made by"):
+        align.train(align_config(started), started / "align", tiny_base())
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("stepz=3", "no setting 'stepz'"),
+        ("steps=many", "steps is 'many'"),
+        ("steps=1.5", "steps is 1.5"),
+        ("bf16=1", "bf16 is 1"),
+        ("steps", "no key=value"),
+    ],
+)
+def test_settings_that_are_not_there_or_of_another_kind(override, message):
+    with pytest.raises(run.ConfigError, match=message):
+        run.read_config(AlignConfig, SMOKE, [override])
+
+
+def test_every_config_file_can_be_read():
+    for name in ("align", "smoke"):
+        assert run.read_config(AlignConfig, SMOKE.parent / f"{name}.yaml").seed == 0
+    for name in ("converse", "smoke"):
+        assert run.read_config(ConverseConfig, SMOKE.parent / f"{name}.yaml").seed == 0

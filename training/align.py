@@ -1,0 +1,132 @@
+"""Align: the projectors, with the language model frozen, on what a scan is and what a pointed-at region is.
+
+    python -m training.align training/configs/align.yaml --out runs/align
+
+The language model stays as it is: the scan's visual tokens and `<REG>` learn to be words that it already understands.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from assistant.errors import DeixisError
+from assistant.model import Base, DeixisModel, LoraSettings
+from training import run
+from training.data import FeatureBank, collate
+from training.packed import PackedModel, token_loss
+from training.stage import compute_type, finish, load_segmenter, new_start
+from training.talks import Talks
+
+
+@dataclass(frozen=True)
+class AlignConfig:
+    """segmenter: See's last.pt or a checkpoint folder; features: the bank made with it.
+
+    lora_*: of the adapter that Converse will train; untouched here.
+    """
+
+    SECTION: ClassVar[str] = "align"
+    MAY_CHANGE: ClassVar[tuple[str, ...]] = ("minutes", "checkpoint_minutes", "log_every")
+
+    segmenter: Path
+    features: Path
+    seed: int = 0
+    steps: int = 300
+    minutes: float | None = None
+    rows: int = 2
+    pack_length: int = 512
+    chunk: int = 1000
+    learning_rate: float = 1e-3
+    warmup: int = 20
+    floor: float = 0.05
+    clip: float = 1.0
+    lora_r: int = 16
+    lora_alpha: int = 32
+    bf16: bool = True
+    compiled: bool = False
+    checkpoint_minutes: float = 5.0
+    log_every: int = 10
+
+
+def train(config: AlignConfig, out: Path, base: Base | None = None) -> Path:
+    """Run the stage to its end (or its minutes); the checkpoint folder. ``base``: the LM, the default when None."""
+    run.seed_everything(config.seed)
+    accelerator = Accelerator(log_with="tensorboard", project_dir=out)
+    bank = FeatureBank.load(config.features)
+    lora = LoraSettings(config.lora_r, config.lora_alpha, dropout=0.0)
+    start = new_start(
+        load_segmenter(config.segmenter), base, lora, bank, config.seed, bf16=config.bf16, device=accelerator.device
+    )
+    model = start.model
+    freeze(model)
+    talks = Talks(model.tokenizer, bank, config.pack_length, config.chunk, captions=1.0, known=start.phrases.index)
+    parameters = run.trainable(model)
+    optimizer = accelerator.prepare(torch.optim.AdamW(parameters.values(), lr=config.learning_rate, weight_decay=0.0))
+    packed = PackedModel(model, compiled=config.compiled)
+    this = run.Run(out, config, accelerator=accelerator, checkpoint_minutes=config.checkpoint_minutes)
+    step = first = this.resume(parameters, optimizer)
+    stream = talks.packs(config.seed, skip=step * config.rows)
+    autocast = compute_type(config.bf16, accelerator.device)
+    meter = run.Meter()
+    while step < config.steps and not this.over(config.minutes):
+        rate = run.learning_rate(step, config.steps, config.learning_rate, config.warmup, config.floor)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        batch = collate(list(islice(stream, config.rows)), bank, np.random.default_rng([config.seed, step]))
+        batch = batch.to(accelerator.device)
+        with autocast():
+            loss = token_loss(packed(batch))
+        accelerator.backward(loss)
+        norm = run.clip(parameters.values(), config.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        meter.add(loss=float(loss.detach()))
+        meter.count(tokens=batch.tokens, talks=batch.talks)
+        step += 1
+        meter.steps += 1
+        if step % config.log_every == 0 or step == config.steps:
+            figures = {**meter.read(), "gradient": norm, "rate": rate}
+            this.log(step - 1, figures)
+            left = (config.steps - step) / figures["steps_per_second"]
+            print(
+                f"step {step}/{config.steps} loss {figures['loss']:.3f} {figures['tokens_per_second']:.0f} tokens/s "
+                f"{figures['steps_per_second']:.2f} steps/s, {left / 60:.0f} min left",
+                flush=True,
+            )
+        this.save_when_due(step, parameters, optimizer)
+    if step > first:
+        this.save(step, parameters, optimizer)
+    folder = finish(start, "align", config, step, this)
+    accelerator.end_training()
+    return folder
+
+
+def freeze(model: DeixisModel) -> None:
+    """Only the projectors are trained."""
+    model.eval().requires_grad_(False)
+    model.projector.requires_grad_(True)
+    model.region_projector.requires_grad_(True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = run.arguments(__doc__ or "", argv)
+    try:
+        config = run.read_config(AlignConfig, arguments.config, arguments.overrides)
+        print(f"wrote {train(config, arguments.out)}")
+    except DeixisError as error:
+        print(f"align: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""Features of training scans through the frozen segmenter, computed once: what Align and Converse are shown of images.
+
+    python -m training.features --data ../shared/data --segmenter runs/see/last.pt --out runs/features.pt
+
+Of each scan: its visual tokens, and for each of its structures region features as a user would point at it (the whole mask,
+and single points inside). Brain scans are synthesised from the label maps. The bank names its segmenter by a hash of the weights.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from assistant.errors import DeixisError
+from assistant.segmenter import Segmenter
+from assistant.study import Study
+from assistant.volume import Volume
+from data_recipes import freesurfer, msd, openkbp, sts
+from data_recipes.schema import Case, load_case, mask_of
+from training.data import CaseFeatures, FeatureBank
+from training.scans import synthesised
+from training.stage import fingerprint, load_segmenter
+
+RECIPES: tuple[Callable[[Path, str], Iterator[Case]], ...] = (freesurfer.cases, openkbp.cases, msd.cases, sts.cases)
+
+
+def features(volume: Volume, masks: dict[str, np.ndarray], segmenter: Segmenter, points: int, rng: np.random.Generator) -> CaseFeatures:
+    """One scan; masks {phrase: (X, Y, Z) bool, RAS grid}, none empty; ``points`` single voxels of each are pointed at."""
+    study = Study(volume, segmenter)
+    regions = {}
+    for phrase, mask in masks.items():
+        spots = np.argwhere(mask)
+        chosen = spots[rng.integers(0, len(spots), points)]
+        ways = [study.region_feature(mask=mask)]
+        ways += [study.region_feature(point_mm=at) for at in volume.to_world(chosen)]
+        regions[phrase] = torch.stack(ways).cpu()
+    return CaseFeatures(volume.name, study.visual_features().cpu(), regions)
+
+
+def make_bank(
+    root: Path, split: str, segmenter: Segmenter, *, cases: int = 16, points: int = 3, seed: int = 0
+) -> FeatureBank:
+    """At most ``cases`` scans of each family of `ontology.SCAN_FAMILIES` that the data has."""
+    families: dict[str, list[CaseFeatures]] = {}
+    for recipe in RECIPES:
+        for case in _first_of_each_family(recipe(root, split), cases):
+            began = time.perf_counter()
+            rng = np.random.default_rng([seed, *case.id.encode()])
+            volume, labels, affine = load_case(case)
+            if volume is None:
+                volume = synthesised(labels, affine, rng, case.id)
+            masks = {phrase: mask_of(labels, values) for phrase, values in case.phrases.items() if phrase != "brain"}
+            found = {phrase: mask for phrase, mask in masks.items() if mask.any()}
+            families.setdefault(case.family, []).append(features(volume, found, segmenter, points, rng))
+            print(f"{case.family} {case.id}: {len(found)} regions, {time.perf_counter() - began:.1f} s", flush=True)
+    return FeatureBank(families, fingerprint(segmenter))
+
+
+def _first_of_each_family(found: Iterator[Case], most: int) -> Iterator[Case]:
+    """Up to ``most`` cases of each family, from one recipe (a recipe may give two families in turn)."""
+    counts: dict[str, int] = {}
+    for case in islice(found, 20 * most):
+        counts[case.family] = counts.get(case.family, 0) + 1
+        if counts[case.family] <= most:
+            yield case
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m training.features", description="Frozen features of training scans.")
+    parser.add_argument("--data", type=Path, required=True, help="the data folder, as ../shared/data")
+    parser.add_argument("--split", default="train")
+    parser.add_argument("--segmenter", type=Path, required=True, help="See's last.pt, or a checkpoint folder")
+    parser.add_argument("--out", type=Path, required=True, help="the file to write, as runs/features.pt")
+    parser.add_argument("--cases", type=int, default=16, help="scans of each family")
+    parser.add_argument("--points", type=int, default=3, help="single points pointed at in each structure")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(argv)
+    try:
+        segmenter = load_segmenter(options.segmenter).eval()
+        bank = make_bank(
+            options.data, options.split, segmenter, cases=options.cases, points=options.points, seed=options.seed
+        )
+    except DeixisError as error:
+        print(f"features: {error}", file=sys.stderr)
+        return 2
+    bank.save(options.out)
+    print(f"wrote {options.out}: {', '.join(f'{name} {len(c)}' for name, c in bank.families.items())}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
