@@ -7,6 +7,7 @@ kind of question is what it learns best, and every shape copies its numbers from
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -56,11 +57,19 @@ class Thread:
         ]
         self.last = [as_note(n) for n in notes]
 
-    def ground(self, phrases: Sequence[str]) -> list[Note]:
-        """The notes of these phrases: a new mask for each that is found, compared with the one before it."""
+    def ground(self, phrases: Sequence[str], pointed: bool = False) -> list[Note]:
+        """The notes of these phrases, each mask compared with the one before it in the reply.
+
+        A phrase that has a mask already keeps it and its id, unless something was pointed at.
+        """
         notes: list[Note] = []
         before: Note | None = None
         for phrase in phrases:
+            known = None if pointed else next((m for m in self.masks if m.phrase == phrase), None)
+            if known is not None:
+                before = replace(known, compare=compared(before))
+                notes.append(before)
+                continue
             measurement = self.facts.found.get(phrase)
             if measurement is None:
                 notes.append(Note("", phrase, round(min(0.45, self.rng.expovariate(14)), 2)))
@@ -95,7 +104,7 @@ class Thread:
         phrase = f"{one.id} {sign} {other.id}"
         volume = self._combined_ml(one, sign, other)
         if volume <= 0.0005:
-            return Note("", phrase, None)
+            return Note("", phrase, 0.0)
         if sign == "+":
             longest = max(a.longest_diameter_mm, b.longest_diameter_mm) * self.rng.uniform(1.0, 1.9)
             mean = (a.mean_intensity * a.volume_ml + b.mean_intensity * b.volume_ml) / (a.volume_ml + b.volume_ml)
@@ -196,7 +205,7 @@ def called(note: Note) -> str:
 
 def combined(note: Note) -> bool:
     """Whether a mask was made of other masks: it has no presence of its own."""
-    return note.presence is None
+    return re.match(r"m\d+ [-+&] m\d+", note.phrase) is not None
 
 
 def not_found(notes: Sequence[Note]) -> str:

@@ -170,7 +170,7 @@ def region(t: Thread) -> bool:
         return False
     rng = t.rng
     phrase = rng.choice([p for p in t.facts.found if p != "brain"] or list(t.facts.found))
-    notes = t.ground([phrase])
+    notes = t.ground([phrase], pointed=True)
     if rng.random() < 0.7:
         sentence = "This is " + _naming(notes) if notes[0].present else d.not_found(notes)
         t.turn(words.rough(rng.choice(q.REGION), rng), notes, sentence, phrase)
