@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import cast
 
 from tokenizers import AddedToken
 from torch import Tensor
@@ -130,7 +131,7 @@ def extend_tokenizer(tokenizer: PreTrainedTokenizerBase) -> list[str]:
 def token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
     """Id of a special token; ModelError when the tokenizer was not extended."""
     # not get_vocab(): it makes a dictionary of the whole vocabulary, and a conversation asks some forty times
-    found = tokenizer.convert_tokens_to_ids(token)
+    found = cast("int | None", tokenizer.convert_tokens_to_ids(token))
     if found is None or found == tokenizer.unk_token_id:
         raise ModelError(f"this tokenizer has no {token} token: load it with assistant.language.load_base")
     return found

@@ -10,36 +10,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from peft import (
-    LoraConfig,
-    PeftModel,
-    get_peft_model,
-    get_peft_model_state_dict,
-    set_peft_model_state_dict,
-)
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from assistant import checkpoint, conversation
+from assistant import adapter, checkpoint, conversation
+from assistant.adapter import LoraSettings
 from assistant.errors import ModelError
 from assistant.language import DEFAULT_BASE, BaseIdentity, load_base, word_table
 from assistant.projector import Projector, RegionProjector
 from assistant.segmenter import Segmenter, SegmenterConfig
 
+if TYPE_CHECKING:
+    from peft import PeftModel
+
 Base = str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase, BaseIdentity]
-
-
-@dataclass(frozen=True)
-class LoraSettings:
-    """targets: module names, or "all-linear" for every linear layer but the head."""
-
-    r: int = 16
-    alpha: int = 32
-    dropout: float = 0.05
-    targets: str | tuple[str, ...] = "all-linear"
 
 
 @dataclass(frozen=True)
@@ -80,8 +67,8 @@ def default_checkpoint() -> Path:
 class DeixisModel(nn.Module):
     """Made by :meth:`new` or :meth:`from_pretrained`.
 
-    language_model: the causal LM, wrapped by PEFT while it can be trained, plain once merged. PEFT wraps the LM itself
-    and not this module: only so does it see that the LM's embedding and head are one tensor.
+    language_model: the causal LM; wrapped by PEFT while it can be trained (``adapted``), plain once ``merged``. PEFT
+    wraps the LM itself and not this module: only so does it see that the LM's embedding and head are one tensor.
     """
 
     def __init__(
@@ -91,6 +78,8 @@ class DeixisModel(nn.Module):
         segmenter: Segmenter,
         config: DeixisConfig,
         base: BaseIdentity,
+        *,
+        adapted: bool,
     ) -> None:
         super().__init__()
         width = word_table(language_model).shape[1]
@@ -104,6 +93,7 @@ class DeixisModel(nn.Module):
         self.segmenter = segmenter
         self.config = config
         self.base = base
+        self.merged = not adapted
         self.manifest: checkpoint.Manifest | None = None  # of the checkpoint it was loaded from
         self.projector = Projector(config.segmenter.visual_dim, width, config.image_tokens)
         self.region_projector = RegionProjector(config.segmenter.region_dim, width)
@@ -135,7 +125,8 @@ class DeixisModel(nn.Module):
             if isinstance(segmenter, SegmenterConfig):
                 segmenter = Segmenter(segmenter)
             config = DeixisConfig(segmenter.config, lora or LoraSettings(), image_tokens)
-            model = DeixisModel(_with_lora(lm, tokenizer, config.lora), tokenizer, segmenter, config, identity)
+            adapted = adapter.wrap(lm, tokenizer, config.lora)
+            model = DeixisModel(adapted, tokenizer, segmenter, config, identity, adapted=True)
             size = word_table(lm).detach().float().square().mean().sqrt()
             with torch.no_grad():
                 model.projector.gain.copy_(size)
@@ -146,15 +137,12 @@ class DeixisModel(nn.Module):
     def device(self) -> torch.device:
         return self.projector.gain.device
 
-    @property
-    def merged(self) -> bool:
-        """The LoRA weights are part of the LM's own: faster, and no longer trainable."""
-        return not isinstance(self.language_model, PeftModel)
-
     def merge(self) -> DeixisModel:
-        """Fold LoRA and the added tokens into the LM's weights. The outputs stay, up to rounding."""
-        if isinstance(self.language_model, PeftModel):
-            self.language_model = self.language_model.merge_and_unload()
+        """Fold LoRA and the added tokens into the LM's weights: faster, no longer trainable; outputs equal but for
+        rounding."""
+        if not self.merged:
+            self.language_model = cast("PeftModel", self.language_model).merge_and_unload()
+            self.merged = True
         return self
 
     def embed(self, ids: Tensor, visual: Tensor | None = None, regions: Tensor | None = None) -> Tensor:
@@ -209,10 +197,10 @@ class DeixisModel(nn.Module):
         training: Mapping[str, Any] | None = None,
     ) -> checkpoint.Manifest:
         """Write what was trained, with the base's name and hash. ``dtype`` (e.g. torch.float16) halves the files."""
-        if not isinstance(self.language_model, PeftModel):
+        if self.merged:
             raise ModelError("this model's LoRA is merged and cannot be saved apart: load it with trainable=True")
         tensors = {
-            checkpoint.ADAPTER: _adapter(self.language_model),
+            checkpoint.ADAPTER: adapter.state(cast("PeftModel", self.language_model)),
             checkpoint.PROJECTOR: nn.ModuleDict(
                 {"visual": self.projector, "region": self.region_projector}
             ).state_dict(),
@@ -248,19 +236,21 @@ class DeixisModel(nn.Module):
             dtype = torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
         lm, tokenizer, identity = _base(base or manifest.base.name, dtype, device, quantize, allow_network, trainable)
         checkpoint.check_base(manifest, identity, folder)
-        adapted = _with_lora(lm, tokenizer, config.lora)
-        state = checkpoint.read_tensors(folder, checkpoint.ADAPTER)
-        checkpoint.check_keys(_adapter(adapted), state, f"{folder}'s adapter")
-        set_peft_model_state_dict(adapted, state)
-        model = DeixisModel(adapted, tokenizer, Segmenter(config.segmenter), config, identity)
+        stored = checkpoint.read_tensors(folder, checkpoint.ADAPTER)
+        merged = not trainable and not quantize
+        if merged:
+            adapter.fold(lm, tokenizer, config.lora, stored, f"{folder}'s adapter")
+        else:
+            wrapped = adapter.wrap(lm, tokenizer, config.lora)
+            adapter.load(wrapped, stored, f"{folder}'s adapter")
+            lm = cast(PreTrainedModel, wrapped)
+        model = DeixisModel(lm, tokenizer, Segmenter(config.segmenter), config, identity, adapted=not merged)
         joined = nn.ModuleDict({"visual": model.projector, "region": model.region_projector})
         checkpoint.load_module(joined, checkpoint.read_tensors(folder, checkpoint.PROJECTOR), f"{folder}'s projector")
         checkpoint.load_module(
             model.segmenter, checkpoint.read_tensors(folder, checkpoint.SEGMENTER), f"{folder}'s segmenter"
         )
         model.manifest = manifest
-        if not trainable and not quantize:
-            model.merge()
         return model.to(device).eval()
 
 
@@ -277,27 +267,6 @@ def _base(
     return load_base(
         base, dtype=dtype, quantize=quantize, device=device, trainable=trainable, allow_network=allow_network
     )
-
-
-def _with_lora(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: LoraSettings) -> PeftModel:
-    """The LM with LoRA, and with the rows of Deixis's own tokens trainable in embedding and head together."""
-    own = conversation.extend_tokenizer(tokenizer)
-    return get_peft_model(
-        lm,
-        LoraConfig(
-            r=settings.r,
-            lora_alpha=settings.alpha,
-            lora_dropout=settings.dropout,
-            target_modules=settings.targets if isinstance(settings.targets, str) else list(settings.targets),
-            trainable_token_indices=[conversation.token_id(tokenizer, token) for token in own],
-            task_type="CAUSAL_LM",
-        ),
-    )
-
-
-def _adapter(lm: PeftModel) -> dict[str, Tensor]:
-    # save_embedding_layers=False: by default PEFT sees the longer vocabulary and stores the whole embedding
-    return get_peft_model_state_dict(lm, save_embedding_layers=False)
 
 
 def _placed(words: Tensor, where: Tensor, tokens: Tensor, name: str) -> Tensor:

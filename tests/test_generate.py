@@ -246,9 +246,9 @@ def test_a_region_is_read(scripted, model):
         ask(chat, "What is this?", region=region)
         fresh, fresh_study = scripted("<p>liver</p> The liver.", volumes=(3,))
         ask(fresh, "What is this?", region=region)
-        assert torch.allclose(study.states[1], fresh_study.states[0], atol=1e-4)
+        assert torch.allclose(study.states[1], fresh_study.states[0], atol=1e-5)
         states.append(study.states[1])
-    assert (states[0] - states[1]).abs().max() > 1e-2
+    assert (states[0] - states[1]).abs().max() > 2e-4  # one token among eighty, in a random model
 
 
 def test_undo_takes_back_the_last_turn(scripted):

@@ -55,6 +55,9 @@ def test_saved_loaded_and_merged_are_equal(tmp_path, tied):
     assert torch.allclose(before.hidden, fast.hidden, atol=1e-4)
     lm = merged.language_model
     assert (lm.get_input_embeddings().weight is lm.get_output_embeddings().weight) == tied
+    theirs = loaded.merge().language_model.state_dict()  # PEFT's own merge
+    assert theirs.keys() == lm.state_dict().keys()
+    assert all(torch.allclose(value, theirs[name], atol=1e-6) for name, value in lm.state_dict().items())
 
 
 def test_a_trained_token_is_trained_in_embedding_and_head():
@@ -93,6 +96,7 @@ def test_the_checkpoint_holds_what_was_trained_and_no_base(tmp_path):
     manifest = model.save_pretrained(tmp_path, seeds={"see": 3}, data={"talks": 7}, dtype=torch.float16)
     state = load_file(tmp_path / checkpoint.ADAPTER)
     assert all(value.dtype == torch.float16 for value in state.values())
+    assert not [name for name in state if "embed" in name and "trainable_tokens" not in name]
     tokens = [value for name, value in state.items() if "trainable_tokens" in name]
     assert [tuple(value.shape) for value in tokens] == [(len(conversation.SPECIAL) + 2, WIDTH)]
     assert not any(name.endswith("embed_tokens.weight") for name in state)
