@@ -41,7 +41,7 @@ class Facts:
 
     @property
     def unit(self) -> str:
-        """Unit of intensities: "HU", "SUV" or ""."""
+        """Usual unit of intensities: "HU", "SUV" or ""; PET read from NIfTI has none."""
         return {"CT": "HU", "PET": "SUV", "MR": ""}[self.modality]
 
     def pairs(self) -> list[str]:
@@ -86,6 +86,7 @@ def synthetic_facts(family: str, rng: random.Random) -> Facts:
     equal to them. Half of the brains hold a tumour.
     """
     modality = MODALITY[family]
+    unit = {"CT": "HU", "PET": rng.choice(["SUV", ""]), "MR": ""}[modality]
     scale = rng.choice([1.0, 1.0, 4.0, 0.004, 12.0]) if modality == "MR" else 1.0
     found: dict[str, Measurement] = {}
     missing: list[str] = []
@@ -94,12 +95,12 @@ def synthetic_facts(family: str, rng: random.Random) -> Facts:
             missing.append(structure.name)
             continue
         other = found.get(f"left {structure.base}") if structure.side == "right" else None
-        found[structure.name] = _measurement(structure, modality, scale, other, rng)
+        found[structure.name] = _measurement(structure, modality, scale, other, unit, rng)
     if family == "hippocampus":
         _add_up(found)
     if family == "brain":
         if rng.random() < 0.5:
-            found["tumour"] = _lesion(modality, scale, rng)
+            found["tumour"] = _lesion(scale, rng)
         else:
             missing.append("tumour")
     elif family == "hippocampus":
@@ -109,7 +110,12 @@ def synthetic_facts(family: str, rng: random.Random) -> Facts:
 
 
 def _measurement(
-    structure: ontology.Structure, modality: str, scale: float, other: Measurement | None, rng: random.Random
+    structure: ontology.Structure,
+    modality: str,
+    scale: float,
+    other: Measurement | None,
+    unit: str,
+    rng: random.Random,
 ) -> Measurement:
     low, high = (structure.reference_range_ml or (900.0, 1700.0, ""))[:2]
     if other is not None and rng.random() < 0.85:
@@ -125,10 +131,10 @@ def _measurement(
         intensity = math.exp(rng.uniform(math.log(0.9), math.log(14.0)))
     else:
         intensity = scale * rng.uniform(20, 260)
-    return made_up(volume, intensity, {"CT": "HU", "PET": "SUV", "MR": ""}[modality], rng)
+    return made_up(volume, intensity, unit, rng)
 
 
-def _lesion(modality: str, scale: float, rng: random.Random) -> Measurement:
+def _lesion(scale: float, rng: random.Random) -> Measurement:
     volume = math.exp(rng.uniform(math.log(0.2), math.log(60.0)))
     return made_up(volume, scale * rng.uniform(20, 260), "", rng)
 
