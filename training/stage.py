@@ -16,6 +16,7 @@ from assistant.language import DEFAULT_BASE, load_base
 from assistant.model import Base, DeixisModel, LoraSettings
 from assistant.segmenter import Segmenter, SegmenterConfig
 from data_recipes import ontology
+from data_recipes.instructions.small_talk import UNKNOWN
 from training.data import FeatureBank
 from training.packed import FrozenQueries
 from training.run import ConfigError, Run
@@ -105,9 +106,9 @@ def _frozen_base(base: Base) -> tuple[Any, Any, Any]:
 
 
 def frozen_queries(parts: tuple[Any, Any, Any], segmenter: Segmenter) -> FrozenQueries:
-    """Queries of every canonical phrase of the ontology."""
+    """Queries of every canonical phrase of the ontology, and of the words outside it that conversations restate."""
     names = [structure.name for structure in ontology.all_structures()]
-    return FrozenQueries.of([*names, "brain"], parts[0], parts[1], segmenter)
+    return FrozenQueries.of([*names, "brain", *UNKNOWN], parts[0], parts[1], segmenter)
 
 
 def compute_type(bf16: bool, device: torch.device) -> Callable[[], AbstractContextManager[Any]]:
