@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
 from assistant import __version__
@@ -90,8 +90,10 @@ def write(
         folder.mkdir(parents=True, exist_ok=True)
         _replace(folder / CONFIG, json.dumps(config, indent=2, sort_keys=True) + "\n")
         for name, state in tensors.items():
-            save_file({key: _stored(value, dtype) for key, value in state.items()}, folder / (name + ".part"))
-            os.replace(folder / (name + ".part"), folder / name)
+            # save, not save_file: that makes files only their owner may read, whatever the umask says
+            part = folder / (name + ".part")
+            part.write_bytes(save({key: _stored(value, dtype) for key, value in state.items()}))
+            os.replace(part, folder / name)
         manifest = Manifest(
             base=base,
             files={name: file_hash(folder / name) for name in (CONFIG, *tensors)},
