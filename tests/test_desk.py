@@ -1,0 +1,88 @@
+"""The desk without a browser: a seat around a real session, and what the page makes of text it must not trust."""
+
+from __future__ import annotations
+
+import json
+import threading
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from assistant.desk import page
+from assistant.desk.files import windows, write_scan
+from assistant.desk.seat import Notice, Point, Seat, Turn
+from assistant.errors import QuestionError, ScanError
+from assistant.volume import Volume
+
+
+@pytest.fixture
+def seat(tiny_model: Any, tmp_path: Path) -> Seat:
+    from assistant.session import Session
+
+    folder = tmp_path / "seat"
+    folder.mkdir()
+    return Seat(lambda volume: Session.open(volume, model=tiny_model), folder, threading.Lock())
+
+
+def test_a_seat_around_a_real_session(seat: Seat, tiny_scan: Path, tmp_path: Path) -> None:
+    with pytest.raises(QuestionError, match="No scan is open"):
+        next(seat.ask("Where?"))
+    seat.open(tiny_scan)
+    seat.prepare()
+    (*_, turn) = seat.ask("Show me the left hippocampus")
+    assert turn.done
+    assert not turn.error
+    assert turn.answer
+    assert seat.volume is not None
+    (*_, turn) = seat.ask("What is this?", [Point(tuple(seat.volume.centre_mm.tolist()), 1)])
+    assert not turn.error
+    state = json.loads(page.viewer_state(seat))
+    assert [overlay["id"] for overlay in state["overlays"]] == list(seat.overlay_files)
+    if seat.overlay_files:  # the model is untrained: whether it finds something is not the point here
+        names = zipfile.ZipFile(seat.export(tmp_path)).namelist()
+        assert "manifest.json" in names
+    assert seat.undo() == "What is this?"
+    assert seat.undo() == "Show me the left hippocampus"
+    assert not seat.overlay_files
+    with pytest.raises(QuestionError, match="no question to take back"):
+        seat.undo()
+
+
+def test_a_bad_scan_leaves_the_open_one(seat: Seat, tiny_scan: Path, tmp_path: Path) -> None:
+    seat.open(tiny_scan)
+    before = (seat.volume, seat.scan_file)
+    bad = tmp_path / "bad.nii.gz"
+    bad.write_text("no scan")
+    with pytest.raises(ScanError, match=r"bad\.nii\.gz"):
+        seat.open(bad)
+    assert (seat.volume, seat.scan_file) == before
+    with pytest.raises(QuestionError, match="outside the scan"):
+        seat.add_point((1e4, 0, 0), 1)
+
+
+def test_what_a_model_or_a_user_writes_is_text() -> None:
+    turn = Turn("<script>alert(1)</script>", answer="<img src=x> **m1** # m2", done=True)
+    user, answer = (message["content"] for message in page.chat([turn]))
+    assert "<script" not in user
+    assert "<img" not in answer
+    assert r"\*\*" in answer
+    assert answer.count("dx-chip") == 2
+    assert "<b>" not in page.chat([Notice("<b>")])[0]["content"]
+
+
+def test_the_viewer_file_keeps_hounsfield_units_and_place(tmp_path: Path) -> None:
+    voxels = np.arange(-1000, -1000 + 4 * 5 * 6, dtype=np.float32).reshape(4, 5, 6)
+    affine = np.array([[1.0, 0.2, 0, 3], [-0.2, 2, 0, 4], [0, 0, 3, 5], [0, 0, 0, 1]])
+    volume = Volume.from_array(voxels, affine, "CT")
+    image = nib.load(write_scan(volume, tmp_path))
+    np.testing.assert_array_equal(image.get_fdata(), volume.voxels)
+    np.testing.assert_allclose(image.affine, volume.affine, atol=1e-6)
+    assert windows(volume)[0] == {"name": "Soft tissue", "range": [-160.0, 240.0]}
+    # Not whole numbers: 65,000 steps of the range, so at most half a step off.
+    volume = Volume.from_array(voxels / 7, affine, "MR")
+    stored = nib.load(write_scan(volume, tmp_path)).get_fdata()
+    assert np.abs(stored - volume.voxels).max() <= float(np.ptp(volume.voxels)) / 65000
