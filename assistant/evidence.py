@@ -176,7 +176,9 @@ class Note:
 
     id: "m1"...; "" when the target is absent. measurement: None when absent. quality: None for masks made of other
     masks.
-    compare: (id, measurement) of the mask found before it in the same reply.
+    compare: (id, measurement) of the mask found before it in the same reply; the comparison names that one first, as
+    the
+    sentence that follows will.
     """
 
     id: str
@@ -201,7 +203,7 @@ class Note:
         )
         text += _probability("presence", self.presence) + _probability("quality", self.quality)
         if self.compare is not None:
-            text += "; " + compare_volumes((self.id, m), self.compare)
+            text += "; " + compare_volumes(self.compare, (self.id, m))
         return text
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import itertools
 import sys
 import types
 from dataclasses import dataclass
@@ -67,7 +68,7 @@ class MLP(nn.Sequential):
 
     def __init__(self, *dims: int) -> None:
         layers: list[nn.Module] = []
-        for a, b in zip(dims[:-1], dims[1:], strict=True):
+        for a, b in itertools.pairwise(dims):
             layers += [nn.Linear(a, b), nn.GELU()]
         super().__init__(*layers[:-1])
 

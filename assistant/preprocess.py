@@ -10,10 +10,12 @@ Values outside a window are clipped; outside the scan is 0.
 
 Grid rule: the box of the scan that holds something (per axis, the slabs in which at least 0.5 % of the voxels are above
 -500 HU, or above 0.08 in window 1), plus 5 mm. Coarse level: isotropic, longest side of the box / 64, never finer than
-the scan's finest voxel side. Fine level: half of that, on the same box; left out when the coarse level is already within
+the scan's finest voxel side. Fine level: half of that, on the same box; left out when the coarse level is already
+within
 1.3 x the scan's finest voxel side. Grids follow the volume's own axes (an oblique scan stays oblique), so going there
 and back is separable, axis by axis: a triangle kernel as wide as the coarser of the two spacings, which is linear
-interpolation on the way up and area-like averaging on the way down. A coarse voxel is the mean of its 2 x 2 x 2 fine ones.
+interpolation on the way up and area-like averaging on the way down. A coarse voxel is the mean of its 2 x 2 x 2 fine
+ones.
 """
 
 from __future__ import annotations
@@ -57,10 +59,10 @@ def mr_range(voxels: Tensor) -> tuple[float, float]:
 
 
 def quantile(values: Tensor, q: float) -> float:
-    """Quantile of at most a million evenly spaced values (torch.quantile refuses more than 16 million)."""
+    """Quantile of at most a million evenly spaced values. NumPy's partition is ten times faster than torch's sort."""
     flat = values.reshape(-1)
     step = max(1, flat.numel() // 1_000_000)
-    return float(torch.quantile(flat[::step].float(), q))
+    return float(np.quantile(flat[::step].numpy(), q))
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def coarse_grid(spacing: np.ndarray, low: np.ndarray, high: np.ndarray, size: in
     step = s / spacing
     middle = (low + high) / 2 - 0.5
     start = middle - (np.array(shape) - 1) / 2 * step
-    return Grid(shape, s, tuple(start), tuple(step))  # type: ignore[arg-type]
+    return Grid(shape, s, tuple(start), tuple(step))
 
 
 def needs_fine(grid: Grid, spacing: np.ndarray) -> bool:
@@ -219,6 +221,4 @@ def canonical(volume: Volume, size: int = 64) -> Canonical:
         return Canonical(volume.modality, grid, values, inside, None, None, None)
     fine_grid = grid.finer()
     fine, fine_inside = to_grid(pair, fine_grid)
-    return Canonical(
-        volume.modality, grid, pool(fine), pool(fine_inside[None])[0], fine_grid, fine, fine_inside
-    )
+    return Canonical(volume.modality, grid, pool(fine), pool(fine_inside[None])[0], fine_grid, fine, fine_inside)

@@ -41,9 +41,11 @@ class Prompt:
 
 @dataclass(frozen=True)
 class GridPrompt:
-    """A `Prompt` in the voxel coordinates of the coarse grid (voxel centres at integers); tensors on the model's device.
+    """A `Prompt` in the voxel coordinates of the coarse grid (voxel centres at integers); tensors on the model's
+    device.
 
-    points (K, 3) float; labels (K,) float 1/0; box (2, 3) or None; mask (x, y, z) float 0..1 on the coarse grid or None.
+    points (K, 3) float; labels (K,) float 1/0; box (2, 3) or None; mask (x, y, z) float 0..1 on the coarse grid or
+    None.
     """
 
     points: Tensor
@@ -105,7 +107,8 @@ class PromptEncoder(nn.Module):
     ) -> Tensor:
         """What the prompt adds to the mask logits of a level.
 
-        coordinates (3, X, Y, Z): each voxel's position in coarse voxels; pixel (P, X, Y, Z): that level's pixel embedding;
+        coordinates (3, X, Y, Z): each voxel's position in coarse voxels; pixel (P, X, Y, Z): that level's pixel
+        embedding;
         at_points (K, P): the same level's (or, for points outside a tile, the coarse level's) embedding at the points;
         mask (X, Y, Z) earlier mask on this level, 0..1, or None -> (X, Y, Z).
         A click lifts (or lowers) its neighbourhood, Gaussian in distance, and there what looks like it.

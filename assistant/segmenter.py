@@ -27,7 +27,8 @@ class SegmenterConfig:
     pixel_dim: int = 32
     dim: int = 128
     decoder_depth: int = 2
-    coarse_size: int = 64  # longest side of the coarse grid and side of a fine tile, voxels
+    coarse_size: int = 64  # longest side of the coarse grid, voxels
+    tile_size: int = 48  # side of a fine tile, voxels
     presence_threshold: float = 0.5
     presence_temperature: float = 1.0
     mask_threshold: float = 0.5
@@ -48,7 +49,8 @@ class SegmenterConfig:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> SegmenterConfig:
-        return SegmenterConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+        return SegmenterConfig(**settings)
 
 
 class Segmenter(nn.Module):
@@ -73,7 +75,8 @@ class Segmenter(nn.Module):
         """Set the whitening from one state for each canonical phrase (N, lm_dim).
 
         States of different phrases differ by little beside what they share ("left hippocampus" and "right hippocampus"
-        have a cosine of 0.85 even after standardising). Whitened along the principal axes of the phrases themselves they
+        have a cosine of 0.85 even after standardising). Whitened along the principal axes of the phrases themselves
+        they
         are nearly orthogonal, and a linear map of them serves as well as a class number would."""
         self.state_mean.copy_(states.mean(0))
         _, size, axes = torch.linalg.svd(states - self.state_mean, full_matrices=False)
@@ -84,7 +87,8 @@ class Segmenter(nn.Module):
         self.state_axes[:, :kept] = axes[:kept].T * scale
 
     def whiten(self, states: Tensor) -> Tensor:
-        """`<SEG>` states (N, lm_dim) -> codes (N, state_dim) in which phrases are far apart. Fixed once fitted: the Converse
+        """`<SEG>` states (N, lm_dim) -> codes (N, state_dim) in which phrases are far apart. Fixed once fitted: the
+        Converse
         stage pulls in-context states onto the codes of their phrases here, whatever the See stage still learns."""
         return (states.float() - self.state_mean) @ self.state_axes
 
@@ -131,7 +135,8 @@ class Segmenter(nn.Module):
         prompts: Sequence[GridPrompt | None],
         masks: Sequence[Tensor | None] | None = None,
     ) -> Tensor:
-        """Masks on a fine tile: fine (N, P + 1) of `Heads`; pixel (P, X, Y, Z); start: the tile's first voxel on the fine
+        """Masks on a fine tile: fine (N, P + 1) of `Heads`; pixel (P, X, Y, Z); start: the tile's first voxel on the
+        fine
         grid; masks: earlier masks on this tile where a prompt has one -> (N, X, Y, Z) logits."""
         return self._draw(fine, pixel, prompts, start, 0.5, masks)
 

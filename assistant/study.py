@@ -5,7 +5,8 @@ costs its prompt tokens and dot products with pixels that are already there.
 
 Zoom (SegVol's zoom-out-zoom-in, Du et al. 2024, with one set of weights): the coarse mask says which fine tiles matter,
 and the fine logits replace the coarse ones there. Tiles overlap and are blended linearly, each voxel by how far it is
-from its tile's border. Which tiles a mask uses depends on that mask alone, so asking for several at once changes nothing.
+from its tile's border. Which tiles a mask uses depends on that mask alone, so asking for several at once changes
+nothing.
 """
 
 from __future__ import annotations
@@ -29,7 +30,6 @@ from assistant.segmenter import Segmenter
 from assistant.vision import Features
 from assistant.volume import Volume
 
-TILE = 64
 OVERLAP = 16
 VISUAL_SIDE = 4  # visual tokens are a 4 x 4 x 4 pooling of the coarsest features
 NOWHERE = -10.0  # logit where nothing was drawn
@@ -45,12 +45,12 @@ class Decoded:
     present: bool
 
 
-def tile_starts(n: int) -> list[int]:
-    """First voxels of the tiles that cover n fine voxels, even, at least OVERLAP shared between neighbours."""
-    if n <= TILE:
+def tile_starts(n: int, tile: int) -> list[int]:
+    """First voxels of the tiles of side `tile` that cover n fine voxels: even, about OVERLAP shared by neighbours."""
+    if n <= tile:
         return [0]
-    count = int(np.ceil((n - OVERLAP) / (TILE - OVERLAP)))
-    return [2 * round(s / 2) for s in np.linspace(0, n - TILE, count)]
+    count = int(np.ceil((n - OVERLAP) / (tile - OVERLAP)))
+    return [2 * round(s / 2) for s in np.linspace(0, n - tile, count)]
 
 
 def blend_weights(size: Sequence[int]) -> Tensor:
@@ -70,6 +70,10 @@ class Study:
         self.segmenter = segmenter.eval()
         self._tiles: dict[tuple[int, int, int], Tensor] = {}
         self.encoded_tiles = 0
+
+    @property
+    def _side(self) -> int:
+        return self.segmenter.config.tile_size
 
     @property
     def device(self) -> torch.device:
@@ -99,11 +103,18 @@ class Study:
         """Pixel embedding (P, X, Y, Z) of the fine tile that begins at fine voxel `start`."""
         if start not in self._tiles:
             c = self.canonical
-            assert c.fine is not None and c.fine_inside is not None and c.fine_grid is not None
-            box = tuple(slice(s, min(s + TILE, n)) for s, n in zip(start, c.fine_grid.shape, strict=True))
+            assert c.fine is not None
+            assert c.fine_inside is not None
+            assert c.fine_grid is not None
+            box = tuple(slice(s, min(s + self._side, n)) for s, n in zip(start, c.fine_grid.shape, strict=True))
             half = tuple(slice(b.start // 2, b.stop // 2) for b in box)
             image = preprocess.level_input(
-                c.fine[(slice(None), *box)], c.fine_inside[box], c.fine_grid.spacing, c.modality, start, c.fine_grid.shape
+                c.fine[(slice(None), *box)],
+                c.fine_inside[box],
+                c.fine_grid.spacing,
+                c.modality,
+                start,
+                c.fine_grid.shape,
             )
             context = self.coarse.pixel[(slice(None), slice(None), *half)]
             with torch.inference_mode(), self._autocast():
@@ -156,7 +167,7 @@ class Study:
         grid = self.canonical.fine_grid
         assert grid is not None
         return tuple(  # type: ignore[return-value]
-            min(tile_starts(n), key=lambda s: abs(s + min(TILE, n) / 2 - p))
+            min(tile_starts(n, self._side), key=lambda s: abs(s + min(self._side, n) / 2 - p))
             for n, p in zip(grid.shape, position, strict=True)
         )
 
@@ -194,9 +205,13 @@ class Study:
             box = self._tensor(np.stack([at.min(0), at.max(0)]))
         mask = None
         if prompt.mask is not None:
-            mask = preprocess.to_grid(torch.from_numpy(prompt.mask.astype(np.float32))[None], grid)[0][0].to(self.device)
+            mask = self._mask_on(prompt.mask, grid)
         labels = self._tensor(np.asarray(prompt.labels))
         return GridPrompt(self._tensor(points), labels, box, mask)
+
+    def _mask_on(self, mask: np.ndarray, grid: Grid) -> Tensor:
+        """A mask of the volume (X, Y, Z) on a grid, 0..1."""
+        return preprocess.to_grid(torch.from_numpy(mask.astype(np.float32))[None], grid)[0][0].to(self.device)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float32, device=self.device)
@@ -215,16 +230,15 @@ class Study:
         a, b = config.quality_scale
         results = []
         for i in range(len(states)):
-            shown = on_grid[i] is not None and bool((on_grid[i].labels > 0.5).any() or on_grid[i].mask is not None)
+            prompt = on_grid[i]
             # a positive click or a given mask says by itself that something is there
+            shown = prompt is not None and bool((prompt.labels > 0.5).any() or prompt.mask is not None)
             wanted = float(presence[i]) >= config.presence_threshold or shown
             mask = np.zeros(self.volume.shape, bool)
             if wanted:
-                self._draw(mask, heads.fine[i : i + 1], coarse[i], on_grid[i], given[i])
+                self._draw(mask, heads.fine[i : i + 1], coarse[i], prompt, given[i])
             found = bool(wanted and mask.any())
-            results.append(
-                Decoded(mask, float(presence[i]), min(1.0, max(0.0, a * float(quality[i]) + b)), found)
-            )
+            results.append(Decoded(mask, float(presence[i]), min(1.0, max(0.0, a * float(quality[i]) + b)), found))
         return results
 
     def _draw(
@@ -243,20 +257,25 @@ class Study:
         low, high = 2 * spots.amin(0).cpu().numpy(), 2 * (spots.amax(0).cpu().numpy() + 1)
         shape = tuple(int(n) for n in high - low)
         total, weight = torch.zeros(shape), torch.zeros(shape)
-        for start in product(*(tile_starts(n) for n in c.fine_grid.shape)):
-            size = tuple(min(TILE, n) for n in c.fine_grid.shape)
+        along = [tile_starts(n, self._side) for n in c.fine_grid.shape]
+        for start in product(along[0], along[1], along[2]):
+            size = tuple(min(self._side, n) for n in c.fine_grid.shape)
             half = tuple(slice(s // 2, (s + n) // 2) for s, n in zip(start, size, strict=True))
             if not bool(live[half].any()):
                 continue
             masks = None
             if given is not None and given.mask is not None:
                 grid = _shifted(c.fine_grid, start, size)
-                masks = [preprocess.to_grid(torch.from_numpy(given.mask.astype(np.float32))[None], grid)[0][0].to(self.device)]
+                masks = [self._mask_on(given.mask, grid)]
             with self._autocast():
                 logits = self.segmenter.fine_logits(fine, self.tile(start), start, [prompt], masks)[0].float().cpu()
             window = blend_weights(size)
-            mine = tuple(slice(max(s, a) - s, min(s + n, b) - s) for s, n, a, b in zip(start, size, low, high, strict=True))
-            there = tuple(slice(max(s, a) - a, min(s + n, b) - a) for s, n, a, b in zip(start, size, low, high, strict=True))
+            mine = tuple(
+                slice(max(s, a) - s, min(s + n, b) - s) for s, n, a, b in zip(start, size, low, high, strict=True)
+            )
+            there = tuple(
+                slice(max(s, a) - a, min(s + n, b) - a) for s, n, a, b in zip(start, size, low, high, strict=True)
+            )
             if any(m.start >= m.stop for m in mine):
                 continue
             total[there] += logits[mine] * window[mine]
@@ -284,5 +303,6 @@ class Study:
 
 def _shifted(grid: Grid, first: Sequence[int] | np.ndarray, shape: Sequence[int]) -> Grid:
     """The part of a grid that begins at its voxel `first`."""
-    start = tuple(float(s + f * d) for s, f, d in zip(grid.start, first, grid.step, strict=True))
-    return dataclasses.replace(grid, shape=tuple(int(n) for n in shape), start=start)
+    x, y, z = (float(s + f * d) for s, f, d in zip(grid.start, first, grid.step, strict=True))
+    a, b, c = (int(n) for n in shape)
+    return dataclasses.replace(grid, shape=(a, b, c), start=(x, y, z))

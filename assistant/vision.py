@@ -9,13 +9,15 @@ Axis order of every tensor: (B, C, X, Y, Z), the indices of a RAS+ volume.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-#: image windows (2), log voxel size (1), modality one-hot (3), inside-the-scan (1), position (3): `preprocess.level_input`
+#: image windows (2), log voxel size (1), modality one-hot (3), inside-the-scan (1), position (3):
+#: `preprocess.level_input`
 IMAGE_CHANNELS = 10
 
 
@@ -99,25 +101,27 @@ class VisionEncoder(nn.Module):
             nn.Sequential(*(ResidualBlock(c) for _ in range(n))) for c, n in zip(channels, blocks, strict=True)
         )
         self.down = nn.ModuleList(
-            nn.Conv3d(a, b, 2, stride=2) for a, b in zip(channels[:-1], channels[1:], strict=True)
+            nn.Conv3d(a, b, 2, stride=2) for a, b in itertools.pairwise(channels)
         )
         self.attention = GlobalAttention(channels[-1])
         self.up = nn.ModuleList(
-            nn.ConvTranspose3d(b, a, 2, stride=2) for a, b in zip(channels[:-1], channels[1:], strict=True)
+            nn.ConvTranspose3d(b, a, 2, stride=2) for a, b in itertools.pairwise(channels)
         )
         self.merge = nn.ModuleList(ResidualBlock(c) for c in channels[:-1])
         self.to_tokens = nn.Conv3d(channels[3], token_dim, 1)
         for module in self.modules():  # variance kept from layer to layer (He et al. 2015), or learning starts slowly
             if isinstance(module, nn.Conv3d | nn.ConvTranspose3d) and module.weight.any():
-                mode = "fan_in" if isinstance(module, nn.Conv3d) else "fan_out"
-                nn.init.kaiming_normal_(module.weight, a=0.01, mode=mode)
+                down = isinstance(module, nn.Conv3d)  # a transposed convolution stores its weight the other way round
+                nn.init.kaiming_normal_(module.weight, a=0.01, mode="fan_in" if down else "fan_out")
         self.to_pixel = nn.Sequential(_norm(channels[0]), nn.LeakyReLU(0.01), nn.Conv3d(channels[0], pixel_dim, 1))
 
     def forward(self, image: Tensor, context: Tensor | None = None) -> Features:
         """image (B, 10, X, Y, Z), sides multiples of 16; context: None for the coarse level, for a fine tile the coarse
         pixel embedding over the same box (B, P, X/2, Y/2, Z/2) -> Features."""
         if any(n % 16 for n in image.shape[2:]):
-            raise ValueError(f"an encoder input of {tuple(image.shape[2:])} voxels: every side must be a multiple of 16")
+            raise ValueError(
+                f"an encoder input of {tuple(image.shape[2:])} voxels: every side must be a multiple of 16"
+            )
         x = self.stem(image)
         skips = []
         for i, stage in enumerate(self.stages):

@@ -34,7 +34,7 @@ def a_scan(absent: list[str] | None = None) -> Scan:
 
 
 def finding(phrase: str, mask: np.ndarray | None) -> Finding:
-    values = {name: None for name in Finding.__dataclass_fields__}
+    values = dict.fromkeys(Finding.__dataclass_fields__)
     values |= {"phrase": phrase, "present": mask is not None, "presence": 0.9 if mask is not None else 0.1}
     if mask is not None:
         values |= {"id": "m1", "mask": mask.astype(np.uint8), "volume_ml": float(mask.sum()) * 0.008, "quality": 0.8}
@@ -75,14 +75,19 @@ def test_right_masks_right_refusals():
     assert session.undone == len(session.asked) == 6
     summary = summarise(rows)
     assert summary["families"]["brain"]["dice_mean_over_structures"] == 1.0
-    assert summary["refused_absent"]["value"] == summary["kept_present"]["value"] == summary["named_right"]["value"] == 1.0
+    assert (
+        summary["refused_absent"]["value"] == summary["kept_present"]["value"] == summary["named_right"]["value"] == 1.0
+    )
     assert summary["refused_absent_adversarial"]["total"] == 2
     assert summary["sides_swapped"]["hits"] == 0
     assert rows[0].truth_ml == pytest.approx(rows[0].predicted_ml) == pytest.approx(48 * 0.008)
 
 
 def test_swapped_sides_are_seen():
-    swapped = {"left hippocampus": ("left hippocampus", half("right")), "right hippocampus": ("right hippocampus", half("right"))}
+    swapped = {
+        "left hippocampus": ("left hippocampus", half("right")),
+        "right hippocampus": ("right hippocampus", half("right")),
+    }
     rows = list(examine(Answers(swapped), a_scan(), "brain"))
     assert [row.sides_swapped for row in rows if row.there] == [True, False]
     assert summarise(rows)["sides_swapped"]["hits"] == 1
@@ -113,7 +118,12 @@ def test_any_mask_for_an_absent_target_is_a_false_finding():
     rows = list(examine(Answers({"liver": ("left hippocampus", half("left"))}), a_scan(["liver"]), "brain"))
     assert rows[-1].found
     assert math.isnan(rows[-1].dice)
-    assert summarise(rows)["refused_absent"] == {"value": 0.0, "hits": 0, "total": 1, "interval95": pytest.approx([0, 0.793], abs=1e-3)}
+    assert summarise(rows)["refused_absent"] == {
+        "value": 0.0,
+        "hits": 0,
+        "total": 1,
+        "interval95": pytest.approx([0, 0.793], abs=1e-3),
+    }
 
 
 def test_the_files(tmp_path):
@@ -156,8 +166,9 @@ def test_a_truth_lies_on_the_grid_of_the_file(tmp_path):
     save(tmp_path / "dev" / "msd_hippocampus" / "hippocampus_9" / "image.nii.gz", image, affine)
     save(tmp_path / "dev" / "msd_hippocampus" / "hippocampus_9" / "label.nii.gz", stored, affine)
     line = {
-        "split": "dev", "case": "msd_hippocampus/hippocampus_9", "modality": "MR-T1w (crop)", "image": True, "label": True,
-        "labels": {"1": "hippocampus_anterior", "2": "hippocampus_posterior"}, "licence": "made here", "source": "here",
+        "split": "dev", "case": "msd_hippocampus/hippocampus_9", "modality": "MR-T1w (crop)", "image": True,
+        "label": True, "labels": {"1": "hippocampus_anterior", "2": "hippocampus_posterior"}, "licence": "mine",
+        "source": "here",
     }  # fmt: skip
     (tmp_path / "index.jsonl").write_text(json.dumps(line) + "\n")
     (scan,) = scans("hippocampus", tmp_path)
@@ -180,7 +191,9 @@ def test_colin_names_the_sides_of_the_atlas(tmp_path):
     save(folder / "label.nii.gz", stored, affine)
     (scan,) = scans("colin", tmp_path)
     assert len(scan.truths) == 12
-    x = {phrase: (np.argwhere(mask) @ affine[:3, :3] + affine[:3, 3]).mean(0)[0] for phrase, mask in scan.truths.items()}
+    x = {
+        phrase: (np.argwhere(mask) @ affine[:3, :3] + affine[:3, 3]).mean(0)[0] for phrase, mask in scan.truths.items()
+    }
     assert all((x[phrase] < 0) == phrase.startswith("left") for phrase in x)
 
 

@@ -39,7 +39,8 @@ def bright_block() -> np.ndarray:
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
 def test_a_mask_on_the_grid_lands_on_the_same_patient_in_every_storage_order(orientation, tmp_path):
-    """One object stored in all 48 orientations (and a 20 degree oblique frame): a ball drawn on the canonical grid comes
+    """One object stored in all 48 orientations (and a 20 degree oblique frame): a ball drawn on the canonical grid
+    comes
     back as the same voxels of the file, because the grid knows the volume only by its axes and spacing."""
     affine = np.eye(4)
     affine[:3, :3] = rotation(20) @ np.diag([2, 2, 2.5])
@@ -52,7 +53,10 @@ def test_a_mask_on_the_grid_lands_on_the_same_patient_in_every_storage_order(ori
     nib.save(turned, tmp_path / "scan.nii.gz")
 
     masks = []
-    for one in (Volume.from_array(bright_block(), affine, modality="MR"), open_volume(tmp_path / "scan.nii.gz", modality="MR")):
+    for one in (
+        Volume.from_array(bright_block(), affine, modality="MR"),
+        open_volume(tmp_path / "scan.nii.gz", modality="MR"),
+    ):
         seen = preprocess.canonical(one)
         grid = seen.coarse_grid
         centre = one.to_index(np.array([[-5.0, 25.0, 60.0]]))
@@ -63,7 +67,8 @@ def test_a_mask_on_the_grid_lands_on_the_same_patient_in_every_storage_order(ori
         masks.append((one, back.numpy()))
     (first, a), (second, b) = masks
     truth = ball(first, np.array([-5.0, 25.0, 60.0]), 9)
-    assert (a == truth).mean() > 0.999 and truth.sum() > 100
+    assert (a == truth).mean() > 0.999
+    assert truth.sum() > 100
     # the reoriented file gives the very same voxels once put back into one order
     points = np.sort(np.round(first.to_world(np.argwhere(a)), 2), axis=0)
     assert np.allclose(points, np.sort(np.round(second.to_world(np.argwhere(b)), 2), axis=0), atol=0.02)
@@ -89,10 +94,13 @@ def test_resampling_keeps_a_constant_and_a_ramp():
     ramp = torch.arange(40.0)[None, :, None, None].expand(1, 40, 30, 20)
     grid = preprocess.coarse_grid(np.array([1.0, 1.0, 1.0]), np.array([8.0, 8, 4]), np.array([30.0, 24, 16]), size=64)
     values, inside = preprocess.to_grid(ramp, grid)
-    expected = torch.from_numpy(grid.to_index(np.stack([np.arange(grid.shape[0]), *2 * [np.zeros(grid.shape[0])]], 1))[:, 0])
+    expected = torch.from_numpy(
+        grid.to_index(np.stack([np.arange(grid.shape[0]), *2 * [np.zeros(grid.shape[0])]], 1))[:, 0]
+    )
     middle = inside[:, grid.shape[1] // 2, grid.shape[2] // 2] > 0.999
     got = values[0, :, grid.shape[1] // 2, grid.shape[2] // 2]
-    assert torch.allclose(got[middle], expected[middle].float(), atol=1e-3) and int(middle.sum()) > 20
+    assert torch.allclose(got[middle], expected[middle].float(), atol=1e-3)
+    assert int(middle.sum()) > 20
 
 
 def test_windows_follow_the_written_rule():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ import torch
 from assistant.errors import QuestionError
 from assistant.prompt_encoder import Prompt
 from assistant.segmenter import Segmenter, SegmenterConfig
-from assistant.study import TILE, Study, blend_weights, tile_starts
+from assistant.study import Study, blend_weights, tile_starts
 from assistant.volume import Volume
 
 
@@ -41,13 +43,15 @@ STATES = torch.randn(5, 24, generator=torch.Generator().manual_seed(9))
 def test_tiles_cover_every_voxel_with_overlap():
     for n in range(48, 161, 2):
         covered = np.zeros(n, int)
-        starts = tile_starts(n)
+        starts = tile_starts(n, 48)
         for s in starts:
-            assert s % 2 == 0 and s >= 0 and s + min(TILE, n) <= n
-            covered[s : s + TILE] += 1
+            assert s % 2 == 0
+            assert s >= 0
+            assert s + min(48, n) <= n
+            covered[s : s + 48] += 1
         assert covered.min() >= 1
-        assert all(b - a <= TILE - 14 for a, b in zip(starts, starts[1:], strict=False))
-    assert float(blend_weights((64, 64, 64)).min()) > 0
+        assert all(b - a <= 48 - 14 for a, b in itertools.pairwise(starts))
+    assert float(blend_weights((48, 48, 48)).min()) > 0
 
 
 def test_many_at_once_equal_one_at_a_time_on_the_scan(segmenter):
@@ -66,7 +70,8 @@ def test_a_second_question_encodes_nothing_anew(segmenter):
     assert tiles > 0
     again = study.decode(STATES[:1])[0]
     assert (first.mask == again.mask).all()
-    assert study.encoded_tiles == tiles and study.coarse is coarse
+    assert study.encoded_tiles == tiles
+    assert study.coarse is coarse
 
 
 def test_a_positive_click_in_millimetres_lands_on_its_voxel(segmenter):
@@ -119,4 +124,5 @@ def test_region_features_and_visual_tokens(segmenter):
 def test_a_scan_at_coarse_resolution_needs_no_tiles(segmenter):
     study = Study(volume((40, 44, 36), (1.0, 1.0, 1.0)), segmenter)
     study.decode(STATES)
-    assert study.canonical.fine_grid is None and study.encoded_tiles == 0
+    assert study.canonical.fine_grid is None
+    assert study.encoded_tiles == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,8 +14,8 @@ from assistant.conversation import IGNORED, Message
 from assistant.model import DeixisModel
 from tests.tiny_language import IMAGE_TOKENS as TOKENS
 from tests.tiny_training import moved_model, tiny_bank
-from training.data import PADDING, SHARED, Batch, FeatureBank, Talk, attention_mask, collate, fill, pack, prepare
-from training.packed import FrozenQueries, PackedModel, distill, greedy_matches, token_loss
+from training.data import PADDING, SHARED, FeatureBank, Talk, attention_mask, collate, fill, pack, prepare
+from training.packed import FrozenQueries, PackedModel, decode_first, distill, greedy_matches, token_loss
 
 TALKS = [
     Talk(
@@ -39,7 +41,9 @@ TALKS = [
         kind="region",
     ),
     Talk(
-        (Message("user", "Which scan?", image=True), Message("assistant", "An MR scan of the brain.")), "brain", kind="plain"
+        (Message("user", "Which scan?", image=True), Message("assistant", "An MR scan of the brain.")),
+        "brain",
+        kind="plain",
     ),
 ]
 
@@ -175,22 +179,26 @@ def test_distillation_is_nothing_when_the_states_are_the_frozen_ones(model, bank
         distill(hidden, batch, model.segmenter, FrozenQueries(names[1:], states[1:], model.segmenter))
 
 
-def test_the_probe_says_what_greedy_decoding_does(model, bank, examples):
-    """`greedy_matches` against decoding token by token: a reply is begun right by the one iff by the other."""
+def test_the_probe_says_what_greedy_decoding_does(model, bank):
+    """A reply made of what greedy decoding says is begun right by the one-pass probe; another reply is not."""
     tokenizer = model.tokenizer
     seg, end = (conversation.token_id(tokenizer, t) for t in (conversation.SEG, conversation.END))
-    batch: Batch = collate([pack([examples[2]], 200, 0)], bank, np.random.default_rng(0))
-    states = PackedModel(model)(batch)
-    (row,) = greedy_matches(states, batch, [["plain"]], seg, end)
-    assert row.tokens == len(states.targets)
-    assert not row.first_right  # an untrained model
-    # the likeliest continuation, written into the labels, is by definition begun right
-    prompt = conversation.render([TALKS[2].messages[0]], tokenizer, image_tokens=TOKENS, reply_next=True).ids
-    said: list[int] = []
-    for _ in range(3):
-        out = model(torch.tensor([prompt + said]), visual=bank.families["brain"][0].visual[None])
-        said.append(int(out.logits[0, -1].argmax()))
-    assert states.logits[0].argmax() == said[0]
+    found = {}
+    for talk in TALKS[1:]:
+        example = prepare(talk, tokenizer, TOKENS)
+        _, said, wanted = decode_first(model, example, bank, np.random.default_rng(0), most=12)
+        assert said != wanted  # an untrained model
+        states = PackedModel(model)(collate([pack([example], 300, 0)], bank, np.random.default_rng(0)))
+        batch = collate([pack([example], 300, 0)], bank, np.random.default_rng(0))
+        (row,) = greedy_matches(states, batch, [[talk.kind]], seg, end)
+        assert (row.first_right, row.kind, row.tokens) == (False, talk.kind, len(states.targets))
+        # the likeliest first token of the one is the first token of the other
+        found[talk.kind] = tokenizer.decode([int(states.logits[0].argmax())])
+        assert said.startswith(found[talk.kind])
+        right = replace(states, targets=states.logits.argmax(1))
+        right.targets[-1] = end
+        (row,) = greedy_matches(right, batch, [[talk.kind]], seg, end)
+        assert row.tokens_right >= row.tokens - 1
 
 
 def test_a_bank_survives_its_file(tmp_path, bank):

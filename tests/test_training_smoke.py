@@ -5,17 +5,28 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from assistant import checkpoint
+from assistant.language import phrase_states
 from assistant.model import DeixisModel
+from assistant.session import Session
+from data_recipes import ontology
 from tests.tiny_language import tiny_base
-from tests.tiny_training import tiny_bank, tiny_segmenter
-from training import align, converse, run
+from tests.tiny_training import SEGMENTER, tiny_bank, tiny_segmenter
+from training import align, converse, run, see
 from training.align import AlignConfig
 from training.converse import ConverseConfig
-from training.stage import load_segmenter
+from training.data import FeatureBank
+from training.features import features
+from training.pack import save_packed
+from training.phrases import PhraseBank
+from training.samples import PackedCase
+from training.scans import synthesised
+from training.see import SeeConfig
+from training.stage import fingerprint, load_segmenter
 
 SMOKE = Path(__file__).resolve().parent.parent / "training" / "configs" / "smoke.yaml"
 
@@ -58,7 +69,8 @@ def test_align_then_converse_then_the_model_is_loaded(started, capsys):
     assert manifest.training["align"]["steps_done"] == manifest.training["converse"]["steps_done"] == 6
     # what each stage may change, and what it may not
     before, middle, after = (
-        DeixisModel.from_pretrained(folder, tiny_base(), trainable=True).state_dict() for folder in (aligned, aligned, done)
+        DeixisModel.from_pretrained(folder, tiny_base(), trainable=True).state_dict()
+        for folder in (aligned, aligned, done)
     )
     changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
     assert any("lora" in name for name in changed)
@@ -67,6 +79,51 @@ def test_align_then_converse_then_the_model_is_loaded(started, capsys):
     assert not any("segmenter" in name or "base_layer" in name for name in changed)
     see = load_segmenter(started / "last.pt").state_dict()
     assert all(torch.equal(value, middle[f"segmenter.{name}"]) for name, value in see.items())
+
+
+def head() -> PackedCase:
+    """A label map to synthesise from: a ball in 48^3 voxels of 4 mm with a block at its left and at its right."""
+    axes = np.meshgrid(*[np.arange(48) - 23.5] * 3, indexing="ij")
+    labels = (np.linalg.norm(axes, axis=0) < 20).astype(np.uint8)
+    labels[12:18, 20:28, 20:28], labels[30:36, 20:28, 20:28] = 2, 3
+    names = {17: "left hippocampus", 53: "right hippocampus"}
+    return PackedCase(
+        "head", "brain", "MR", None, torch.from_numpy(labels), np.array([0, 2, 17, 53]), names, np.full(3, 4.0)
+    )
+
+
+def test_see_then_align_then_converse_then_a_mask(tmp_path):
+    """All stages on a volume made here; what comes out answers with masks on its grid."""
+    case = head()
+    save_packed(case, tmp_path / "pack")
+    lm, tokenizer, identity = tiny_base()
+    names = [structure.name for structure in ontology.all_structures()]
+    states = phrase_states(lm, tokenizer, names)
+    PhraseBank(states, {name: [i] for i, name in enumerate(names)}).save(tmp_path / "phrases.pt")
+    see_config = SeeConfig(
+        packed=str(tmp_path / "pack"), phrases=str(tmp_path / "phrases.pt"), steps=2, decay_steps=1, warmup=1, tiles=1,
+        workers=0, bf16=False, save_every=1, log_every=1,
+        segmenter={k: v for k, v in SEGMENTER.to_dict().items() if k not in ("lm_dim", "coarse_size")},
+    )  # fmt: skip
+    segmenter = see.train(see_config, tmp_path / "see").eval()
+    affine = np.diag([4.0, 4.0, 4.0, 1.0])
+    volume = synthesised(case.values[case.labels.numpy()], affine, np.random.default_rng(0), "head")
+    masks = {name: case.labels.numpy() == index for index, name in ((2, "left hippocampus"), (3, "right hippocampus"))}
+    scan = features(volume, masks, segmenter, 1, np.random.default_rng(0))
+    assert scan.visual.shape == (64, segmenter.config.visual_dim)
+    assert scan.regions["left hippocampus"].shape == (2, segmenter.config.region_dim)
+    FeatureBank({"brain": [scan]}, fingerprint(segmenter)).save(tmp_path / "features.pt")
+    config = replace(align_config(tmp_path), segmenter=tmp_path / "see" / "last.pt", steps=2)
+    align.train(config, tmp_path / "align", (lm, tokenizer, identity))
+    done = converse.train(
+        replace(converse_config(tmp_path), steps=2, probe_every=2), tmp_path / "converse", tiny_base()
+    )
+    model = DeixisModel.from_pretrained(done, tiny_base())
+    session = Session.open(volume, model=model)
+    reply = session.ask("Where is the left hippocampus?")
+    assert all(f.mask is None or f.mask.shape == (48, 48, 48) for f in reply.findings)
+    (decoded,) = session.study.decode(states[:1])
+    assert decoded.mask.shape == (48, 48, 48)
 
 
 class Killed(Exception):

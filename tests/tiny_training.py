@@ -10,9 +10,14 @@ from tests.tiny_language import IMAGE_TOKENS, WIDTH, tiny_base
 from training.data import CaseFeatures, FeatureBank
 from training.stage import fingerprint
 
-
 SEGMENTER = SegmenterConfig(
-    lm_dim=WIDTH, channels=(8, 8, 8, 8, 16), blocks=(1, 1, 1, 1, 1), pixel_dim=8, dim=16, decoder_depth=1, coarse_size=32
+    lm_dim=WIDTH,
+    channels=(8, 8, 8, 8, 16),
+    blocks=(1, 1, 1, 1, 1),
+    pixel_dim=8,
+    dim=16,
+    decoder_depth=1,
+    coarse_size=32,
 )
 
 

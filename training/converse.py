@@ -4,7 +4,7 @@
     python -m training.converse training/configs/converse.yaml --out runs/converse --probe     # look, do not train
 
 loss = cross entropy on what the assistant says (never on a note it is given)
-     + distill_weight * the distance of each in-context <SEG> state from the frozen phrase state that See has learned masks from
+     + distill_weight * the distance of each in-context <SEG> state from the frozen phrase state See learned masks from
 
 so no image is decoded here: a `<SEG>` that lands where the frozen phrase's lies gives the frozen phrase's mask. The
 segmenter is not changed. A run killed at any moment goes on from its last ``state.pt`` with the same loss curve.
@@ -29,17 +29,17 @@ from assistant.errors import DeixisError
 from assistant.model import Base, DeixisModel
 from training import run
 from training.data import FeatureBank, Pack, collate
-from training.packed import PackedModel, FrozenQueries, ProbeRow, distill, greedy_matches, token_loss
+from training.packed import FrozenQueries, PackedModel, ProbeRow, decode_first, distill, greedy_matches, token_loss
 from training.stage import compute_type, finish, load_start
 from training.talks import Talks
 
 
 @dataclass(frozen=True)
 class ConverseConfig:
-    """start: the checkpoint folder that Align wrote; features: the bank `training/features.py` wrote with its segmenter.
+    """start: the checkpoint folder that Align wrote; features: the bank made with its segmenter.
 
-    A step reads ``rows`` packs of ``pack_length`` tokens, ``accumulate`` times. ``captions`` is the share of Align's talks
-    mixed in, so that what was aligned stays. bf16 computes in bfloat16 with float32 LoRA and projectors.
+    A step reads ``rows`` packs of ``pack_length`` tokens, ``accumulate`` times. ``captions`` is the share of Align's
+    talks mixed in, so that what was aligned stays. bf16 computes in bfloat16 with float32 LoRA and projectors.
     ``minutes`` ends a run early (it can be resumed); the learning rate follows ``steps`` all the same.
     """
 
@@ -72,7 +72,7 @@ class ConverseConfig:
 
 
 def train(config: ConverseConfig, out: Path, base: Base | None = None) -> Path:
-    """Run the stage to its end (or its minutes); the checkpoint folder. ``base``: where the LM is, if not by its name."""
+    """Run the stage to its end (or its minutes); the checkpoint folder. ``base``: the LM, if not found by name."""
     run.seed_everything(config.seed)
     accelerator = Accelerator(log_with="tensorboard", project_dir=out)
     device = accelerator.device
@@ -98,7 +98,8 @@ def train(config: ConverseConfig, out: Path, base: Base | None = None) -> Path:
     autocast = compute_type(config.bf16, device)
     meter = run.Meter()
     print(
-        f"converse: {sum(p.numel() for p in parameters.values()) / 1e6:.2f} M parameters, steps {step} to {config.steps}",
+        f"converse: {sum(p.numel() for p in parameters.values()) / 1e6:.2f} M parameters, "
+        f"steps {step} to {config.steps}",
         flush=True,
     )
     while step < config.steps and not this.over(config.minutes):
@@ -114,9 +115,7 @@ def train(config: ConverseConfig, out: Path, base: Base | None = None) -> Path:
             held = distill(states.hidden, batch, model.segmenter, phrases)
             loss = ce + config.distill_weight * held.loss
             accelerator.backward(loss / config.accumulate)
-            meter.add(
-                loss=float(loss.detach()), ce=float(ce.detach()), seg_error=held.error, seg_nearest=held.nearest
-            )
+            meter.add(loss=float(loss.detach()), ce=float(ce.detach()), seg_error=held.error, seg_nearest=held.nearest)
             meter.count(tokens=batch.tokens, talks=batch.talks)
         norm = run.clip(parameters.values(), config.clip)
         optimizer.step()
@@ -153,7 +152,12 @@ def freeze(model: DeixisModel) -> None:
 
 
 def probe(
-    packed: PackedModel, talks: Talks, bank: FeatureBank, phrases: FrozenQueries, config: ConverseConfig, device: torch.device
+    packed: PackedModel,
+    talks: Talks,
+    bank: FeatureBank,
+    phrases: FrozenQueries,
+    config: ConverseConfig,
+    device: torch.device,
 ) -> dict[str, float]:
     """Held-out wordings: how replies begin, when decoded greedily.
 
@@ -216,7 +220,8 @@ def look(config: ConverseConfig, out: Path, show: int = 10) -> None:
     print(f"{probe_line(found)} in {time.perf_counter() - began:.0f} s")
     rng = np.random.default_rng(config.seed)
     for example in talks.held_out_examples(config.seed, show):
-        question, said, wanted = decode_first(start.model, example, bank, rng, config.bf16)
+        with compute_type(config.bf16, device)():
+            question, said, wanted = decode_first(start.model, example, bank, rng)
         print(f"{'right' if said == wanted else 'WRONG'}  {question!r}\n    said   {said!r}\n    wanted {wanted!r}")
 
 

@@ -6,16 +6,17 @@ scan's visual tokens, once. Each conversation sees the shared start and itself a
 positions count on from the shared start: it gets exactly the states it would get alone. Rows are filled to one length,
 so that padding is a few per cent and a compiled model sees one shape.
 
-**Features.** A family of scans ("brain", "head_neck", ...) has a bank of cases with the frozen encoder's visual tokens and region
-features (`training/features.py` writes it). A conversation is joined with a case of its family that has the region it asks of.
+**Features.** A family of scans ("brain", "head_neck", ...) has a bank of cases with the frozen encoder's visual tokens
+and region features (`training/features.py` writes it). A conversation is joined with a case of its family.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -245,7 +246,7 @@ class FeatureBank:
         return cases[int(rng.integers(len(cases)))]
 
     def draw_region(self, family: str, phrase: str, rng: np.random.Generator, near: CaseFeatures) -> Tensor:
-        """A region feature (C_reg,) of the phrase: of the case ``near`` if it has one, else of a random case that does."""
+        """A region feature (C_reg,) of the phrase: of the case ``near`` if it has one, else of a random case."""
         having = [near] if phrase in near.regions else [c for c in self.families[family] if phrase in c.regions]
         if not having:
             raise KeyError(f"no case of family {family!r} has a region {phrase!r}")
@@ -272,8 +273,8 @@ class Batch:
     talks: int
 
     def to(self, device: torch.device) -> Batch:
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return Batch(**{name: v.to(device) if isinstance(v, Tensor) else v for name, v in moved.items()})
+        moved: dict[str, Any] = {n: value.to(device) for n, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **moved)
 
 
 def collate(packs: Sequence[Pack], bank: FeatureBank, rng: np.random.Generator) -> Batch:

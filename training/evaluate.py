@@ -3,9 +3,11 @@
     python -m training.evaluate --data ../shared/data --split dev --model assistant/checkpoints/default --out runs/dev
 
 Every target is asked the way a user would ("Segment the left parotid gland."), through the whole chat path:
-words, language model, `<SEG>`, mask decoder, native grid. No class number is passed anywhere. A mask counts for a target only
-if the model named that target. Each question is taken back (`Session.undo`) before the next, so that
-answers do not depend on the order of the questions; the scan is encoded once. `training/metrics.py` says what is done about empty masks.
+words, language model, `<SEG>`, mask decoder, native grid. No class number is passed anywhere. A mask counts for a
+target only if the model named that target. Each question is taken back (`Session.undo`) before the next, so that
+answers do
+not depend on the order of the questions; the scan is encoded once. `training/metrics.py` says what is done about empty
+masks.
 
 Writes report.md (for people), summary.json and cases.csv (one line a question).
 """
@@ -32,7 +34,7 @@ from data_recipes import ontology
 from training import metrics
 from training.scans import FAMILIES, Scan, scans
 
-# The wordings a target is asked in, one drawn for each question. A figure for one wording alone would say little of words.
+# The wordings a target is asked in, one drawn for each question: one wording alone would say little of words.
 REQUESTS = (
     "Segment the {}.",
     "Show me the {}.",
@@ -86,15 +88,13 @@ def questions(scan: Scan, seed: int, absent: int = ABSENT_PER_SCAN) -> Iterator[
     rng = np.random.default_rng([seed, *scan.case.encode()])
     for phrase in scan.truths:
         yield phrase, str(rng.choice(REQUESTS)).format(phrase), False
-    chosen = rng.choice(scan.absent, min(absent, len(scan.absent)), replace=False) if scan.absent else []
+    chosen = [scan.absent[i] for i in rng.permutation(len(scan.absent))[:absent]]
     for number, phrase in enumerate(chosen):
         adversarial = number % 2 == 1
-        yield str(phrase), str(rng.choice(PRESUPPOSED if adversarial else ASKED_OPENLY)).format(phrase), adversarial
+        yield phrase, str(rng.choice(PRESUPPOSED if adversarial else ASKED_OPENLY)).format(phrase), adversarial
 
 
-def examine(
-    session: Asked, scan: Scan, group: str, seed: int = 0, absent: int = ABSENT_PER_SCAN
-) -> Iterator[Row]:
+def examine(session: Asked, scan: Scan, group: str, seed: int = 0, absent: int = ABSENT_PER_SCAN) -> Iterator[Row]:
     """Ask all :func:`questions` of a scan; ``group`` is the table its rows belong to."""
     voxel_ml = scan.voxel_ml
     for phrase, question, adversarial in questions(scan, seed, absent):
@@ -124,8 +124,8 @@ def examine(
             truth_ml=0.0 if truth is None else float(truth.sum()) * voxel_ml,
             predicted_ml=0.0 if finding is None else float(finding.volume_ml or 0.0),
             sides_swapped=truth is not None and other is not None and metrics.sides_swapped(mask, truth, other),
-            presence=math.nan if about is None else float(about.presence),
-            quality=math.nan if finding is None else float(finding.quality),
+            presence=math.nan if about is None or about.presence is None else float(about.presence),
+            quality=math.nan if finding is None or finding.quality is None else float(finding.quality),
             seconds=seconds,
             answer=reply.text,
             corrections=len(reply.corrections),
@@ -177,7 +177,7 @@ def _family(rows: Sequence[Row]) -> dict[str, Any]:
     by_phrase: dict[str, list[Row]] = {}
     for row in present:
         by_phrase.setdefault(row.phrase, []).append(row)
-    structures = {
+    structures: dict[str, dict[str, Any]] = {
         phrase: {
             "n": len(group),
             "dice": metrics.mean(r.dice for r in group),
@@ -223,12 +223,18 @@ def _plain(value: Any) -> Any:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m training.evaluate", description="Figures of a checkpoint on a data split.")
+    parser = argparse.ArgumentParser(
+        prog="python -m training.evaluate", description="Figures of a checkpoint on a data split."
+    )
     parser.add_argument("--data", type=Path, required=True, help="the data folder, as ../shared/data")
     parser.add_argument("--split", default="dev")
-    parser.add_argument("--model", type=Path, default=None, help="checkpoint folder; the embedded default when left out")
+    parser.add_argument(
+        "--model", type=Path, default=None, help="checkpoint folder; the embedded default when left out"
+    )
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--families", default=",".join(FAMILIES), help=f"of {','.join(FAMILIES)}; empty for timings alone")
+    parser.add_argument(
+        "--families", default=",".join(FAMILIES), help=f"of {','.join(FAMILIES)}; empty for timings alone"
+    )
     parser.add_argument("--limit", type=int, default=None, help="at most so many scans of each family")
     parser.add_argument("--contrasts", type=int, default=4, help="synthesised images for each brain label map")
     parser.add_argument("--absent", type=int, default=ABSENT_PER_SCAN, help="absent structures asked of each scan")
@@ -285,7 +291,10 @@ def _run(options: argparse.Namespace, families: Sequence[str]) -> int:
         "timings": None if options.no_timings else timing.measure_timings(checkpoint, options.device),
     }
     summary = write(options.out, rows, about)
-    print(f"{options.out / 'report.md'}: refused {summary['refused_absent']['value']:.3f}, kept {summary['kept_present']['value']:.3f}")
+    print(
+        f"{options.out / 'report.md'}: refused {summary['refused_absent']['value']:.3f}, "
+        f"kept {summary['kept_present']['value']:.3f}"
+    )
     return 0
 
 

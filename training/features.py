@@ -2,8 +2,9 @@
 
     python -m training.features --data ../shared/data --segmenter runs/see/last.pt --out runs/features.pt
 
-Of each scan: its visual tokens, and for each of its structures region features as a user would point at it (the whole mask,
-and single points inside). Brain scans are synthesised from the label maps. The bank names its segmenter by a hash of the weights.
+Of each scan: its visual tokens, and for each of its structures region features as a user would point at it (the whole
+mask, and single points inside). Brain scans are synthesised from the label maps. The bank names its segmenter by a hash
+of the weights.
 """
 
 from __future__ import annotations
@@ -31,8 +32,10 @@ from training.stage import fingerprint, load_segmenter
 RECIPES: tuple[Callable[[Path, str], Iterator[Case]], ...] = (freesurfer.cases, openkbp.cases, msd.cases, sts.cases)
 
 
-def features(volume: Volume, masks: dict[str, np.ndarray], segmenter: Segmenter, points: int, rng: np.random.Generator) -> CaseFeatures:
-    """One scan; masks {phrase: (X, Y, Z) bool, RAS grid}, none empty; ``points`` single voxels of each are pointed at."""
+def features(
+    volume: Volume, masks: dict[str, np.ndarray], segmenter: Segmenter, points: int, rng: np.random.Generator
+) -> CaseFeatures:
+    """One scan; masks {phrase: (X, Y, Z) bool, RAS grid}, none empty; ``points`` voxels of each are pointed at."""
     study = Study(volume, segmenter)
     regions = {}
     for phrase, mask in masks.items():
@@ -73,7 +76,9 @@ def _first_of_each_family(found: Iterator[Case], most: int) -> Iterator[Case]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m training.features", description="Frozen features of training scans.")
+    parser = argparse.ArgumentParser(
+        prog="python -m training.features", description="Frozen features of training scans."
+    )
     parser.add_argument("--data", type=Path, required=True, help="the data folder, as ../shared/data")
     parser.add_argument("--split", default="train")
     parser.add_argument("--segmenter", type=Path, required=True, help="See's last.pt, or a checkpoint folder")

@@ -15,7 +15,8 @@ def soft_dice(logits: Tensor, targets: Tensor, smooth: float = 1.0) -> Tensor:
 
 
 def competing_cross_entropy(logits: Tensor, owner: Tensor) -> Tensor:
-    """Softmax over N mutually exclusive masks and a background whose logit is 0: scalar. logits (N, V); owner (V,): 0 for
+    """Softmax over N mutually exclusive masks and a background whose logit is 0: scalar. logits (N, V); owner (V,):
+    0 for
     background, i + 1 for mask i.
 
     A mask's logit means the same alone (sigmoid against 0) and in company, but in company the gradient goes to the

@@ -3,9 +3,9 @@
 The policy for empty masks, once for every figure here:
 
 - truth not empty, prediction empty (missed or refused): Dice and IoU are 0, the volume error is -100 %.
-- truth empty: Dice, IoU and the relative volume error are not defined and come back as NaN. Means leave NaN out. Whether
-  the absent structure was refused is counted by :func:`presence_rates` and by nothing else, so that a model cannot lift
-  its Dice by refusing, nor lose Dice by what the presence rates already count.
+- truth empty: Dice, IoU and the relative volume error are not defined and come back as NaN. Means leave NaN out.
+  Whether the absent structure was refused is counted by :func:`presence_rates` and by nothing else, so that a model
+  cannot lift its Dice by refusing, nor lose Dice by what the presence rates already count.
 
 Masks are boolean arrays of one common shape (any axis order, both the same), compared voxel by voxel on the scan's own
 grid.

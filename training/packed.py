@@ -1,8 +1,8 @@
 """The language model over packs, and the losses that Align and Converse share.
 
-The same function as `DeixisModel.forward`, term by term, with what a CPU would waste left out: the head is run at supervised
-positions only, and the added tokens' rows are laid over the frozen tables instead of into a copy of them (PEFT's own
-forward clones the whole embedding at each step and gives the frozen rows gradients).
+The same function as `DeixisModel.forward`, term by term, with what a CPU would waste left out: the head is run at
+supervised positions only, and the added tokens' rows are laid over the frozen tables instead of into a copy of them
+(PEFT's own forward clones the whole embedding at each step and gives the frozen rows gradients).
 `tests/test_training_data.py` holds the two equal.
 """
 
@@ -10,19 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
+from peft import PeftModel
 from peft.tuners.trainable_tokens.layer import TrainableTokensLayer
 from peft.utils import TrainableTokensWrapper
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from assistant import conversation
 from assistant.conversation import IGNORED
 from assistant.language import phrase_states
 from assistant.model import DeixisModel
 from assistant.segmenter import Segmenter
-from training.data import Batch, attention_mask
+from training.data import Batch, Example, FeatureBank, attention_mask
 
 
 @dataclass(frozen=True)
@@ -41,15 +45,17 @@ class PackedModel:
 
     def __init__(self, model: DeixisModel, *, compiled: bool = False) -> None:
         self.model = model
-        causal = model.language_model.get_base_model()
+        if not isinstance(model.language_model, PeftModel):
+            raise TypeError("this model's LoRA is merged: load it with trainable=True")
+        causal: Any = model.language_model.get_base_model()
         # The fused attention kernel of CPUs has no fast path for masks and bf16; plain products are half again as fast.
         causal.set_attn_implementation("eager")
-        body = causal.get_decoder()
-        self.body: Callable[..., object] = torch.compile(body) if compiled else body
+        body: nn.Module = causal.get_decoder()
+        self.body: Callable[..., Any] = torch.compile(body) if compiled else body
         self.table, self.own_rows, self.own_ids = _tokens_layer(causal.get_input_embeddings())
         head = causal.get_output_embeddings()
-        self.head_table = self.table
-        self.head_rows = self.own_rows
+        self.head_table: Tensor = self.table
+        self.head_rows: Tensor | None = self.own_rows
         if isinstance(head, TrainableTokensWrapper):
             self.head_table, self.head_rows, _ = _tokens_layer(head)
         elif head.weight is not self.table:
@@ -59,7 +65,7 @@ class PackedModel:
         words = self.embed(batch)
         mask = attention_mask(batch.segments, words.dtype)
         out = self.body(inputs_embeds=words, attention_mask=mask, position_ids=batch.positions, use_cache=False)
-        hidden: Tensor = out.last_hidden_state  # type: ignore[attr-defined]
+        hidden: Tensor = out.last_hidden_state
         where = (batch.labels != IGNORED).nonzero()
         before = hidden[where[:, 0], where[:, 1] - 1]
         return States(hidden, self.head(before), batch.labels[where[:, 0], where[:, 1]], where)
@@ -71,7 +77,9 @@ class PackedModel:
         words = torch.where(own.any(-1, keepdim=True), own @ self.own_rows.to(words.dtype), words)
         model = self.model
         if len(batch.visual):
-            words = words.index_put(tuple(batch.image_index.T), model.projector(batch.visual).flatten(0, 1).to(words.dtype))
+            words = words.index_put(
+                tuple(batch.image_index.T), model.projector(batch.visual).flatten(0, 1).to(words.dtype)
+            )
         if len(batch.regions):
             words = words.index_put(tuple(batch.region_index.T), model.region_projector(batch.regions).to(words.dtype))
         return words
@@ -91,9 +99,9 @@ def _tokens_layer(wrapper: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
     if not isinstance(layer, TrainableTokensLayer):
         raise TypeError(f"the LM's embedding is a {type(wrapper).__name__}: make the model with DeixisModel.new")
     (adapter,) = layer.active_adapters
-    table = layer.base_layer.weight
-    # a tied layer shares these with the one it is tied to
-    return table, layer.trainable_tokens_delta[adapter], torch.tensor(layer.token_indices[adapter], device=table.device)
+    table = layer.base_layer.get_parameter("weight")
+    rows = layer.trainable_tokens_delta.get_parameter(adapter)  # a tied layer shares these with the one it is tied to
+    return table, rows, torch.tensor(layer.token_indices[adapter], device=table.device)
 
 
 def token_loss(states: States) -> Tensor:
@@ -102,9 +110,9 @@ def token_loss(states: States) -> Tensor:
 
 
 class FrozenQueries:
-    """States of phrases in the frozen base (`language.phrase_states`) and their mask queries: what See has learned from.
+    """States of phrases in the frozen base (`language.phrase_states`) and their mask queries: what See learned from.
 
-    states (N, lm_dim), queries (N, dim), both without gradient; spread: mean squared distance of a query from their mean.
+    states (N, lm_dim), queries (N, dim), both without gradient; spread: their mean squared distance from their mean.
     """
 
     def __init__(self, phrases: Sequence[str], states: Tensor, segmenter: Segmenter) -> None:
@@ -135,8 +143,8 @@ class FrozenQueries:
 
 @dataclass(frozen=True)
 class Distilled:
-    """loss: to be minimised; error: squared distance of the queries from the frozen phrase's, in units of the phrases' own
-    spread (1 is no better than the mean phrase); nearest: share whose nearest frozen query is the right phrase."""
+    """loss: to be minimised; error: squared distance of the queries from the frozen phrase's, in units of the phrases'
+    own spread (1 is no better than the mean phrase); nearest: share whose nearest frozen query is the right phrase."""
 
     loss: Tensor
     error: float
@@ -147,8 +155,8 @@ class Distilled:
 def distill(hidden: Tensor, batch: Batch, segmenter: Segmenter, bank: FrozenQueries) -> Distilled:
     """Hold the in-context `<SEG>` states to the frozen phrase states, where the masks were learned.
 
-    Both go through `Segmenter.seg_query`, so only what the mask decoder sees of a state is held. `<SEG>`s of mask algebra
-    prompt nothing and are left out.
+    Both go through `Segmenter.seg_query`, so only what the mask decoder sees of a state is held. `<SEG>`s of mask
+    algebra prompt nothing and are left out.
     """
     chosen = [i for i, phrase in enumerate(batch.phrases) if phrase is not None]
     if not chosen:
@@ -207,3 +215,36 @@ def greedy_matches(
         )
         start = stop
     return rows
+
+
+@torch.inference_mode()
+def decode_first(
+    model: DeixisModel, example: Example, bank: FeatureBank, rng: np.random.Generator, most: int = 60
+) -> tuple[str, str, str]:
+    """(question, what is said up to the first `<SEG>`, what was to be said) of a talk's first reply, token by token."""
+    tokenizer = model.tokenizer
+    talk = example.talk
+    reply = next(i for i, m in enumerate(talk.messages) if m.role == "assistant")
+    before = talk.messages[:reply]
+    prompt = conversation.render(before, tokenizer, image_tokens=bank.image_tokens, reply_next=True)
+    wanted = conversation.render_reply(talk.messages[reply].content, tokenizer)
+    seg, end = (conversation.token_id(tokenizer, token) for token in (conversation.SEG, conversation.END))
+    stop = wanted.seg_positions[0] if wanted.seg_positions else wanted.ids.index(end)
+    case = bank.draw(talk.family, rng)
+    region = None
+    if prompt.region_positions and talk.region is not None:
+        region = bank.draw_region(talk.family, talk.region, rng, case)[None].to(model.device)
+    visual = case.visual[None].to(model.device) if prompt.image_positions else None
+    words = model.embed(torch.tensor([prompt.ids], device=model.device), visual, region)
+    said: list[int] = []
+    cache = None
+    while len(said) < most and (not said or said[-1] not in (seg, end)):
+        out = model.language_model(inputs_embeds=words, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        cache = out.past_key_values
+        said.append(int(out.logits[0, -1].argmax()))
+        words = model.embed(torch.tensor([said[-1:]], device=model.device))
+    return (
+        before[-1].content,
+        conversation.decode_text(tokenizer, said),
+        conversation.decode_text(tokenizer, wanted.ids[: stop + 1]),
+    )

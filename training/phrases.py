@@ -1,4 +1,5 @@
-"""The phrase bank: every name of every structure with its `<SEG>` state from the frozen language model, computed once."""
+"""The phrase bank: every name of every structure with its `<SEG>` state from the frozen language model, computed
+once."""
 
 from __future__ import annotations
 
@@ -10,9 +11,6 @@ import torch
 from torch import Tensor
 
 from data_recipes import ontology
-
-#: how often a sample is asked by the canonical phrase rather than by another name
-CANONICAL = 0.65
 
 
 @dataclass(frozen=True)
@@ -64,10 +62,10 @@ class PhraseBank:
         """The states of the canonical phrases alone, in the ontology's order: (K, D)."""
         return self.states[[rows[0] for rows in self.rows.values()]]
 
-    def pick(self, phrases: list[str], rng: np.random.Generator) -> Tensor:
-        """One wording's state for each canonical phrase -> (N, D)."""
+    def pick(self, phrases: list[str], rng: np.random.Generator, canonical: float = 1.0) -> Tensor:
+        """One wording's state for each canonical phrase -> (N, D): with probability `canonical` the phrase itself."""
         chosen = []
         for phrase in phrases:
             rows = self.rows[phrase]
-            chosen.append(rows[0] if rng.random() < CANONICAL else rows[int(rng.integers(len(rows)))])
+            chosen.append(rows[0] if rng.random() < canonical else rows[int(rng.integers(len(rows)))])
         return self.states[chosen]

@@ -70,7 +70,10 @@ def markdown(summary: Mapping[str, Any]) -> str:
         ]
     question = summary["seconds_per_question"]
     if not _missing(question["median"]):
-        lines += [f"Seconds a question in the tables above: median {question['median']:.2f}, longest {question['max']:.2f}.", ""]
+        lines += [
+            f"Seconds a question in the tables above: median {question['median']:.2f}, longest {question['max']:.2f}.",
+            "",
+        ]
     return "\n".join(lines)
 
 
@@ -94,4 +97,5 @@ def _rate(name: str, rate: Mapping[str, Any]) -> str:
     if not rate["total"]:
         return f"| {name} | - | 0 | |"
     low, high = rate["interval95"]
-    return f"| {name} | {100 * rate['value']:.1f} % | {rate['hits']} of {rate['total']} | {100 * low:.1f} to {100 * high:.1f} |"
+    interval = f"{100 * low:.1f} to {100 * high:.1f}"
+    return f"| {name} | {100 * rate['value']:.1f} % | {rate['hits']} of {rate['total']} | {interval} |"

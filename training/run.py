@@ -124,7 +124,9 @@ class Run:
         if (out / "state.pt").is_file() and kept.is_file():
             before = yaml.safe_load(kept.read_text())
             # a run may be made longer or saved more often; anything else would bend its loss curve without a word
-            differing = [k for k in described if before.get(k) != described[k] and k not in vars(type(config))["MAY_CHANGE"]]
+            differing = [
+                k for k in described if before.get(k) != described[k] and k not in vars(type(config))["MAY_CHANGE"]
+            ]
             if differing:
                 raise ConfigError(
                     f"{out} holds a run with other settings ({', '.join(differing)}): give another --out or remove it"

@@ -60,7 +60,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Sample:
-    """coarse (1, 10, x, y, z) and its labels (x, y, z); fine tiles (1, 10, 64, 64, 64), their labels, and where each
+    """coarse (1, 10, x, y, z) and its labels (x, y, z); fine tiles (1, 10, T, T, T), their labels, and where each
     starts on the fine grid (even voxels). spacing: of the coarse level, mm."""
 
     family: str
@@ -79,22 +79,26 @@ def absent_phrases(family: str) -> tuple[str, ...]:
     names = ontology.all_structures()
     brain = tuple(s.name for s in names if s.taught and "brain" in s.families and s.name != "brainstem")
     neck = tuple(s.name for s in names if s.taught and "head_neck" in s.families and s.name != "brainstem")
-    far = tuple(
-        s.name for s in names if not s.taught and not {"head", "neck", "brain"} & set(s.families)
-    )
+    far = tuple(s.name for s in names if not s.taught and not {"head", "neck", "brain"} & set(s.families))
     crop = ("anterior hippocampus", "posterior hippocampus")
     trunk_far = tuple(n for n in far if n not in ("trachea", "left lung", "right lung", "aorta", "heart"))
     limb = ("liver", "pancreas", "gallbladder", "spleen", "stomach", "heart", "left lung", "right lung", "trachea")
     return {
         "brain": tuple(n for n in neck if n != "spinal cord") + far,
-        "head_neck": tuple(n for n in brain if n != "cerebrospinal fluid") + trunk_far + ("hippocampus",) + crop + (TUMOUR,),
+        "head_neck": tuple(n for n in brain if n != "cerebrospinal fluid")
+        + trunk_far
+        + ("hippocampus",)
+        + crop
+        + (TUMOUR,),
         "hippocampus": neck + far + (TUMOUR,),
         "tumour_mr": brain + neck + limb + ("hippocampus",) + crop,
         "tumour_pet": brain + neck + limb + ("hippocampus",) + crop,
     }[family]
 
 
-def _crop_box(shape: tuple[int, ...], spacing: np.ndarray, rng: np.random.Generator, p: float, least_mm: float) -> tuple[np.ndarray, np.ndarray]:
+def _crop_box(
+    shape: tuple[int, ...], spacing: np.ndarray, rng: np.random.Generator, p: float, least_mm: float
+) -> tuple[np.ndarray, np.ndarray]:
     """The part of a scan that a sample shows (voxel edges): with probability p a random part, else all of it."""
     low, high = np.zeros(3), np.array(shape, float)
     if rng.random() < p:
@@ -107,8 +111,8 @@ def _crop_box(shape: tuple[int, ...], spacing: np.ndarray, rng: np.random.Genera
     return low, high
 
 
-def draw(case: PackedCase, rng: np.random.Generator, tiles: int = 2) -> Sample:
-    """One random sample of a case."""
+def draw(case: PackedCase, rng: np.random.Generator, tiles: int = 1, side: int = 48) -> Sample:
+    """One random sample of a case, with `tiles` fine tiles of `side` voxels."""
     # half of the stripped heads are cropped like whole ones; skull-stripping is decided first, as it moves the box
     strip = case.image is None and rng.random() < 0.3
     low, high = _content(case, strip)
@@ -118,14 +122,15 @@ def draw(case: PackedCase, rng: np.random.Generator, tiles: int = 2) -> Sample:
     spacing = max(float(extent.max()) / size * rng.uniform(0.97, 1.12), float(case.spacing.min()))
     shape = preprocess.level_shape(extent, spacing, size)
     fine = spacing > preprocess.FINE_FROM * float(case.spacing.min())
-    work_shape = tuple(2 * n for n in shape) if fine else shape
+    work_shape = (2 * shape[0], 2 * shape[1], 2 * shape[2]) if fine else shape
     work_spacing = spacing / 2 if fine else spacing
     mirror = bool(rng.random() < 0.5)
     warp = geometry.random_warp(
         rng, work_shape, work_spacing, (low + high) / 2 - 0.5, case.spacing, mirror=mirror,
         elastic_mm={"brain": 4.0, "hippocampus": 1.5}.get(case.family, 3.0),
     )  # fmt: skip
-    # the field of view ends straight, in the sample's own frame, as a scanner's does; a scan also ends where its array ends
+    # the field of view ends straight, in the sample's own frame, as a scanner's does; a scan also ends where its
+    # array ends
     view = geometry.inside(tuple(case.labels.shape), warp.coordinates) * _field(work_shape, work_spacing, extent)
     names = {v: ontology.flip(n) if mirror else n for v, n in case.names.items()}
     lesion_index = len(case.values)
@@ -158,8 +163,8 @@ def draw(case: PackedCase, rng: np.random.Generator, tiles: int = 2) -> Sample:
         coarse_pair, coarse_view, coarse_labels = pair, view, labels
 
     queries = _queries(case, names, labels, coarse_labels, work_spacing, rng)
-    starts = _tile_starts(labels, queries, rng, tiles) if fine else []
-    cut = [tuple(slice(a, a + min(64, n)) for a, n in zip(s, labels.shape, strict=True)) for s in starts]
+    starts = _tile_starts(labels, queries, rng, tiles, side) if fine else []
+    cut = [tuple(slice(a, a + min(side, n)) for a, n in zip(s, labels.shape, strict=True)) for s in starts]
     return Sample(
         case.family,
         preprocess.level_input(coarse_pair, coarse_view, spacing, case.modality, (0, 0, 0), shape),
@@ -208,7 +213,9 @@ def _crop(
 
 def _field(shape: tuple[int, ...], spacing: float, extent: np.ndarray) -> Tensor:
     """1 within the field of view of `extent` (3,) mm about the grid's middle (X, Y, Z)."""
-    axes = [((torch.arange(n) - (n - 1) / 2).abs() * spacing <= e / 2).float() for n, e in zip(shape, extent, strict=True)]
+    axes = [
+        ((torch.arange(n) - (n - 1) / 2).abs() * spacing <= e / 2).float() for n, e in zip(shape, extent, strict=True)
+    ]
     return torch.einsum("i,j,k->ijk", *axes)
 
 
@@ -301,17 +308,22 @@ def _clicks(coarse: Tensor, indices: tuple[int, ...], rng: np.random.Generator) 
     return torch.stack(points), torch.tensor(signs)
 
 
-def _tile_starts(labels: Tensor, queries: list[Query], rng: np.random.Generator, count: int) -> list[tuple[int, int, int]]:
+def _tile_starts(
+    labels: Tensor, queries: list[Query], rng: np.random.Generator, count: int, side: int
+) -> list[tuple[int, int, int]]:
     """Even starts of `count` tiles, each around a voxel of a random present target (small ones as often as large)."""
     present = [q for q in queries if q.label_indices and q.presence != 0]
     starts = []
     for _ in range(count):
-        room = [max(0, n - 64) for n in labels.shape]
+        room = [max(0, n - side) for n in labels.shape]
         if present and rng.random() < 0.9:
             query = present[int(rng.integers(len(present)))]
             spots = members(labels, query.label_indices).nonzero()
             spot = spots[int(rng.integers(len(spots)))].numpy() if len(spots) else np.array(labels.shape) // 2
-            start = [int(np.clip(s - 32 + rng.integers(-20, 21), 0, r)) for s, r in zip(spot, room, strict=True)]
+            start = [
+                int(np.clip(s - side // 2 + rng.integers(-side // 3, side // 3 + 1), 0, r))
+                for s, r in zip(spot, room, strict=True)
+            ]
         else:
             start = [int(rng.integers(r + 1)) for r in room]
         starts.append(tuple(2 * (s // 2) for s in start))

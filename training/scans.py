@@ -1,11 +1,11 @@
 """Scans with expert masks to ask a model about, by family.
 
-    openkbp      head-and-neck planning CT, seven organs; what was not contoured in a case is not asked for
-    hippocampus  T1 crops around one hippocampus: the whole, and its anterior and posterior parts
-    sts          soft-tissue sarcoma of a limb, T1 MR and FDG-PET
-    brain        images synthesised from label maps of real brains, several contrasts each: the masks are exact, the
-                 images are not real
-    colin        Colin27, a real (averaged) T1, with the AAL atlas where AAL and FreeSurfer mean the same structure
+openkbp      head-and-neck planning CT, seven organs; what was not contoured in a case is not asked for
+hippocampus  T1 crops around one hippocampus: the whole, and its anterior and posterior parts
+sts          soft-tissue sarcoma of a limb, T1 MR and FDG-PET
+brain        images synthesised from label maps of real brains, several contrasts each: the masks are exact, the
+             images are not real
+colin        Colin27, a real (averaged) T1, with the AAL atlas where AAL and FreeSurfer mean the same structure
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from data_recipes import freesurfer, msd, ontology, openkbp, sts
 from data_recipes.schema import Case, load_case, mask_of
 from data_recipes.synthesis.contrast import synthesise
 
-# Deep grey matter, the hippocampus and the amygdala are drawn alike by both. Cortical parcels, the cerebellum's lobules and
-# the ventricles (AAL has none) are not.
+# Deep grey matter, the hippocampus and the amygdala are drawn alike by both. Cortical parcels and the cerebellum's
+# lobules are not, and AAL has no ventricles.
 AAL_AS_FREESURFER = {
     "Hippocampus": "hippocampus",
     "Amygdala": "amygdala",
@@ -33,7 +33,14 @@ AAL_AS_FREESURFER = {
     "Pallidum": "pallidum",
     "Thalamus": "thalamus",
 }
-AAL_VALUES = {"Hippocampus": 37, "Amygdala": 41, "Caudate": 71, "Putamen": 73, "Pallidum": 75, "Thalamus": 77}  # left; right + 1
+AAL_VALUES = {
+    "Hippocampus": 37,
+    "Amygdala": 41,
+    "Caudate": 71,
+    "Putamen": 73,
+    "Pallidum": 75,
+    "Thalamus": 77,
+}  # left; right + 1
 
 
 @dataclass(frozen=True)
@@ -53,8 +60,6 @@ class Scan:
     voxel_ml: float
 
 
-
-
 def recipe_scans(recipe: Callable[[Path, str], Iterator[Case]], root: Path, split: str) -> Iterator[Scan]:
     """Real images with real contours, as a recipe finds them."""
     for case in recipe(root, split):
@@ -63,7 +68,9 @@ def recipe_scans(recipe: Callable[[Path, str], Iterator[Case]], root: Path, spli
             raise ValueError(f"{case.id} has no image: it can be synthesised from, not asked about")
         # the file itself is given to the session, as a user would, unless it is no file that a user has
         image = case.image if case.form == "nifti" and case.image is not None else volume
-        yield Scan(case.family, case.id, image, truths(volume, labels, case.phrases), absent(case.family), volume.voxel_ml)
+        yield Scan(
+            case.family, case.id, image, truths(volume, labels, case.phrases), absent(case.family), volume.voxel_ml
+        )
 
 
 def truths(volume: Volume, labels: np.ndarray, phrases: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:

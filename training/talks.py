@@ -1,7 +1,8 @@
 """Which conversations a stage reads, in which order, and which it never reads.
 
-**Held-out wordings.** A question's wording is its text without the names in it ("how big is the {}"). Some wordings, chosen by a
-hash, are never trained on, in any conversation: the probe asks with them, so it measures words and not memory.
+**Held-out wordings.** A question's wording is its text without the names in it ("how big is the {}"). Some wordings,
+chosen by a hash, are never trained on, in any conversation: the probe asks with them, so it measures
+words and not memory.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from itertools import count
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
-from assistant.conversation import IGNORED, Message
+from assistant.conversation import Message
 from data_recipes import instructions, ontology
 from training.data import Example, FeatureBank, Pack, Talk, fill, prepare
 
@@ -34,7 +35,11 @@ _WHAT_SCAN = (
     "Which scan is this?", "Tell me what this is a scan of.",
 )  # fmt: skip
 _WHICH_MODALITY = ("Is this CT, MR or PET?", "Which modality is this?", "How was this image made?")
-_WHICH_PART = ("Which part of the body is this?", "What part of the body does the scan show?", "Where in the body are we?")
+_WHICH_PART = (
+    "Which part of the body is this?",
+    "What part of the body does the scan show?",
+    "Where in the body are we?",
+)
 _WHAT_REGION = (
     "What is this?", "What is here?", "Name this structure.", "What am I pointing at?", "Which structure is this?",
     "What did I click on?",
@@ -90,7 +95,7 @@ def _draw(text: str) -> float:
 
 
 class Talks:
-    """Packs without end, the same for the same seed. ``captions``: the share of Align's talks; 1 is Align's own diet."""
+    """Packs without end, the same for the same seed. ``captions``: the share of Align's talks (1: Align itself)."""
 
     def __init__(
         self,
@@ -142,7 +147,7 @@ class Talks:
         return "", example
 
     def packs(self, seed: int, skip: int = 0) -> Iterator[Pack]:
-        """Training packs, from number ``skip`` on. Skipping makes them and throws them away: a few seconds for a thousand."""
+        """Training packs, from number ``skip`` on. Skipping makes them and throws them away."""
         number = 0
         for chunk in count():
             made = fill(
@@ -172,10 +177,5 @@ class Talks:
         return fill(self.held_out_examples(seed, most), self.pack_length, self._pad_id(), np.random.default_rng(seed))
 
     def _pad_id(self) -> int:
-        pad = self.tokenizer.pad_token_id
-        return int(self.tokenizer.eos_token_id if pad is None else pad) if (pad is not None or self.tokenizer.eos_token_id is not None) else 0
-
-
-def supervised(example: Example) -> int:
-    """Number of supervised tokens."""
-    return sum(label != IGNORED for label in example.rendered.labels)
+        # padding is seen by nothing but padding, so any id will do for a tokenizer without one
+        return int(self.tokenizer.pad_token_id or 0)

@@ -45,7 +45,8 @@ PRIORS = {
 
 
 def draw_means(rng: np.random.Generator, values: np.ndarray, kind: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of every label value -> (len(values),) twice. kind: a key of PRIORS or None (free)."""
+    """Mean and standard deviation of every label value -> (len(values),) twice. kind: a key of PRIORS or None
+    (free)."""
     classes: dict[str, tuple[float, float]] = {}
     means, stds = np.zeros(len(values)), np.zeros(len(values))
     for i, value in enumerate(values):
@@ -89,9 +90,8 @@ def thick_slices(rng: np.random.Generator, image: Tensor, spacing: float) -> Ten
     slices = max(4, round(n * spacing / rng.uniform(max(2.0, spacing), 6.0)))
     if slices >= n:
         return image
-    shape = list(image.shape)
-    shape[axis] = slices
-    small = F.adaptive_avg_pool3d(image[None, None], tuple(shape))
+    x, y, z = (slices if a == axis else size for a, size in enumerate(image.shape))
+    small = F.adaptive_avg_pool3d(image[None, None], (x, y, z))
     return F.interpolate(small, size=tuple(image.shape), mode="trilinear", align_corners=False)[0, 0]
 
 

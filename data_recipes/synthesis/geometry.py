@@ -17,7 +17,8 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Warp:
-    """coordinates (3, X, Y, Z) float: source voxel index of each voxel; mirrored: left and right have changed places."""
+    """coordinates (3, X, Y, Z) float: source voxel index of each voxel; mirrored: left and right have changed
+    places."""
 
     coordinates: Tensor
     mirrored: bool
@@ -60,7 +61,11 @@ def random_warp(
         bend = torch.zeros(3, *shape)
     m = matrix / source_spacing[:, None]
     rows = [
-        float(m[i, 0]) * x + float(m[i, 1]) * y + float(m[i, 2]) * z + bend[i] / float(source_spacing[i]) + float(middle[i])
+        float(m[i, 0]) * x
+        + float(m[i, 1]) * y
+        + float(m[i, 2]) * z
+        + bend[i] / float(source_spacing[i])
+        + float(middle[i])
         for i in range(3)
     ]
     return Warp(torch.stack(rows).float(), mirror)

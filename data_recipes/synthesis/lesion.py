@@ -16,9 +16,7 @@ def blob(rng: np.random.Generator, shape: tuple[int, ...], centre: np.ndarray, r
     return distance + F.interpolate(knots, size=shape, mode="trilinear", align_corners=True)[0, 0] < 1
 
 
-def implant(
-    rng: np.random.Generator, image: Tensor, tissue: Tensor, spacing: float
-) -> tuple[Tensor, Tensor]:
+def implant(rng: np.random.Generator, image: Tensor, tissue: Tensor, spacing: float) -> tuple[Tensor, Tensor]:
     """Put one to three lesions (radius 4 to 20 mm) where `tissue` (X, Y, Z bool) is, in an image (X, Y, Z).
 
     Returns the image and the lesion mask, both (X, Y, Z). The contrast is drawn at either side of the tissue's own;
