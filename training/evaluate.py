@@ -2,11 +2,10 @@
 
     python -m training.evaluate --data ../shared/data --split dev --model assistant/checkpoints/default --out runs/dev
 
-Every target is asked the way a user would ("Segment the left parotid gland."), through the whole chat path:
-words, language model, `<SEG>`, mask decoder, native grid. No class number is passed anywhere. A mask counts for a
-target only if the model named that target. Each question is taken back (`Session.undo`) before the next, so that
-answers do
-not depend on the order of the questions; the scan is encoded once. `training/metrics.py` says what is done about empty
+Every target is asked the way a user would ("Segment the left parotid gland."), through the whole chat path: words,
+language model, `<SEG>`, mask decoder, native grid. No class number is passed anywhere. A mask counts for a target only
+if the model named that target. Each question is taken back (`Session.undo`) before the next, so that answers do not
+depend on the order of the questions; the scan is encoded once. `training/metrics.py` says what is done about empty
 masks.
 
 Writes report.md (for people), summary.json and cases.csv (one line a question).
