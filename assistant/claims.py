@@ -29,6 +29,13 @@ _ABSENCE = re.compile(
 )
 _POLAR = re.compile(r"^\s*(?P<word>yes|no)\b", re.IGNORECASE)
 _ASKED = re.compile(r"^\W*(?:(?:and|so|but|then)\W+)?(?:is|are)\b", re.IGNORECASE)
+_ASKED_THERE = re.compile(r"^\W*(?:(?:is|are) there|(?:can|do) you (?:see|find))\b", re.IGNORECASE)
+# "is there a difference between A and B?" asks how two relate, not whether they are there: "no" may be right
+_ASKED_RELATION = re.compile(
+    r"\b(?:between|differ\w*|a?symmetr\w*|discrepanc\w*|mismatch\w*|imbalance\w*|compar\w*)\b"
+    rf"|\b(?:{_SMALLER}|{_LARGER})\b",
+    re.IGNORECASE,
+)
 _NOT_OF_IT = re.compile(
     r"\b(?:by|than|difference|differ|together|total|sum|combined|smaller|larger|bigger|greater)\b", re.IGNORECASE
 )
@@ -60,7 +67,7 @@ def statement(targets: Sequence[Note]) -> str:
     parts = [f"The {n.phrase} ({n.id}) is {format_ml(n.measurement.volume_ml)} mL." for n in present if n.measurement]
     if len(present) == 2:
         first, second = present
-        words = _compared(second, first).rsplit(", together", 1)[0]
+        words = _compared(first, second).rsplit(", together", 1)[0]
         for note in present:
             words = re.sub(rf"\b{note.id}\b", f"the {note.phrase}", words, count=1)
         parts.append(words[0].upper() + words[1:] + ".")
@@ -194,8 +201,7 @@ def _polarity(sentence: str, targets: Sequence[Note], said: str) -> str | None:
         truth = _true_relation(read[0], read[2])
         if (truth == read[1]) != yes:
             return f"the {read[0].phrase} is {truth} {'to' if truth == 'equal' else 'than'} the {read[2].phrase}"
-    asked_there = re.match(r"^\W*(?:is|are) there\b|^\W*(?:can|do) you (?:see|find)\b", said, re.IGNORECASE)
-    if asked_there and not yes and all(note.present for note in targets):
+    if _ASKED_THERE.match(said) and not _ASKED_RELATION.search(said) and not yes and all(note.present for note in targets):
         return "what was asked for was found"
     return None
 

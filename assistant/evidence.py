@@ -174,11 +174,9 @@ def _decimals(value: float, steps: Sequence[tuple[float, int]], otherwise: int) 
 class Note:
     """One ``<obs>`` note; ``str(note)`` is its text.
 
-    id: "m1"...; "" when the target is absent. measurement: None when absent. quality: None for masks made of other
-    masks.
+    id: "m1"...; "" when the target is absent. measurement: None when absent. quality: None for masks made of others.
     compare: (id, measurement) of the mask found before it in the same reply; the comparison names that one first, as
-    the
-    sentence that follows will.
+    the sentence that follows will.
     """
 
     id: str

@@ -113,7 +113,10 @@ class VisionEncoder(nn.Module):
             if isinstance(module, nn.Conv3d | nn.ConvTranspose3d) and module.weight.any():
                 down = isinstance(module, nn.Conv3d)  # a transposed convolution stores its weight the other way round
                 nn.init.kaiming_normal_(module.weight, a=0.01, mode="fan_in" if down else "fan_out")
-        self.to_pixel = nn.Sequential(_norm(channels[0]), nn.LeakyReLU(0.01), nn.Conv3d(channels[0], pixel_dim, 1))
+        # The pixel embedding is read off two strides: the full-resolution map is too narrow to tell forty structures apart
+        self.to_pixel = nn.ModuleList(
+            nn.Sequential(_norm(c), nn.LeakyReLU(0.01), nn.Conv3d(c, pixel_dim, 1)) for c in channels[:2]
+        )
 
     def forward(self, image: Tensor, context: Tensor | None = None) -> Features:
         """image (B, 10, X, Y, Z), sides multiples of 16; context: None for the coarse level, for a fine tile the coarse
@@ -132,10 +135,13 @@ class VisionEncoder(nn.Module):
                 if i == 0 and context is not None:
                     x = x + self.from_context(context)
         x = deep = self.attention(x)
-        tokens = None
+        tokens = half = None
         for i in reversed(range(len(self.up))):
             x = self.merge[i](self.up[i](x) + skips[i])
             if i == 3:
                 tokens = self.to_tokens(x)
+            if i == 1:
+                half = self.to_pixel[1](x)
         assert tokens is not None
-        return Features(self.to_pixel(x), tokens, deep)
+        assert half is not None
+        return Features(self.to_pixel[0](x) + F.interpolate(half, scale_factor=2), tokens, deep)

@@ -28,7 +28,7 @@ def flaw(sentence: str, *targets: Note, said: str = "") -> str | None:
     "sentence",
     [
         "Yes, the left hippocampus (2.9 mL) is smaller than the right (3.1 mL), by 0.2 mL.",
-        "The right hippocampus is larger, by 0.2 mL (7 %).",
+        "The left hippocampus is smaller, by 0.2 mL (6 %).",
         "The right one is not smaller than the left one.",
         "The left hippocampus measures 2.9 mL and the right 3.1 mL, together 6.0 mL.",
         "m1 is smaller than m2.",
@@ -87,6 +87,23 @@ def test_presence_asked_for():
     assert flaw("Yes, there is.", LEFT, said="Is there a left hippocampus?") is None
 
 
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Is there symmetry between the left and the right hippocampus?",
+        "Is there a difference between the left hippocampus and the right hippocampus?",
+        "Is there any asymmetry of the hippocampi?",
+        "Do you see a discrepancy between the two?",
+    ],
+)
+def test_a_relation_asked_for_is_no_presence(question):
+    """Both were found, and yet "no" may be right; "yes" of two that are not there is still wrong."""
+    answer = "No, the left hippocampus (2.9 mL) is smaller than the right hippocampus (3.1 mL), by 0.2 mL."
+    assert flaw(answer, LEFT, RIGHT, said=question) is None
+    assert flaw("No.", LEFT, RIGHT, said="Are there both hippocampi?") is not None
+    assert flaw("Yes.", LIVER, SPLEEN, said=question) == "nothing asked for was found"
+
+
 def test_equal_volumes():
     """As shown: 3.1 and 3.1 are equal, whatever lies behind the decimal."""
     assert flaw("The left amygdala is larger than the right hippocampus.", RIGHT, EQUAL) is not None
@@ -103,7 +120,7 @@ def test_the_statement_is_made_of_the_notes():
     text = claims.statement([LEFT, RIGHT, LIVER, SPLEEN])
     assert text == (
         "The left hippocampus (m1) is 2.9 mL. The right hippocampus (m2) is 3.1 mL. "
-        "The right hippocampus is larger than the left hippocampus by 0.2 mL (7 %). "
+        "The left hippocampus is smaller than the right hippocampus by 0.2 mL (6 %). "
         "The liver and the spleen were not found."
     )
     assert unsupported_numbers(text, [str(LEFT), str(RIGHT)]) == []

@@ -115,7 +115,8 @@ def test_the_format_of_notes() -> None:
         "m2 tumour: 2.0 mL, 38.1 mm, mean 4.1 SUV"
     )
     assert note_absent("left hippocampus", 0.031) == "left hippocampus: not found, presence 0.03"
-    assert note_present("m1", "a", ml(2.94), 0.98, 0.87, ("m2", ml(3.06))).endswith(
+    # the earlier mask first, as a sentence about "the left and the right" names them
+    assert note_present("m2", "a", ml(3.06), 0.98, 0.87, ("m1", ml(2.94))).endswith(
         "quality 0.87; m1 is smaller than m2 by 0.2 mL (6 %), together 6.0 mL"
     )
 
@@ -125,8 +126,8 @@ def test_comparison_is_of_the_numbers_as_shown() -> None:
     assert (
         compare_volumes(("m1", ml(0.47)), ("m2", ml(2.9))) == "m1 is smaller than m2 by 2.4 mL (84 %), together 3.4 mL"
     )
-    assert compare_volumes(("m2", ml(1000.1)), ("m1", ml(1000.0))) == (
-        "m2 is larger than m1 by 0.1 mL (less than 1 %), together 2000.1 mL"
+    assert compare_volumes(("m1", ml(1000.1)), ("m2", ml(1000.0))) == (
+        "m1 is larger than m2 by 0.1 mL (less than 1 %), together 2000.1 mL"
     )
 
 

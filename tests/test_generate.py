@@ -135,7 +135,7 @@ def test_measured_then_said(scripted):
     assert conversation.phrases(done.content) == ["left hippocampus", "right hippocampus"]
     first, second = conversation.notes(done.content)
     assert first == "m1 left hippocampus: 3.0 mL, 20.0 mm, mean 1.0, presence 0.98, quality 0.87"
-    assert second.endswith("; m2 is larger than m1 by 1.0 mL (33 %), together 7.0 mL")
+    assert second.endswith("; m1 is smaller than m2 by 1.0 mL (25 %), together 7.0 mL")
     assert done.visible == (
         "left hippocampus (m1), right hippocampus (m2)\nThe left hippocampus is 3.0 mL and the right is 4.0 mL."
     )
@@ -162,7 +162,7 @@ def test_text_that_contradicts_the_masks_is_replaced(scripted, said, problem):
     assert problem in done.corrections[0]
     assert done.visible.splitlines()[1] == (
         "The left hippocampus (m1) is 3.0 mL. The right hippocampus (m2) is 4.0 mL."
-        " The right hippocampus is larger than the left hippocampus by 1.0 mL (33 %)."
+        " The left hippocampus is smaller than the right hippocampus by 1.0 mL (25 %)."
     )
     assert said not in streamed
     assert "99" not in streamed
@@ -213,7 +213,7 @@ def test_masks_are_recalled_combined_and_kept(scripted):
     done, grounded, _ = ask(chat, "Again?")
     assert [event.finding.id for event in grounded] == ["m1", "m2"]
     assert len(study.states) == 2  # nothing was decoded anew
-    assert "m2 is larger than m1" in conversation.notes(done.content)[1]
+    assert "m1 is smaller than m2" in conversation.notes(done.content)[1]
     assert done.visible.startswith("left hippocampus (m1), m2 (right hippocampus)\n")
     done, grounded, _ = ask(chat, "What is in one and not the other?")
     findings = [event.finding for event in grounded]

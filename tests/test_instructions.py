@@ -110,7 +110,7 @@ def test_absent_targets_are_said_to_be_absent():
 def test_a_comparison_reads_as_the_notes_do():
     t = thread(left_hippocampus=2.9, right_hippocampus=3.1)
     notes = t.ground(["left hippocampus", "right hippocampus"])
-    assert str(notes[1]).endswith("m2 is larger than m1 by 0.2 mL (7 %), together 6.0 mL")
+    assert str(notes[1]).endswith("m1 is smaller than m2 by 0.2 mL (6 %), together 6.0 mL")
     same = "the left hippocampus (2.9 mL) is smaller than the right hippocampus (3.1 mL), by 0.2 mL."
     assert dialogue.compared_in_words(notes, "smaller") == "Yes, " + same
     assert dialogue.compared_in_words(notes, "larger") == "No, " + same
@@ -157,7 +157,7 @@ def test_a_structure_keeps_its_mask_unless_it_is_pointed_at_again():
     t.turn("both", t.ground(["left putamen", "right putamen"]), "...")
     again = t.ground(["right putamen", "left putamen"])
     assert [n.id for n in again] == ["m2", "m1"]
-    assert "m1 is smaller than m2" in str(again[1])
+    assert "m2 is larger than m1" in str(again[1])
     assert t.ground(["left putamen"], pointed=True)[0].id == "m3"
 
 

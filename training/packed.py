@@ -110,7 +110,7 @@ def token_loss(states: States) -> Tensor:
 
 
 class FrozenQueries:
-    """States of phrases in the frozen base (`language.phrase_states`) and their mask queries: what See learned from.
+    """States of phrases in the frozen base (`language.phrase_states`) and their whitened codes: what See learned from.
 
     states (N, lm_dim), queries (N, dim), both without gradient; spread: their mean squared distance from their mean.
     """
@@ -119,7 +119,7 @@ class FrozenQueries:
         self.index = {phrase: i for i, phrase in enumerate(phrases)}
         self.states = states
         with torch.no_grad():
-            self.queries = segmenter.seg_query(states.to(next(segmenter.parameters()).device))
+            self.queries = segmenter.whiten(states.to(next(segmenter.parameters()).device))
         self.spread = (self.queries - self.queries.mean(0)).square().sum(1).mean()
 
     @staticmethod
@@ -155,14 +155,15 @@ class Distilled:
 def distill(hidden: Tensor, batch: Batch, segmenter: Segmenter, bank: FrozenQueries) -> Distilled:
     """Hold the in-context `<SEG>` states to the frozen phrase states, where the masks were learned.
 
-    Both go through `Segmenter.seg_query`, so only what the mask decoder sees of a state is held. `<SEG>`s of mask
+    Both go through `Segmenter.whiten`, so only what the mask decoder sees of a state is held, and the target stays where
+    it is while the See stage goes on. `<SEG>`s of mask
     algebra prompt nothing and are left out.
     """
     chosen = [i for i, phrase in enumerate(batch.phrases) if phrase is not None]
     if not chosen:
         return Distilled(hidden.new_zeros((), dtype=torch.float32), 0.0, 1.0, 0)
     where = batch.seg_index[chosen]
-    queries = segmenter.seg_query(hidden[where[:, 0], where[:, 1]])
+    queries = segmenter.whiten(hidden[where[:, 0], where[:, 1]])
     rows = torch.tensor(bank.rows([p for p in batch.phrases if p is not None]), device=queries.device)
     wanted = bank.queries[rows]
     error = (queries - wanted).square().sum(1) / bank.spread

@@ -282,17 +282,17 @@ def relation(one: Note, other: Note) -> str:
 
 
 def difference(one: Note, other: Note) -> str:
-    """ "0.2 mL (6 %)": copied from the note's comparison of the later with the earlier."""
+    """ "0.2 mL": as the later note's comparison has it, which names the earlier mask first."""
     assert one.measurement is not None
     assert other.measurement is not None
-    words = compare_volumes((other.id, other.measurement), (one.id, one.measurement))
+    words = compare_volumes((one.id, one.measurement), (other.id, other.measurement))
     return words.split(" by ", 1)[1].split(", together", 1)[0].split(" (", 1)[0]
 
 
 def together_ml(one: Note, other: Note) -> str:
     assert one.measurement is not None
     assert other.measurement is not None
-    return compare_volumes((other.id, other.measurement), (one.id, one.measurement)).rsplit("together ", 1)[1]
+    return compare_volumes((one.id, one.measurement), (other.id, other.measurement)).rsplit("together ", 1)[1]
 
 
 def compared_in_words(notes: Sequence[Note], verdict: str = "") -> str:
