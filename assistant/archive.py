@@ -51,7 +51,7 @@ def members(path: Path) -> list[Member]:
             if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts):
                 files.append(_file_member(file, str(file.relative_to(path))))
             if len(files) > MAX_FILES:
-                raise ScanError(f"{path} holds more than {MAX_FILES:,} files; give the folder of one study.")
+                raise ScanError(f"{path.name} holds more than {MAX_FILES:,} files; give the folder of one study.")
         return files
     if path.suffix.lower() == ".zip":
         return _zip_members(path)
@@ -72,7 +72,8 @@ def _zip_members(path: Path) -> list[Member]:
             entries = archive.infolist()
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise ScanError(
-            f"{path.name} ({path.stat().st_size} bytes) is not a readable zip ({first_line(error)}); make it again."
+            f"{path.name} ({path.stat().st_size} bytes) is not a readable zip ({first_line(error, path)}); "
+            "make it again."
         ) from error
     if len(entries) > MAX_FILES:
         raise ScanError(f"{path.name} holds {len(entries):,} files, over the limit of {MAX_FILES:,}; zip one study.")
@@ -97,7 +98,7 @@ def _zip_member(path: Path, entry: zipfile.ZipInfo) -> Member:
                 return stream.read(min(count, entry.file_size))
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
             raise ScanError(
-                f"{entry.filename} in {path.name} is damaged ({first_line(error)}); zip it again."
+                f"{entry.filename} in {path.name} is damaged ({first_line(error, path)}); zip it again."
             ) from error
 
     return Member(entry.filename, entry.file_size, read)

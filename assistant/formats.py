@@ -7,10 +7,14 @@ ITK geometry is LPS+ millimetres (x to the patient's left, y to the back); the f
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import re
+import tempfile
+import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +28,9 @@ ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 
 DEFAULT_MAX_VOXELS = 2**30
 """4 GiB as float32; the environment variable DEIXIS_MAX_VOXELS replaces it."""
+
+log = logging.getLogger("deixis.formats")
+_STDERR = threading.Lock()
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
@@ -123,7 +130,7 @@ def read_nifti(path: Path, frame: int | None = None) -> StoredScan:
         image: Any = nibabel.load(path)
     except damaged as error:
         raise ScanError(
-            f"{path.name} ({path.stat().st_size} bytes) is not a readable NIfTI file ({first_line(error)}); "
+            f"{path.name} ({path.stat().st_size} bytes) is not a readable NIfTI file ({first_line(error, path)}); "
             "check that it was written or downloaded completely."
         ) from error
     header = image.header.copy()
@@ -145,7 +152,7 @@ def read_nifti(path: Path, frame: int | None = None) -> StoredScan:
             notes.append(f"frame {index} of {int(np.prod(image.shape[3:]))} taken")
     except damaged as error:
         raise ScanError(
-            f"{path.name} ends early or is damaged ({first_line(error)}): its header promises "
+            f"{path.name} ends early or is damaged ({first_line(error, path)}): its header promises "
             f"{' x '.join(map(str, image.shape))} voxels; copy or download it again."
         ) from error
     return StoredScan(
@@ -194,12 +201,14 @@ def read_itk(path: Path, frame: int | None = None) -> StoredScan:
     sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK prints to stderr what we raise ourselves
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
+    said: list[str] = []
     try:
-        reader.ReadImageInformation()
+        with _printed_by_itk(said):
+            reader.ReadImageInformation()
     except RuntimeError as error:
         raise ScanError(
             f"{path.name} ({path.stat().st_size} bytes) is not a readable NRRD or MetaImage file "
-            f"({first_line(error)}); check that it was written or downloaded completely."
+            f"({_itk_reason(error, said, path)}); check that it was written or downloaded completely."
         ) from error
     components = reader.GetNumberOfComponents()
     if components > 1:
@@ -219,10 +228,11 @@ def read_itk(path: Path, frame: int | None = None) -> StoredScan:
         notes.append(f"frame {index} of {size[3]} taken")
     _check_metaimage_length(path, reader.GetMetaDataKeys(), size, reader.GetPixelID())
     try:
-        image = reader.Execute()
+        with _printed_by_itk(said):
+            image = reader.Execute()
     except RuntimeError as error:
         raise ScanError(
-            f"{path.name} ends early or is damaged ({first_line(error)}): its header promises "
+            f"{path.name} ends early or is damaged ({_itk_reason(error, said, path)}): its header promises "
             f"{' x '.join(map(str, size))} voxels; copy or download it again."
         ) from error
     voxels = np.asarray(sitk.GetArrayViewFromImage(image)).transpose()
@@ -244,6 +254,39 @@ def read_itk(path: Path, frame: int | None = None) -> StoredScan:
         modality=modality,
         notes=tuple(notes),
     )
+
+
+@contextlib.contextmanager
+def _printed_by_itk(lines: list[str]) -> Iterator[None]:
+    """What ITK's MetaImage code prints goes into ``lines``: it writes to the process's stderr whatever ITK is told.
+
+    One reader at a time; what another thread prints meanwhile is logged with it.
+    """
+    with _STDERR, tempfile.TemporaryFile() as caught:
+        try:
+            stderr = os.dup(2)
+        except OSError:  # a process without stderr: nothing can be printed to it
+            yield
+            return
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            caught.seek(0)
+            found = [line.strip() for line in caught.read().decode("utf-8", "replace").splitlines() if line.strip()]
+            lines += found
+            for line in found:
+                log.debug("ITK: %s", line)
+
+
+def _itk_reason(error: BaseException, printed: Sequence[str], path: Path) -> str:
+    """What ITK printed says more than what it raises ("Reason: No such file or directory" for a truncated file)."""
+    for line in printed:
+        if line.startswith("MetaImage: "):
+            return line.removeprefix("MetaImage: ")[:160]
+    return first_line(error, path)
 
 
 def _itk_affine(spacing: Sequence[float], direction: Sequence[float], origin: Sequence[float]) -> np.ndarray:
@@ -343,7 +386,15 @@ def _as_3d(voxels: np.ndarray) -> np.ndarray:
         return np.asarray(voxels, dtype=np.float32).reshape(shape)
 
 
-def first_line(error: BaseException) -> str:
-    """The last non-empty line of an exception's text, short: libraries put their point there."""
+def first_line(error: BaseException, path: Path | None = None) -> str:
+    """The last non-empty line of an exception's text, short: libraries put their point there.
+
+    path: the file that was read. Its folder is left out: an uploaded file lies in a temporary one.
+    """
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:160]
+    line = lines[-1] if lines else type(error).__name__
+    if path is not None:
+        for folder in (path.parent, path.parent.absolute(), path.parent.resolve()):
+            if folder.name:
+                line = line.replace(f"{folder}{os.sep}", "")
+    return line[:160]

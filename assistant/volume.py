@@ -212,7 +212,7 @@ def open_volume(path: str | os.PathLike[str], *, series: str | None = None, fram
     except MemoryError as error:
         raise ResourceError(f"{path.name} does not fit into this machine's memory; crop or resample it.") from error
     except PermissionError as error:
-        raise ScanError(f"{path} may not be read ({error.strerror}); change its permissions.") from error
+        raise ScanError(f"{path.name} may not be read ({error.strerror}); change its permissions.") from error
 
 
 def _read(path: Path, series: str | None, frame: int | None, given: str | None) -> StoredScan:

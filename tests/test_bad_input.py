@@ -59,6 +59,17 @@ def test_text_named_as_a_scan(name: str, tmp_path: Path) -> None:
     refused(tmp_path / name, r"a\.")
 
 
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.nrrd", "a.mha", "a.mhd", "a.zip"])
+@pytest.mark.parametrize("content", [b"text " * 99, b"\x1f\x8b\x08\x00" + bytes(99), gzip.compress(b"a" * 999)[:-9]])
+def test_the_folder_of_a_file_is_not_told(name: str, content: bytes, tmp_path: Path) -> None:
+    """An uploaded file lies in a temporary folder, which means nothing to the person who uploaded it."""
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ScanError) as caught:
+        open_volume(tmp_path / name)
+    assert str(tmp_path) not in str(caught.value)
+    assert name in str(caught.value)
+
+
 def test_unknown_kind(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"\x89PNG")
     refused(tmp_path / "a.png", r"a\.png is not a scan this program reads")

@@ -13,6 +13,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from assistant import cli
 
@@ -84,6 +85,20 @@ def test_a_text_file_named_nifti_is_one_line_and_exit_code_2(capsys, tmp_path):
     path = tmp_path / "notes.nii.gz"
     path.write_text("these are not voxels")
     assert_one_line_error(run(capsys, "info", path), "notes.nii.gz")
+
+
+def test_a_truncated_metaimage_is_one_line_whatever_itk_prints(capfd, tmp_path):
+    """ITK's MetaImage code writes to the process's stderr, past Python's: the file descriptors are looked at."""
+    image = sitk.GetImageFromArray(np.random.default_rng(0).normal(size=(8, 9, 10)).astype(np.float32))
+    sitk.WriteImage(image, str(tmp_path / "scan.mha"), True)
+    whole = (tmp_path / "scan.mha").read_bytes()
+    (tmp_path / "short.mha").write_bytes(whole[: len(whole) // 2])
+    assert_one_line_error(run(capfd, "info", tmp_path / "short.mha"), "short.mha", "data not read completely")
+    (tmp_path / "alone.mhd").write_bytes(whole.split(b"ElementDataFile")[0] + b"ElementDataFile = gone.raw\n")
+    assert_one_line_error(run(capfd, "info", tmp_path / "alone.mhd"), "alone.mhd", "Cannot open data file")
+    assert run(capfd, "info", tmp_path / "scan.mha")[::2] == (0, "")  # and stderr is back where it was
+    os.write(2, b"still there")
+    assert capfd.readouterr().err == "still there"
 
 
 def test_a_missing_checkpoint_is_one_line_and_exit_code_2(capsys, tiny_scan, tmp_path):
