@@ -85,7 +85,7 @@ class Sessions:
         from assistant.session import Session
 
         session = Session.open(volume, model=self.load())
-        session.study.visual_features()  # the scan is encoded while the reader still looks at it
+        session.prepare()  # the scan is encoded while the reader still looks at it
         return session
 
 
@@ -93,7 +93,7 @@ def gathered(files: Sequence[str], folder: Path) -> Path:
     """What to open of the uploaded files: the one file, or a folder of all (a DICOM series), or its .mhd header."""
     if len(files) == 1:
         return Path(files[0])
-    together = folder / f"upload-{secrets.token_hex(4)}"
+    together = folder / secrets.token_hex(4) / "upload"  # the last part is the name a reader is told
     together.mkdir(parents=True)
     for n, file in enumerate(files):
         target = together / Path(file).name

@@ -15,7 +15,6 @@ import argparse
 import contextlib
 import importlib.metadata
 import json
-import logging
 import os
 import re
 import sys
@@ -70,8 +69,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    # It warns at import that an optional package for 4-bit on CPUs is missing, whether or not 4 bit is asked for.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     arguments = attach_coordinates(list(sys.argv[1:] if argv is None else argv))
     try:
         if arguments and arguments[0] in (others := other_commands()):
@@ -282,7 +279,9 @@ def chat(options: argparse.Namespace) -> None:
     print(f"{session.volume.name}: {session.volume.modality}, {size} voxels")
     for note in session.volume.notes:
         print(f"note: {note}")
-    print(CHAT_HELP)
+    print(CHAT_HELP, flush=True)
+    with stdout_kept():
+        session.prepare()  # while the user reads and types
     pointing: dict[str, Any] = {}
     while True:
         try:

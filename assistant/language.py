@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import logging
 import os
 import shutil
 import sys
@@ -45,6 +46,9 @@ PACKAGED = {
     )
 }
 _IDENTITY = "deixis-identity.json"
+# bitsandbytes is imported by us when a quantised model is asked for, and by PEFT (so in training) whether it is or not.
+# It then tells that a faster 4-bit kernel for CPUs is not there: of no use to anyone, and it works without.
+logging.getLogger("bitsandbytes.backends.cpu.ops").addFilter(lambda record: "gemm_4bit_forward" not in record.msg)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ the volume's RAS grid.) The scan is encoded once and the language model's cache 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 import time
@@ -116,6 +117,19 @@ class Session:
         loaded = load_model(model, base, device, quantize)
         return Session(volume, loaded, open_seconds=time.perf_counter() - started)
 
+    def prepare(self) -> None:
+        """Do now what the first answer would start with: encode the scan and read it into the language model.
+
+        For when there is time before the first question, as while a reader still types. Without it the first answer
+        does the same. Raises QuestionError while a question is being answered, ResourceError without enough memory.
+        """
+        self._begin()
+        try:
+            with self._enough_memory():
+                self.chat.prepare()
+        finally:
+            self._busy.release()
+
     def ask(
         self,
         text: str,
@@ -168,40 +182,46 @@ class Session:
     ) -> Iterator[Event]:
         self._begin()
         try:
-            started = time.perf_counter()
-            times: dict[str, float | None] = {"open": self._open_seconds, "first_token": None, "first_mask": None}
-            findings: list[Finding] = []
-            region = self._region_feature(prompt) if question.region and prompt is not None else None
-            events = self.chat.reply(
-                question.text,
-                prompt,
-                region,
-                temperature=question.temperature,
-                seed=question.seed,
-                should_stop=should_stop,
-            )
-            for event in events:
-                now = time.perf_counter() - started
-                if isinstance(event, Delta) and times["first_token"] is None:
-                    times["first_token"] = now
-                elif isinstance(event, Grounded):
-                    finding = self._on_native_grid(event.finding)
-                    findings.append(finding)
-                    if finding.present and times["first_mask"] is None:
-                        times["first_mask"] = now
-                    event = dataclasses.replace(event, finding=finding)
-                elif isinstance(event, Done):
-                    times["total"] = now
-                    reply = Reply(event.visible, tuple(findings), times, tuple(event.corrections))
-                    self.turns.append(Turn(question, reply))
-                yield event
+            with self._enough_memory():
+                started = time.perf_counter()
+                times: dict[str, float | None] = {"open": self._open_seconds, "first_token": None, "first_mask": None}
+                findings: list[Finding] = []
+                region = self._region_feature(prompt) if question.region and prompt is not None else None
+                events = self.chat.reply(
+                    question.text,
+                    prompt,
+                    region,
+                    temperature=question.temperature,
+                    seed=question.seed,
+                    should_stop=should_stop,
+                )
+                for event in events:
+                    now = time.perf_counter() - started
+                    if isinstance(event, Delta) and times["first_token"] is None:
+                        times["first_token"] = now
+                    elif isinstance(event, Grounded):
+                        finding = self._on_native_grid(event.finding)
+                        findings.append(finding)
+                        if finding.present and times["first_mask"] is None:
+                            times["first_mask"] = now
+                        event = dataclasses.replace(event, finding=finding)
+                    elif isinstance(event, Done):
+                        times["total"] = now
+                        reply = Reply(event.visible, tuple(findings), times, tuple(event.corrections))
+                        self.turns.append(Turn(question, reply))
+                    yield event
+        finally:
+            self._busy.release()
+
+    @contextlib.contextmanager
+    def _enough_memory(self) -> Iterator[None]:
+        try:
+            yield
         except (MemoryError, torch.OutOfMemoryError) as error:
             raise ResourceError(
                 f"not enough memory to answer on {self.model.device} with a scan of {self.volume.shape} voxels: "
                 "crop the scan, use the CPU, or load the model in 4 bit"
             ) from error
-        finally:
-            self._busy.release()
 
     def _begin(self) -> None:
         if not self._busy.acquire(blocking=False):
@@ -218,12 +238,15 @@ class Session:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """Every mask found so far, m1 first, on the scan's own grid. Absent targets are in their turn's reply only."""
+        """Every mask found so far, m1 first, on the scan's own grid. Absent targets are in their turn's reply only.
+
+        The masks here and in replies are read-only views that cost no memory; `native_mask` gives a copy.
+        """
         return tuple(self._on_native_grid(finding) for finding in self.chat.findings if finding.present)
 
     def native_mask(self, mask_id: str) -> np.ndarray:
         """One mask, bool, in the shape and voxel order of the scan's file."""
-        return self.volume.to_native(self._ras_mask(mask_id))
+        return self.volume.to_native(self._ras_mask(mask_id))  # a copy: the caller may write into it
 
     def save_mask(self, mask_id: str, path: str | Path) -> Path:
         """Write one mask as NIfTI with the scan's own shape and affine."""
@@ -254,6 +277,9 @@ class Session:
         raise QuestionError(f"there is no mask {mask_id!r}; the masks of this session are: {known}")
 
     def _on_native_grid(self, finding: Finding) -> Finding:
+        """The finding with its mask as the file's grid has it: a read-only view, so a large mask exists once."""
         if finding.mask is None:
             return finding
-        return dataclasses.replace(finding, mask=self.volume.to_native(finding.mask))
+        view = self.volume.native.from_ras(finding.mask)
+        view.flags.writeable = False
+        return dataclasses.replace(finding, mask=view)

@@ -68,6 +68,36 @@ def test_ids_stay_and_an_earlier_mask_is_recalled(session):
     assert [finding.id for finding in session.findings] == ["m1", "m2"]
 
 
+def test_masks_are_views_that_cannot_be_written_to(session):
+    """A large mask is held once, however often it is looked at; what is given for keeps is a copy."""
+    (finding,) = session.ask("Where is it?", points=[CLICK]).findings
+    assert np.shares_memory(finding.mask, session.findings[0].mask)
+    assert np.shares_memory(finding.mask, session.chat.findings[0].mask)
+    with pytest.raises(ValueError, match="read-only"):
+        finding.mask[0, 0, 0] = True
+    own = session.native_mask("m1")
+    own[:] = False
+    assert session.findings[0].mask.any()
+
+
+def test_a_prepared_session_answers_the_same_with_less_left_to_do(session, tiny_scan, tiny_model):
+    prepared = Session.open(tiny_scan, model=tiny_model)
+    prepared.prepare()
+    tiles, known = prepared.study.encoded_tiles, len(prepared.chat._cached)
+    assert prepared.study.coarse is not None
+    assert known > tiny_model.config.image_tokens
+    fed: list[int] = []
+    feed = prepared.chat._feed
+    prepared.chat._feed = lambda ids: fed.append(len(ids)) or feed(ids)
+    ours, theirs = prepared.ask("Where is it?", points=[CLICK]), session.ask("Where is it?", points=[CLICK])
+    assert fed[0] < known / 2  # the question alone
+    assert ours.text == theirs.text
+    assert np.array_equal(ours.findings[0].mask, theirs.findings[0].mask)
+    assert prepared.study.encoded_tiles - tiles == session.study.encoded_tiles - tiles
+    prepared.prepare()  # in mid-conversation there is nothing to prepare
+    assert len(prepared.turns) == 1
+
+
 def test_the_scan_is_encoded_once(session):
     session.ask("Show me the left block.")
     features, tiles = session.study.coarse, session.study.encoded_tiles
@@ -257,3 +287,19 @@ def test_importing_the_package_is_cheap():
     code = "import sys, assistant; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     root = Path(__file__).resolve().parent.parent
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+def test_answering_imports_neither_bitsandbytes_nor_peft(tiny_scan, tiny_checkpoint, tiny_base):
+    """Both take seconds, bitsandbytes prints as well; they are for quantised models and for training."""
+    code = (
+        "import sys; from assistant import Session\n"
+        "session = Session.open(sys.argv[1], model=sys.argv[2], base=sys.argv[3])\n"
+        "print(session.ask('Where is it?').text)\n"
+        "assert not {'bitsandbytes', 'peft'} & set(sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tiny_scan), str(tiny_checkpoint), str(tiny_base)],
+        cwd=Path(__file__).parent.parent, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Here it is." in done.stdout
