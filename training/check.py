@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +30,7 @@ def load_segmenter(path: Path) -> Segmenter:
     return segmenter.eval()
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Masks of a See run, asked by phrase states.")
     parser.add_argument("--see", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
@@ -37,7 +38,7 @@ def main() -> None:
     parser.add_argument("--families", default=",".join(scans.FAMILIES))
     parser.add_argument("--limit", type=int, default=3)
     parser.add_argument("--contrasts", type=int, default=2)
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     segmenter, bank = load_segmenter(options.see), PhraseBank.load(options.phrases)
     for family in options.families.split(","):
         dice: dict[str, list[float]] = defaultdict(list)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -98,11 +98,11 @@ def cases(root: Path, split: str) -> Iterator[schema.Case]:
         yield from recipe.cases(root, split)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Pack the training cases of a data folder.")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/pack"))
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     for number, case in enumerate(cases(options.data, "train"), 1):
         save_packed(pack_case(case), options.out)
         print(f"\r{number} cases packed, last {case.id}", end="", flush=True)

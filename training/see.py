@@ -13,7 +13,7 @@ import argparse
 import copy
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -242,13 +242,13 @@ def save(
     part.replace(path)
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="begin from another run's averaged weights")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings to change")
-    options = parser.parse_args()
+    options = parser.parse_args(argv)
     config = SeeConfig.read(options.config)
     changes = {k: yaml.safe_load(v) for k, v in (s.split("=", 1) for s in options.set)}
     config = SeeConfig(**{**{f.name: getattr(config, f.name) for f in fields(config)}, **changes})

@@ -1,0 +1,49 @@
+"""`deixis train STAGE ...`: the programs of this folder under one name.
+
+    deixis train see --config training/configs/see.yaml --out runs/see
+
+The same as `python -m training.see ...`; a stage is imported when its name is typed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from assistant.cli import Parser
+
+STAGES = {
+    "pack": "read the training cases once and keep them as small arrays",
+    "see": "encoder and mask decoder: (scan, phrase) -> mask or absent",
+    "check": "a See run's masks against expert ones, without a language model",
+    "features": "visual tokens and region features of real scans, for the next two",
+    "align": "the projector: the frozen language model learns to read the scan",
+    "converse": "LoRA: grounding first, then the sentence",
+    "evaluate": "ask a checkpoint in words and compare its masks with expert ones",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one stage with the arguments after its name; its exit code. 2 for bad usage."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    width = max(map(len, STAGES))
+    parser = Parser(
+        prog="deixis train",
+        description="stages:\n" + "\n".join(f"  {name:{width}}  {what}" for name, what in STAGES.items()),
+        epilog="`deixis train STAGE --help` lists a stage's options",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("stage", metavar="STAGE", choices=STAGES)
+    stage = parser.parse_args(arguments[:1]).stage  # the rest is the stage's, its --help too
+    before = sys.argv
+    sys.argv = [f"deixis train {stage}", *arguments[1:]]  # argparse takes the name of a program from here
+    try:
+        return int(importlib.import_module(f"training.{stage}").main(arguments[1:]) or 0)
+    finally:
+        sys.argv = before
+
+
+if __name__ == "__main__":
+    sys.exit(main())
