@@ -201,7 +201,8 @@ def _polarity(sentence: str, targets: Sequence[Note], said: str) -> str | None:
         truth = _true_relation(read[0], read[2])
         if (truth == read[1]) != yes:
             return f"the {read[0].phrase} is {truth} {'to' if truth == 'equal' else 'than'} the {read[2].phrase}"
-    if _ASKED_THERE.match(said) and not _ASKED_RELATION.search(said) and not yes and all(note.present for note in targets):
+    asked_there = _ASKED_THERE.match(said) and not _ASKED_RELATION.search(said)
+    if asked_there and not yes and all(note.present for note in targets):
         return "what was asked for was found"
     return None
 

@@ -113,7 +113,8 @@ class VisionEncoder(nn.Module):
             if isinstance(module, nn.Conv3d | nn.ConvTranspose3d) and module.weight.any():
                 down = isinstance(module, nn.Conv3d)  # a transposed convolution stores its weight the other way round
                 nn.init.kaiming_normal_(module.weight, a=0.01, mode="fan_in" if down else "fan_out")
-        # The pixel embedding is read off two strides: the full-resolution map is too narrow to tell forty structures apart
+        # The pixel embedding is read off two strides: the full-resolution map is too narrow to tell forty structures
+        # apart
         self.to_pixel = nn.ModuleList(
             nn.Sequential(_norm(c), nn.LeakyReLU(0.01), nn.Conv3d(c, pixel_dim, 1)) for c in channels[:2]
         )

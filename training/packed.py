@@ -155,9 +155,8 @@ class Distilled:
 def distill(hidden: Tensor, batch: Batch, segmenter: Segmenter, bank: FrozenQueries) -> Distilled:
     """Hold the in-context `<SEG>` states to the frozen phrase states, where the masks were learned.
 
-    Both go through `Segmenter.whiten`, so only what the mask decoder sees of a state is held, and the target stays where
-    it is while the See stage goes on. `<SEG>`s of mask
-    algebra prompt nothing and are left out.
+    Both go through `Segmenter.whiten`, so only what the mask decoder sees of a state is held, and the target stays
+    where it is while the See stage goes on. `<SEG>`s of mask algebra prompt nothing and are left out.
     """
     chosen = [i for i, phrase in enumerate(batch.phrases) if phrase is not None]
     if not chosen:
