@@ -16,6 +16,7 @@ from tests.tiny_language import IMAGE_TOKENS as TOKENS
 from tests.tiny_training import moved_model, tiny_bank
 from training.data import PADDING, SHARED, FeatureBank, Talk, attention_mask, collate, fill, pack, prepare
 from training.packed import FrozenQueries, PackedModel, decode_first, distill, greedy_matches, token_loss
+from training.talks import Talks, is_held_out, wording
 
 TALKS = [
     Talk(
@@ -212,3 +213,48 @@ def test_a_bank_survives_its_file(tmp_path, bank):
             assert a.regions.keys() == b.regions.keys()
     with pytest.raises(KeyError, match="brain, head_neck"):
         bank.draw("tumour_mr", np.random.default_rng(0))
+
+
+def test_batches_have_two_shapes_and_none_of_the_held_out_wordings(model, bank):
+    talks = Talks(model.tokenizer, bank, pack_length=500, rows=3, chunk=60, captions=0.2, known=Everything())
+    stream = talks.batches(seed=0)
+    made = [next(stream) for _ in range(20)]
+    assert {tuple(len(p.ids) for p in batch) for batch in made} <= {(500, 500, 500), (1500,)}
+    trained = {
+        wording(m.content) for b in made for p in b for e in p.examples for m in e.talk.messages if m.role == "user"
+    }
+    held = talks.held_out_examples(seed=0, most=20)
+    assert len(held) == 20
+    assert all(is_held_out(example.talk) for example in held)
+    assert not any(is_held_out(Talk((Message("user", words),), "brain")) for words in trained)
+
+
+def test_batches_depend_on_the_seed_alone_and_can_be_skipped(model, bank):
+    def ids(skip: int, seed: int = 0) -> list[list[list[int]]]:
+        talks = Talks(model.tokenizer, bank, pack_length=600, rows=2, chunk=40, captions=0.2, known=Everything())
+        stream = talks.batches(seed, skip)
+        return [[p.ids.tolist() for p in next(stream)] for _ in range(4)]
+
+    whole = ids(0)
+    assert whole == ids(0)
+    assert whole != ids(0, seed=1)
+    assert ids(2)[:2] == whole[2:]
+
+
+class Everything:
+    """Contains every phrase."""
+
+    def __contains__(self, phrase: object) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("How big is the left hippocampus?", "how big is the {}?"),
+        ("Is the L HC smaller than the right one?", "is the {} smaller than the {} one?"),
+        ("m1 and m2 together", "{} and {} together"),
+    ],
+)
+def test_a_wording_is_a_question_without_its_names(text, expected):
+    assert wording(text) == expected

@@ -10,7 +10,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
@@ -68,20 +67,22 @@ def train(config: AlignConfig, out: Path, base: Base | None = None) -> Path:
     )
     model = start.model
     freeze(model)
-    talks = Talks(model.tokenizer, bank, config.pack_length, config.chunk, captions=1.0, known=start.phrases.index)
+    talks = Talks(
+        model.tokenizer, bank, config.pack_length, config.rows, config.chunk, captions=1.0, known=start.phrases.index
+    )
     parameters = run.trainable(model)
     optimizer = accelerator.prepare(torch.optim.AdamW(parameters.values(), lr=config.learning_rate, weight_decay=0.0))
     packed = PackedModel(model, compiled=config.compiled)
     this = run.Run(out, config, accelerator=accelerator, checkpoint_minutes=config.checkpoint_minutes)
     step = first = this.resume(parameters, optimizer)
-    stream = talks.packs(config.seed, skip=step * config.rows)
+    stream = talks.batches(config.seed, skip=step)
     autocast = compute_type(config.bf16, accelerator.device)
     meter = run.Meter()
     while step < config.steps and not this.over(config.minutes):
         rate = run.learning_rate(step, config.steps, config.learning_rate, config.warmup, config.floor)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        batch = collate(list(islice(stream, config.rows)), bank, np.random.default_rng([config.seed, step]))
+        batch = collate(next(stream), bank, np.random.default_rng([config.seed, step]))
         batch = batch.to(accelerator.device)
         with autocast():
             loss = token_loss(packed(batch))

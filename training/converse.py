@@ -14,9 +14,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import ClassVar
 
@@ -28,7 +27,7 @@ from assistant import conversation
 from assistant.errors import DeixisError
 from assistant.model import Base, DeixisModel
 from training import run
-from training.data import FeatureBank, Pack, collate
+from training.data import FeatureBank, collate
 from training.packed import FrozenQueries, PackedModel, ProbeRow, decode_first, distill, greedy_matches, token_loss
 from training.stage import compute_type, finish, load_start
 from training.talks import Talks
@@ -38,8 +37,8 @@ from training.talks import Talks
 class ConverseConfig:
     """start: the checkpoint folder that Align wrote; features: the bank made with its segmenter.
 
-    A step reads ``rows`` packs of ``pack_length`` tokens, ``accumulate`` times. ``captions`` is the share of Align's
-    talks mixed in, so that what was aligned stays. bf16 computes in bfloat16 with float32 LoRA and projectors.
+    A step reads a batch of ``rows`` packs of ``pack_length`` tokens, ``accumulate`` times. ``captions`` is the share of
+    Align's talks mixed in, so that what was aligned stays. bf16 computes in bfloat16 with float32 LoRA and projectors.
     ``minutes`` ends a run early (it can be resumed); the learning rate follows ``steps`` all the same.
     """
 
@@ -80,7 +79,7 @@ def train(config: ConverseConfig, out: Path, base: Base | None = None) -> Path:
     start = load_start(config.start, base, bank, bf16=config.bf16, device=device)
     model, phrases = start.model, start.phrases
     freeze(model)
-    talks = Talks(model.tokenizer, bank, config.pack_length, config.chunk, config.captions, known=phrases.index)
+    talks = conversations_of(config, model, bank, phrases)
     parameters = run.trainable(model)
     optimizer = torch.optim.AdamW(
         [
@@ -94,7 +93,7 @@ def train(config: ConverseConfig, out: Path, base: Base | None = None) -> Path:
     packed = PackedModel(model, compiled=config.compiled)
     this = run.Run(out, config, accelerator=accelerator, checkpoint_minutes=config.checkpoint_minutes)
     step = first = this.resume(parameters, optimizer)
-    stream = talks.packs(config.seed, skip=step * config.rows * config.accumulate)
+    stream = talks.batches(config.seed, skip=step * config.accumulate)
     autocast = compute_type(config.bf16, device)
     meter = run.Meter()
     print(
@@ -108,7 +107,7 @@ def train(config: ConverseConfig, out: Path, base: Base | None = None) -> Path:
             group["lr"] = group["peak"] * rate
         rng = np.random.default_rng([config.seed, step])
         for _ in range(config.accumulate):
-            batch = collate(list(islice(stream, config.rows)), bank, rng).to(device)
+            batch = collate(next(stream), bank, rng).to(device)
             with autocast():
                 states = packed(batch)
             ce = token_loss(states)
@@ -145,6 +144,13 @@ def train(config: ConverseConfig, out: Path, base: Base | None = None) -> Path:
     return folder
 
 
+def conversations_of(config: ConverseConfig, model: DeixisModel, bank: FeatureBank, phrases: FrozenQueries) -> Talks:
+    """The stage's diet."""
+    return Talks(
+        model.tokenizer, bank, config.pack_length, config.rows, config.chunk, config.captions, known=phrases.index
+    )
+
+
 def freeze(model: DeixisModel) -> None:
     """Only LoRA, the added tokens' rows and the projectors are trained. No dropout: the talks never repeat."""
     model.eval()
@@ -169,7 +175,7 @@ def probe(
     tokenizer = packed.model.tokenizer
     seg, end = (conversation.token_id(tokenizer, t) for t in (conversation.SEG, conversation.END))
     autocast = compute_type(config.bf16, device)
-    for number, group in enumerate(_groups(talks.held_out(config.seed, config.probe_talks), config.rows)):
+    for number, group in enumerate(talks.held_out(config.seed, config.probe_talks)):
         batch = collate(group, bank, np.random.default_rng([config.seed, number])).to(device)
         with torch.no_grad(), autocast():
             states = packed(batch)
@@ -190,11 +196,6 @@ def probe(
     return found
 
 
-def _groups(packs: Sequence[Pack], size: int) -> Iterator[list[Pack]]:
-    for start in range(0, len(packs), size):
-        yield list(packs[start : start + size])
-
-
 def probe_line(found: dict[str, float]) -> str:
     kinds = ", ".join(f"{name[6:]} {value:.2f}" for name, value in found.items() if name.startswith("first/"))
     return (
@@ -211,9 +212,7 @@ def look(config: ConverseConfig, out: Path, show: int = 10) -> None:
     start = load_start(config.start, None, bank, bf16=config.bf16, device=device)
     freeze(start.model)
     run.load_weights(out / "state.pt", run.trainable(start.model))
-    talks = Talks(
-        start.model.tokenizer, bank, config.pack_length, config.chunk, config.captions, known=start.phrases.index
-    )
+    talks = conversations_of(config, start.model, bank, start.phrases)
     packed = PackedModel(start.model)
     began = time.perf_counter()
     found = probe(packed, talks, bank, start.phrases, config, device)

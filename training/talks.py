@@ -82,7 +82,7 @@ def wording(text: str) -> str:
     """A question without the names, sides and mask ids in it."""
     bare = _names().sub("{}", text.lower())
     bare = re.sub(r"\b(left|right|both|l|r)\b|\bm\d+\b|\d+", "{}", bare)
-    return " ".join(re.sub(r"(\{\}\W*)+", "{} ", bare).split())
+    return " ".join(re.sub(r"\{\}(\s*\{\})*", "{}", bare).split())
 
 
 def is_held_out(talk: Talk, share: float = HELD_OUT) -> bool:
@@ -95,19 +95,24 @@ def _draw(text: str) -> float:
 
 
 class Talks:
-    """Packs without end, the same for the same seed. ``captions``: the share of Align's talks (1: Align itself)."""
+    """Batches without end, the same for the same seed. ``captions``: the share of Align's talks (1: Align itself).
+
+    A batch is ``rows`` packs of ``pack_length``; a talk too long for one has a batch whose only pack is ``rows`` times
+    as long, so that every batch costs about the same and there are two shapes in all.
+    """
 
     def __init__(
         self,
         tokenizer: PreTrainedTokenizerBase,
         bank: FeatureBank,
         pack_length: int,
+        rows: int,
         chunk: int,
         captions: float,
         known: Container[str],
     ) -> None:
         self.tokenizer, self.bank, self.known = tokenizer, bank, known
-        self.pack_length, self.chunk, self.captions = pack_length, chunk, captions
+        self.pack_length, self.rows, self.chunk, self.captions = pack_length, rows, chunk, captions
         self.left_out: dict[str, int] = {}  # reason -> talks that could not be used
 
     def talks(self, seed: int, chunk: int) -> list[Talk]:
@@ -139,29 +144,37 @@ class Talks:
         if talk.region is not None and not self.bank.has_region(talk.family, talk.region):
             return f"no region feature of {talk.region} in family {talk.family}", None
         example = prepare(talk, self.tokenizer, self.bank.image_tokens)
-        if len(example) > self.pack_length:
-            return f"longer than {self.pack_length} tokens", None
+        if len(example) > self.rows * self.pack_length:
+            return f"longer than {self.rows * self.pack_length} tokens", None
         for phrase in example.phrases:
             if phrase is not None and phrase not in self.known:
                 return f"no frozen state of {phrase!r}", None
         return "", example
 
-    def packs(self, seed: int, skip: int = 0) -> Iterator[Pack]:
-        """Training packs, from number ``skip`` on. Skipping makes them and throws them away."""
+    def batches(self, seed: int, skip: int = 0) -> Iterator[list[Pack]]:
+        """Training batches, from number ``skip`` on. Skipping makes them and throws them away."""
         number = 0
         for chunk in count():
-            made = fill(
-                self.examples(seed, chunk, held_out=False),
-                self.pack_length,
-                self._pad_id(),
-                np.random.default_rng([seed, chunk, 2]),
-            )
+            rng = np.random.default_rng([seed, chunk, 2])
+            # a last batch with fewer rows would be a shape of its own: its few talks are left out
+            made = [b for b in self._grouped(self.examples(seed, chunk, held_out=False), rng) if self._whole(b)]
             if not made:
-                raise ValueError(f"no talk of chunk {chunk} can be used: {self.left_out}")
+                raise ValueError(f"chunk {chunk} makes no whole batch: raise chunk; left out so far: {self.left_out}")
             for one in made:
                 if number >= skip:
                     yield one
                 number += 1
+
+    def _grouped(self, examples: list[Example], rng: np.random.Generator) -> list[list[Pack]]:
+        short = [e for e in examples if len(e) <= self.pack_length]
+        long = [e for e in examples if len(e) > self.pack_length]
+        packs = fill(short, self.pack_length, self._pad_id(), rng)
+        made = [packs[i : i + self.rows] for i in range(0, len(packs), self.rows)]
+        made += [[one] for one in fill(long, self.rows * self.pack_length, self._pad_id(), rng)]
+        return [made[i] for i in rng.permutation(len(made))]
+
+    def _whole(self, batch: list[Pack]) -> bool:
+        return sum(len(one.ids) for one in batch) == self.rows * self.pack_length
 
     def held_out_examples(self, seed: int, most: int) -> list[Example]:
         """The first ``most`` held-out talks, from chunks of their own."""
@@ -172,9 +185,9 @@ class Talks:
                 return found[:most]
         return found
 
-    def held_out(self, seed: int, most: int) -> list[Pack]:
-        """These as packs."""
-        return fill(self.held_out_examples(seed, most), self.pack_length, self._pad_id(), np.random.default_rng(seed))
+    def held_out(self, seed: int, most: int) -> list[list[Pack]]:
+        """These in batches, the last of which may be smaller."""
+        return self._grouped(self.held_out_examples(seed, most), np.random.default_rng(seed))
 
     def _pad_id(self) -> int:
         # padding is seen by nothing but padding, so any id will do for a tokenizer without one
