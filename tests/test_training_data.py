@@ -15,7 +15,7 @@ from assistant.model import DeixisModel
 from tests.tiny_language import IMAGE_TOKENS as TOKENS
 from tests.tiny_training import moved_model, tiny_bank
 from training.data import PADDING, SHARED, FeatureBank, Talk, attention_mask, collate, fill, pack, prepare
-from training.packed import FrozenQueries, PackedModel, decode_first, distill, greedy_matches, token_loss
+from training.packed import FrozenCodes, PackedModel, decode_first, distill, greedy_matches, token_loss
 from training.talks import Talks, is_held_out, wording
 
 TALKS = [
@@ -165,7 +165,7 @@ def test_distillation_is_nothing_when_the_states_are_the_frozen_ones(model, bank
     names = ["left hippocampus", "brainstem", "right hippocampus"]
     states = torch.randn(3, hidden.shape[-1])
     model.segmenter.fit_states(states)
-    frozen = FrozenQueries(names, states, model.segmenter)
+    frozen = FrozenCodes(names, states, model.segmenter)
     far = distill(hidden, batch, model.segmenter, frozen)
     for (row, index), phrase in zip(batch.seg_index.tolist(), batch.phrases, strict=True):
         if phrase is not None:
@@ -177,7 +177,7 @@ def test_distillation_is_nothing_when_the_states_are_the_frozen_ones(model, bank
     assert near.nearest == 1.0
     assert far.loss > 0.1
     with pytest.raises(KeyError, match="left hippocampus"):
-        distill(hidden, batch, model.segmenter, FrozenQueries(names[1:], states[1:], model.segmenter))
+        distill(hidden, batch, model.segmenter, FrozenCodes(names[1:], states[1:], model.segmenter))
 
 
 def test_the_probe_says_what_greedy_decoding_does(model, bank):

@@ -24,7 +24,9 @@ SEGMENTER = SegmenterConfig(
 def tiny_segmenter() -> Segmenter:
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        return Segmenter(SEGMENTER).eval()
+        segmenter = Segmenter(SEGMENTER).eval()
+        segmenter.fit_states(torch.randn(70, WIDTH))
+        return segmenter
 
 
 def moved_model(*, tied: bool = True) -> DeixisModel:

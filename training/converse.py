@@ -28,7 +28,7 @@ from assistant.errors import DeixisError
 from assistant.model import Base, DeixisModel
 from training import run
 from training.data import FeatureBank, collate
-from training.packed import FrozenQueries, PackedModel, ProbeRow, decode_first, distill, greedy_matches, token_loss
+from training.packed import FrozenCodes, PackedModel, ProbeRow, decode_first, distill, greedy_matches, token_loss
 from training.stage import compute_type, finish, load_start
 from training.talks import Talks
 
@@ -144,7 +144,7 @@ def train(config: ConverseConfig, out: Path, base: Base | None = None) -> Path:
     return folder
 
 
-def conversations_of(config: ConverseConfig, model: DeixisModel, bank: FeatureBank, phrases: FrozenQueries) -> Talks:
+def conversations_of(config: ConverseConfig, model: DeixisModel, bank: FeatureBank, phrases: FrozenCodes) -> Talks:
     """The stage's diet."""
     return Talks(
         model.tokenizer, bank, config.pack_length, config.rows, config.chunk, config.captions, known=phrases.index
@@ -161,7 +161,7 @@ def probe(
     packed: PackedModel,
     talks: Talks,
     bank: FeatureBank,
-    phrases: FrozenQueries,
+    phrases: FrozenCodes,
     config: ConverseConfig,
     device: torch.device,
 ) -> dict[str, float]:

@@ -109,42 +109,44 @@ def token_loss(states: States) -> Tensor:
     return F.cross_entropy(states.logits, states.targets)
 
 
-class FrozenQueries:
-    """States of phrases in the frozen base (`language.phrase_states`) and their whitened codes: what See learned from.
+class FrozenCodes:
+    """Codes (`Segmenter.whiten`) of phrases' states in the frozen base: what See learns masks from.
 
-    states (N, lm_dim), queries (N, dim), both without gradient; spread: their mean squared distance from their mean.
+    codes (N, state_dim), without gradient; spread: their mean squared distance from their mean. The codes depend on the
+    base alone and not on what See still learns.
     """
 
     def __init__(self, phrases: Sequence[str], states: Tensor, segmenter: Segmenter) -> None:
         self.index = {phrase: i for i, phrase in enumerate(phrases)}
-        self.states = states
         with torch.no_grad():
-            self.queries = segmenter.whiten(states.to(next(segmenter.parameters()).device))
-        self.spread = (self.queries - self.queries.mean(0)).square().sum(1).mean()
+            self.codes = segmenter.whiten(states.to(segmenter.state_mean.device))
+        self.spread = (self.codes - self.codes.mean(0)).square().sum(1).mean()
+        if not self.spread > 0:
+            raise ValueError("all phrases have one code: fit the segmenter to the base first (Segmenter.fit_states)")
 
     @staticmethod
     def of(
         phrases: Sequence[str], lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, segmenter: Segmenter
-    ) -> FrozenQueries:
+    ) -> FrozenCodes:
         """Read the phrases with the frozen base; ``lm`` must not be wrapped by PEFT yet."""
         names = list(dict.fromkeys(phrases))
-        return FrozenQueries(names, phrase_states(lm, tokenizer, names), segmenter)
+        return FrozenCodes(names, phrase_states(lm, tokenizer, names), segmenter)
 
-    def to(self, device: torch.device) -> FrozenQueries:
-        self.queries, self.spread = self.queries.to(device), self.spread.to(device)
+    def to(self, device: torch.device) -> FrozenCodes:
+        self.codes, self.spread = self.codes.to(device), self.spread.to(device)
         return self
 
     def rows(self, phrases: Sequence[str]) -> list[int]:
         unknown = sorted({p for p in phrases if p not in self.index})
         if unknown:
-            raise KeyError(f"no frozen state of {unknown[:5]}: give these phrases to FrozenQueries.of")
+            raise KeyError(f"no frozen state of {unknown[:5]}: give these phrases to FrozenCodes.of")
         return [self.index[p] for p in phrases]
 
 
 @dataclass(frozen=True)
 class Distilled:
-    """loss: to be minimised; error: squared distance of the queries from the frozen phrase's, in units of the phrases'
-    own spread (1 is no better than the mean phrase); nearest: share whose nearest frozen query is the right phrase."""
+    """loss: to be minimised; error: squared distance of the codes from the frozen phrase's, in units of the phrases'
+    own spread (1 is no better than the mean phrase); nearest: share whose nearest frozen code is the right phrase's."""
 
     loss: Tensor
     error: float
@@ -152,26 +154,27 @@ class Distilled:
     count: int
 
 
-def distill(hidden: Tensor, batch: Batch, segmenter: Segmenter, bank: FrozenQueries) -> Distilled:
-    """Hold the in-context `<SEG>` states to the frozen phrase states, where the masks were learned.
+def distill(hidden: Tensor, batch: Batch, segmenter: Segmenter, frozen: FrozenCodes) -> Distilled:
+    """Hold the in-context `<SEG>` states to the frozen phrase states, from which the masks are learned.
 
-    Both go through `Segmenter.whiten`, so only what the mask decoder sees of a state is held, and the target stays
-    where it is while the See stage goes on. `<SEG>`s of mask algebra prompt nothing and are left out.
+    Both go through `Segmenter.whiten`, so only what the mask decoder sees of a state is held, and with the weight that
+    tells phrases apart. `<SEG>`s of mask algebra prompt nothing and are left out.
     """
     chosen = [i for i, phrase in enumerate(batch.phrases) if phrase is not None]
     if not chosen:
         return Distilled(hidden.new_zeros((), dtype=torch.float32), 0.0, 1.0, 0)
     where = batch.seg_index[chosen]
-    queries = segmenter.whiten(hidden[where[:, 0], where[:, 1]])
-    rows = torch.tensor(bank.rows([p for p in batch.phrases if p is not None]), device=queries.device)
-    wanted = bank.queries[rows]
-    error = (queries - wanted).square().sum(1) / bank.spread
-    centre = bank.queries.mean(0)
-    turned = 1 - F.cosine_similarity(queries - centre, wanted - centre, dim=1)
+    codes = segmenter.whiten(hidden[where[:, 0], where[:, 1]])
+    rows = torch.tensor(frozen.rows([p for p in batch.phrases if p is not None]), device=codes.device)
+    wanted = frozen.codes[rows]
+    error = (codes - wanted).square().sum(1) / frozen.spread
+    centre = frozen.codes.mean(0)
+    turned = 1 - F.cosine_similarity(codes - centre, wanted - centre, dim=1)
     with torch.no_grad():
-        nearest = torch.cdist(queries, bank.queries).argmin(1)
-        right = (bank.queries[nearest] - wanted).square().sum(1) == 0
-    return Distilled((error + turned).mean(), float(error.detach().mean()), float(right.float().mean()), len(chosen))
+        right = torch.cdist(codes, frozen.codes).argmin(1) == rows
+    # a squared distance starts at ten times the spread: its root keeps the first steps from being all its own
+    loss = ((1 + error).sqrt() - 1 + turned).mean()
+    return Distilled(loss, float(error.detach().mean()), float(right.float().mean()), len(chosen))
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,16 @@ from assistant.segmenter import Segmenter, SegmenterConfig
 from data_recipes import ontology
 from data_recipes.instructions.small_talk import UNKNOWN
 from training.data import FeatureBank
-from training.packed import FrozenQueries
+from training.packed import FrozenCodes
 from training.run import ConfigError, Run
 
 
 @dataclass(frozen=True)
 class Start:
-    """A trainable model, the frozen queries its `<SEG>` states are held to, and what made it so far."""
+    """A trainable model, the frozen codes its `<SEG>` states are held to, and what made it so far."""
 
     model: DeixisModel
-    phrases: FrozenQueries
+    phrases: FrozenCodes
     seeds: Mapping[str, int]
     data: Mapping[str, Any]
     training: Mapping[str, Any]
@@ -44,7 +44,7 @@ def load_segmenter(path: Path) -> Segmenter:
         raise ConfigError(f"there is no segmenter {path}: train one with python -m training.see")
     saved = torch.load(path, weights_only=True, map_location="cpu")
     segmenter = Segmenter(SegmenterConfig.from_dict(saved["config"]))
-    segmenter.load_state_dict(saved["average"])
+    checkpoint.load_module(segmenter, saved["average"], str(path))
     return segmenter
 
 
@@ -81,7 +81,7 @@ def new_start(
     """An untrained model around a trained segmenter."""
     check_bank(bank, segmenter)
     parts = _frozen_base(DEFAULT_BASE if base is None else base)
-    phrases = frozen_queries(parts, segmenter)
+    phrases = frozen_codes(parts, segmenter)
     parts[0].to(torch.bfloat16 if bf16 else torch.float32)
     model = DeixisModel.new(parts, segmenter, lora, image_tokens=bank.image_tokens, seed=seed).to(device)
     phrases.to(device)
@@ -89,26 +89,51 @@ def new_start(
 
 
 def load_start(folder: Path, base: Base | None, bank: FeatureBank, *, bf16: bool, device: torch.device) -> Start:
-    """The checkpoint of the stage before, trainable. The frozen queries are read in float32 whatever is trained in."""
+    """The checkpoint of the stage before, trainable. The frozen codes are read in float32 whatever is trained in."""
     _, manifest = checkpoint.read(folder)
     parts = _frozen_base(manifest.base.name if base is None else base)
     segmenter = load_segmenter(folder)
     check_bank(bank, segmenter)
-    phrases = frozen_queries(parts, segmenter)
+    phrases = frozen_codes(parts, segmenter)
     parts[0].to(torch.bfloat16 if bf16 else torch.float32)
     model = DeixisModel.from_pretrained(folder, parts, trainable=True).to(device)
     phrases.to(device)
     return Start(model, phrases, manifest.seeds, manifest.data, manifest.training)
 
 
+def swapped_start(
+    folder: Path, segmenter: Segmenter, base: Base | None, bank: FeatureBank, *, bf16: bool, device: torch.device
+) -> Start:
+    """A checkpoint's language side around another segmenter: See may go on while Converse is trained, if the projectors
+    are aligned anew afterwards. What the states are held to does not change with the segmenter (`Segmenter.whiten`)."""
+    check_bank(bank, segmenter)
+    _, manifest = checkpoint.read(folder)
+    parts = _frozen_base(manifest.base.name if base is None else base)
+    phrases = frozen_codes(parts, segmenter)
+    parts[0].to(torch.bfloat16 if bf16 else torch.float32)
+    model = DeixisModel.from_pretrained(folder, parts, trainable=True)
+    # in half precision, as checkpoints may store them
+    pairs = zip(
+        (model.segmenter.state_mean, model.segmenter.state_axes),
+        (segmenter.state_mean, segmenter.state_axes),
+        strict=True,
+    )
+    if not all(torch.equal(a.half(), b.half()) for a, b in pairs):
+        raise ConfigError(f"{folder} was trained on other phrase states than this segmenter: train Converse on it anew")
+    model.segmenter = segmenter
+    model.config = replace(model.config, segmenter=segmenter.config)
+    phrases.to(device)
+    return Start(model.to(device), phrases, manifest.seeds, manifest.data, manifest.training)
+
+
 def _frozen_base(base: Base) -> tuple[Any, Any, Any]:
     return base if isinstance(base, tuple) else load_base(base, dtype=torch.float32)
 
 
-def frozen_queries(parts: tuple[Any, Any, Any], segmenter: Segmenter) -> FrozenQueries:
-    """Queries of every canonical phrase of the ontology, and of the words outside it that conversations restate."""
+def frozen_codes(parts: tuple[Any, Any, Any], segmenter: Segmenter) -> FrozenCodes:
+    """Codes of every canonical phrase of the ontology, and of the words outside it that conversations restate."""
     names = [structure.name for structure in ontology.all_structures()]
-    return FrozenQueries.of([*names, "brain", *UNKNOWN], parts[0], parts[1], segmenter)
+    return FrozenCodes.of([*names, "brain", *UNKNOWN], parts[0], parts[1], segmenter)
 
 
 def compute_type(bf16: bool, device: torch.device) -> Callable[[], AbstractContextManager[Any]]:
