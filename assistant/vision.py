@@ -104,15 +104,18 @@ class VisionEncoder(nn.Module):
             nn.Conv3d(a, b, 2, stride=2) for a, b in itertools.pairwise(channels)
         )
         self.attention = GlobalAttention(channels[-1])
+        # normalised before it joins the skip: what comes from the deep must not be drowned by what comes across
         self.up = nn.ModuleList(
-            nn.ConvTranspose3d(b, a, 2, stride=2) for a, b in itertools.pairwise(channels)
+            nn.Sequential(_norm(b), nn.LeakyReLU(0.01), nn.ConvTranspose3d(b, a, 2, stride=2))
+            for a, b in itertools.pairwise(channels)
         )
         self.merge = nn.ModuleList(ResidualBlock(c) for c in channels[:-1])
         self.to_tokens = nn.Conv3d(channels[3], token_dim, 1)
         for module in self.modules():  # variance kept from layer to layer (He et al. 2015), or learning starts slowly
-            if isinstance(module, nn.Conv3d | nn.ConvTranspose3d) and module.weight.any():
-                down = isinstance(module, nn.Conv3d)  # a transposed convolution stores its weight the other way round
-                nn.init.kaiming_normal_(module.weight, a=0.01, mode="fan_in" if down else "fan_out")
+            if isinstance(module, nn.Conv3d) and module.weight.any():
+                nn.init.kaiming_normal_(module.weight, a=0.01)
+            if isinstance(module, nn.ConvTranspose3d):  # stride 2, kernel 2: each output voxel has one tap an input
+                nn.init.normal_(module.weight, std=(2 / module.in_channels) ** 0.5)
         # The pixel embedding is read off two strides: the full-resolution map is too narrow to tell forty structures
         # apart
         self.to_pixel = nn.ModuleList(

@@ -22,13 +22,14 @@ from assistant.model import Base, DeixisModel, LoraSettings
 from training import run
 from training.data import FeatureBank, collate
 from training.packed import PackedModel, token_loss
-from training.stage import compute_type, finish, load_segmenter, new_start
+from training.stage import compute_type, finish, load_segmenter, new_start, swapped_start
 from training.talks import Talks
 
 
 @dataclass(frozen=True)
 class AlignConfig:
-    """segmenter: See's last.pt or a checkpoint folder; features: the bank made with it.
+    """segmenter: See's last.pt or a checkpoint folder; features: the bank made with it. model: a checkpoint whose
+    language side (with its LoRA, frozen here) is put around that segmenter; None: a new one around the base.
 
     lora_*: of the adapter that Converse will train; untouched here.
     """
@@ -38,6 +39,7 @@ class AlignConfig:
 
     segmenter: Path
     features: Path
+    model: Path | None = None
     seed: int = 0
     steps: int = 300
     minutes: float | None = None
@@ -62,9 +64,11 @@ def train(config: AlignConfig, out: Path, base: Base | None = None) -> Path:
     accelerator = Accelerator(log_with="tensorboard", project_dir=out)
     bank = FeatureBank.load(config.features)
     lora = LoraSettings(config.lora_r, config.lora_alpha, dropout=0.0)
-    start = new_start(
-        load_segmenter(config.segmenter), base, lora, bank, config.seed, bf16=config.bf16, device=accelerator.device
-    )
+    segmenter, device = load_segmenter(config.segmenter), accelerator.device
+    if config.model is None:
+        start = new_start(segmenter, base, lora, bank, config.seed, bf16=config.bf16, device=device)
+    else:
+        start = swapped_start(config.model, segmenter, base, bank, bf16=config.bf16, device=device)
     model = start.model
     freeze(model)
     talks = Talks(

@@ -116,7 +116,7 @@ def draw(case: PackedCase, rng: np.random.Generator, tiles: int = 1, side: int =
     # half of the stripped heads are cropped like whole ones; skull-stripping is decided first, as it moves the box
     strip = case.image is None and rng.random() < 0.3
     low, high = _content(case, strip)
-    low, high = _crop(low, high, case.spacing, rng, 0.3 if case.family in ("brain", "head_neck") else 0.2)
+    low, high = _crop(low, high, case.spacing, rng, 0.05 if case.family == "brain" else 0.15)
     extent = (high - low) * case.spacing
     size = 64
     spacing = max(float(extent.max()) / size * rng.uniform(0.97, 1.12), float(case.spacing.min()))
@@ -127,7 +127,7 @@ def draw(case: PackedCase, rng: np.random.Generator, tiles: int = 1, side: int =
     mirror = bool(rng.random() < 0.5)
     warp = geometry.random_warp(
         rng, work_shape, work_spacing, (low + high) / 2 - 0.5, case.spacing, mirror=mirror,
-        elastic_mm={"brain": 4.0, "hippocampus": 1.5}.get(case.family, 3.0),
+        degrees=8, scale=0.08, shear=0.02, elastic_mm={"brain": 2.0, "hippocampus": 1.0}.get(case.family, 2.0),
     )  # fmt: skip
     # the field of view ends straight, in the sample's own frame, as a scanner's does; a scan also ends where its
     # array ends
@@ -144,7 +144,7 @@ def draw(case: PackedCase, rng: np.random.Generator, tiles: int = 1, side: int =
         image = contrast.synthesise(rng, labels, case.values, work_spacing)
         if strip:
             image = torch.where(labels > 0, image, torch.zeros_like(image))
-        if rng.random() < 0.3:
+        if rng.random() < 0.15:
             tissue = torch.tensor([v in LESION_TISSUE for v in case.values])[labels]
             image, mask = lesion.implant(rng, image, tissue, work_spacing)
             labels = torch.where(mask, torch.full_like(labels, lesion_index), labels)
@@ -253,7 +253,7 @@ def _queries(
             present = 0
         elif int(sum(coarse_here[i] for i in indices)) == 0 or found < 0.15 * expected:
             present = None  # a rest at the border: neither here nor absent
-        points, signs = _clicks(coarse, indices, rng) if found and rng.random() < 0.12 else _no_clicks()
+        points, signs = _clicks(coarse, indices, rng) if found and rng.random() < 0.05 else _no_clicks()
         queries.append(Query(phrase, indices, present, exclusive, points, signs))
 
     for value, phrase in names.items():

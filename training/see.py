@@ -44,7 +44,8 @@ class SeeConfig:
     seed: int = 0
     tiles: int = 1
     clip: float = 5.0
-    most_queries: int = 28
+    balance: float = 0.5  # see `losses.competing_cross_entropy`; 0 for the last steps
+    most_queries: int = 40
     # Replies name structures canonically, whatever the user called them. The states of other names are nearly
     # unrelated (nearest canonical name right for 3 in 10), so asking with them teaches noise: see LOG.md.
     canonical: float = 1.0
@@ -123,7 +124,9 @@ def step_losses(
         logits = segmenter.coarse_logits(heads, coarse, prompts)
     targets = torch.stack([members(sample.coarse_labels, q.label_indices) for q in queries]).flatten(1)
     exclusive = torch.tensor([q.exclusive for q in queries])
-    cross, dice = losses.mask_loss(logits.flatten(1), targets, exclusive, owners(sample.coarse_labels, queries))
+    cross, dice = losses.mask_loss(
+        logits.flatten(1), targets, exclusive, owners(sample.coarse_labels, queries), config.balance
+    )
     out = {"coarse_ce": cross, "coarse_dice": dice}
     known = torch.tensor([q.presence is not None for q in queries])
     truth = torch.tensor([float(q.presence or 0) for q in queries])
@@ -148,7 +151,9 @@ def step_losses(
                 heads.fine[picked], features.pixel[0], start, [prompts[i] for i in picked.tolist()]
             )
         asked = owners(labels, [queries[i] for i in picked.tolist()])
-        cross, dice = losses.mask_loss(fine.flatten(1), all_targets[picked].flatten(1), exclusive[picked], asked)
+        cross, dice = losses.mask_loss(
+            fine.flatten(1), all_targets[picked].flatten(1), exclusive[picked], asked, config.balance
+        )
         fine_ce.append(cross)
         fine_dice.append(dice)
         if here.any() and detail:

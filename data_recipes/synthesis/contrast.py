@@ -104,7 +104,7 @@ def noise(rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
 def synthesise(rng: np.random.Generator, labels: Tensor, values: np.ndarray, spacing: float) -> Tensor:
     """labels (X, Y, Z) long, indices into `values` (FreeSurfer numbers), on a grid of `spacing` mm -> image (X, Y, Z),
     non-negative, arbitrary units."""
-    kind = rng.choice(np.array(["T1", "T2", "FLAIR", "free"]), p=[0.6, 0.12, 0.1, 0.18])
+    kind = rng.choice(np.array(["T1", "T2", "FLAIR", "free"]), p=[0.75, 0.1, 0.05, 0.1])
     means, stds = draw_means(rng, values, None if kind == "free" else str(kind))
     mean = torch.from_numpy(means.astype(np.float32))[labels]
     std = torch.from_numpy(stds.astype(np.float32))[labels]
