@@ -1,0 +1,120 @@
+"""Readout, the last stage: how the segmenter reads a `<SEG>` state is fitted to the finished language model.
+
+    python -m training.readout --model runs/aligned/checkpoint --features runs/features.pt --out
+    assistant/checkpoints/default
+
+See learns masks from codes of phrases read alone by the frozen base; in a conversation the state at `<SEG>` also
+carries the
+conversation. Converse pulls the two together; what is left is a linear matter. `Segmenter.whiten` is an affine map, and
+ridge regression gives the one that sends in-context states to the codes of their phrases, in closed form, in two
+minutes. Nothing else changes. A model that has been through this stage is for use: train further from the one before
+it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from assistant.errors import DeixisError
+from training.converse import freeze
+from training.data import FeatureBank, Pack, collate
+from training.packed import FrozenCodes, PackedModel
+from training.stage import compute_type, load_start
+from training.talks import Talks
+
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+
+
+def fit(states: Tensor, codes: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
+    """Ridge regression of codes (N, C) on states (N, D): mean (D,) and axes (D, C) with (states - mean) @ axes ~ codes.
+
+    penalty: in units of the mean variance of a state's dimension. Computed in float64."""
+    x, y = states.double(), codes.double()
+    centre, target = x.mean(0), y.mean(0)
+    gram = (x - centre).T @ (x - centre)
+    ridge = penalty * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
+    axes = torch.linalg.solve(gram + ridge, (x - centre).T @ (y - target))
+    # the intercept is written as a shift of the mean: the axes span the codes, so such a shift exists
+    mean = centre - target @ torch.linalg.pinv(axes, rtol=1e-8)
+    return mean.float(), axes.float()
+
+
+@torch.no_grad()
+def collect(
+    packed: PackedModel, groups: Iterator[list[Pack]], bank: FeatureBank, frozen: FrozenCodes, seed: int, bf16: bool
+) -> tuple[Tensor, Tensor]:
+    """In-context `<SEG>` states (N, D) of conversations, and which row of the frozen codes each should have (N,)."""
+    states, rows = [], []
+    autocast = compute_type(bf16, torch.device("cpu"))
+    for number, group in enumerate(groups):
+        batch = collate(group, bank, np.random.default_rng([seed, number]))
+        with autocast():
+            hidden = packed(batch).hidden
+        chosen = [i for i, phrase in enumerate(batch.phrases) if phrase is not None]
+        where = batch.seg_index[chosen]
+        states.append(hidden[where[:, 0], where[:, 1]].float())
+        rows += frozen.rows([p for p in batch.phrases if p is not None])
+        print(f"\rreadout: {number + 1} batches, {len(rows)} <SEG> states", end="", flush=True)
+    print()
+    return torch.cat(states), torch.tensor(rows)
+
+
+def nearest(states: Tensor, rows: Tensor, mean: Tensor, axes: Tensor, codes: Tensor) -> float:
+    """Share of states whose nearest code is their own phrase's."""
+    return float((torch.cdist((states - mean) @ axes, codes).argmin(1) == rows).float().mean())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m training.readout", description="Fit the reading of <SEG> states.")
+    parser.add_argument("--model", type=Path, required=True, help="the checkpoint folder of Align or Converse")
+    parser.add_argument("--features", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="the checkpoint folder to write")
+    parser.add_argument("--batches", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--float32", action="store_true", help="read the states in float32, as a CPU does in use")
+    options = parser.parse_args(argv)
+    bf16 = not options.float32
+    try:
+        bank = FeatureBank.load(options.features)
+        start = load_start(options.model, None, bank, bf16=bf16, device=torch.device("cpu"))
+        freeze(start.model)
+        talks = Talks(start.model.tokenizer, bank, 512, 2, 1000, 0.0, known=start.phrases.index)
+        packed = PackedModel(start.model)
+        codes, segmenter = start.phrases.codes, start.model.segmenter
+        groups = islice(talks.batches(options.seed), options.batches)
+        states, rows = collect(packed, groups, bank, start.phrases, options.seed, bf16)
+        held, held_rows = collect(packed, iter(talks.held_out(options.seed, 100)), bank, start.phrases, 0, bf16)
+    except DeixisError as error:
+        print(f"readout: {error}", file=sys.stderr)
+        return 2
+    before = nearest(held, held_rows, segmenter.state_mean, segmenter.state_axes, codes)
+    print(f"nearest code right in held-out conversations, as Converse left it: {before:.3f}")
+    best = (-1.0, 0.0)
+    for penalty in PENALTIES:
+        share = nearest(held, held_rows, *fit(states, codes[rows], penalty), codes)
+        print(f"  ridge penalty {penalty:g}: {share:.3f} of {len(held)}")
+        best = max(best, (share, penalty))
+    mean, axes = fit(states, codes[rows], best[1])
+    segmenter.state_mean.copy_(mean)
+    segmenter.state_axes.copy_(axes)
+    figures = {"penalty": best[1], "states": len(states), "nearest_before": before, "nearest_after": best[0]}
+    start.model.save_pretrained(
+        options.out,
+        seeds={**start.seeds, "readout": options.seed},
+        data=start.data,
+        training={**start.training, "readout": figures},
+    )
+    print(f"wrote {options.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
