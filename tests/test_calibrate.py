@@ -1,0 +1,28 @@
+"""Calibration recovers what it was given."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from training.calibrate import fit_quality, fit_temperature, fit_threshold
+
+
+def test_temperature_of_overconfident_probabilities_is_found():
+    """Labels drawn from logits, probabilities reported at half the temperature: the fit says 2."""
+    rng = np.random.default_rng(0)
+    logits = rng.normal(0, 2, 20000)
+    there = rng.random(20000) < 1 / (1 + np.exp(-logits))
+    assert abs(fit_temperature(1 / (1 + np.exp(-2 * logits)), there) - 2) < 0.15
+
+
+def test_threshold_parts_what_can_be_parted():
+    presence = np.array([0.1, 0.2, 0.35, 0.7, 0.8, 0.9])
+    there = presence > 0.5
+    assert 0.35 < fit_threshold(presence, there) <= 0.7
+
+
+def test_quality_line_and_its_fallback():
+    a, b = fit_quality(np.array([0.2, 0.4, 0.6]), np.array([0.3, 0.5, 0.7]))
+    assert abs(a - 1) < 1e-6
+    assert abs(b - 0.1) < 1e-6
+    assert fit_quality(np.full(3, 0.5), np.array([0.1, 0.2, 0.3])) == (0.0, np.mean([0.1, 0.2, 0.3]))

@@ -1,0 +1,139 @@
+"""Calibrate a See run: what its presence, quality and mask probabilities are worth, on scans it was not trained on.
+
+    python -m training.calibrate --see runs/see/last.pt --data ../shared/data --out runs/calibrated.pt
+
+Writes the run's averaged weights with the settings that the program reads from the checkpoint: the mask threshold
+with the best
+mean Dice, the temperature of presence (maximum likelihood), the presence threshold (best mean of present found and
+absent refused), and the line from raw to calibrated quality (least squares on the true IoU).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from assistant.segmenter import Segmenter
+from assistant.study import Study
+from assistant.volume import Volume
+from training import metrics, scans
+from training.check import load_segmenter
+from training.phrases import PhraseBank
+
+MASK_THRESHOLDS = (0.3, 0.4, 0.5, 0.6)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One phrase asked of one scan: presence and quality as the raw heads give them; dice, iou: NaN when absent."""
+
+    family: str
+    phrase: str
+    there: bool
+    presence: float
+    quality: float
+    dice: float
+    iou: float
+
+
+def answers(
+    segmenter: Segmenter, bank: PhraseBank, data: Path, families: Sequence[str], limit: int, contrasts: int, absent: int
+) -> Iterator[Answer]:
+    """Every truth and some absent phrases of each scan, all masks drawn whatever their presence."""
+    for family in families:
+        for number, scan in enumerate(scans.scans(family, data, limit=limit, contrasts=contrasts)):
+            volume = Volume.open(scan.image) if isinstance(scan.image, Path) else scan.image
+            names = [n for n in scan.absent if n in bank.rows]
+            order = np.random.default_rng([0, number]).permutation(len(names))
+            phrases = [*scan.truths, *(names[i] for i in order[:absent])]
+            states = bank.states[[bank.rows[p][0] for p in phrases]]
+            for phrase, found in zip(phrases, Study(volume, segmenter).decode(states), strict=True):
+                there = phrase in scan.truths
+                pair = (volume.to_native(found.mask).astype(bool), scan.truths[phrase]) if there else None
+                dice, iou = (metrics.dice(*pair), metrics.iou(*pair)) if pair else (np.nan, np.nan)
+                yield Answer(family, phrase, there, found.presence, found.quality, dice, iou)
+
+
+def fit_temperature(presence: np.ndarray, there: np.ndarray) -> float:
+    """Temperature of least negative log-likelihood; presence: probabilities at temperature 1."""
+    p = np.clip(presence, 1e-6, 1 - 1e-6)
+    logits = np.log(p / (1 - p))
+    grid = np.exp(np.linspace(np.log(0.25), np.log(4), 81))
+    losses = [np.mean(np.logaddexp(0, np.where(there, -logits, logits) / t)) for t in grid]
+    return float(grid[int(np.argmin(losses))])
+
+
+def fit_threshold(presence: np.ndarray, there: np.ndarray) -> float:
+    """Threshold of the best mean of (present found, absent refused); the middle of the best stretch."""
+    grid = np.linspace(0.05, 0.95, 91)
+    scores = np.array([(np.mean(presence[there] >= t) + np.mean(presence[~there] < t)) / 2 for t in grid])
+    best = np.flatnonzero(scores >= scores.max() - 1e-9)
+    return float(np.round(grid[best[len(best) // 2]], 3))
+
+
+def fit_quality(quality: np.ndarray, iou: np.ndarray) -> tuple[float, float]:
+    """(a, b) of IoU ~ a * quality + b; slope 0 and the mean where raw quality says nothing."""
+    if np.std(quality) < 1e-6:
+        return 0.0, float(np.mean(iou))
+    a, b = np.polyfit(quality, iou, 1)
+    return float(max(a, 0.0)), float(b if a > 0 else np.mean(iou))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m training.calibrate", description="Calibrate a See run.")
+    parser.add_argument("--see", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--phrases", type=Path, default=Path("runs/phrases.pt"))
+    parser.add_argument("--families", default=",".join(scans.FAMILIES))
+    parser.add_argument("--limit", type=int, default=5)
+    parser.add_argument("--contrasts", type=int, default=1)
+    parser.add_argument("--absent", type=int, default=12)
+    options = parser.parse_args(argv)
+    segmenter, bank = load_segmenter(options.see), PhraseBank.load(options.phrases)
+    by_threshold: dict[float, list[Answer]] = {}
+    plain = dataclasses.replace(
+        segmenter.config, presence_threshold=0.0, presence_temperature=1.0, quality_scale=(1.0, 0.0)
+    )
+    for threshold in MASK_THRESHOLDS:
+        segmenter.config = dataclasses.replace(plain, mask_threshold=threshold)
+        found = answers(
+            segmenter, bank, options.data, options.families.split(","), options.limit, options.contrasts, options.absent
+        )
+        by_threshold[threshold] = list(found)
+        for family in options.families.split(","):
+            values = [a.dice for a in by_threshold[threshold] if a.family == family and a.there]
+            print(f"mask threshold {threshold}: {family} Dice {np.mean(values):.3f} over {len(values)}", flush=True)
+    # each family counts alike, however many structures it has
+    score = {
+        t: np.mean([np.mean([a.dice for a in rows if a.there and a.family == f]) for f in {a.family for a in rows}])
+        for t, rows in by_threshold.items()
+    }
+    best = max(score, key=lambda t: score[t])
+    rows = by_threshold[best]
+    there = np.array([a.there for a in rows])
+    presence = np.array([a.presence for a in rows])
+    temperature = fit_temperature(presence, there)
+    p = np.clip(presence, 1e-6, 1 - 1e-6)
+    calibrated = 1 / (1 + (p / (1 - p)) ** (-1 / temperature))
+    threshold = fit_threshold(calibrated, there)
+    scale = fit_quality(np.array([a.quality for a in rows if a.there]), np.array([a.iou for a in rows if a.there]))
+    segmenter.config = dataclasses.replace(
+        segmenter.config, mask_threshold=best, presence_temperature=temperature, presence_threshold=threshold,
+        quality_scale=scale,
+    )  # fmt: skip
+    found_rate, refused = np.mean(calibrated[there] >= threshold), np.mean(calibrated[~there] < threshold)
+    print(f"mask threshold {best}, presence temperature {temperature:.2f}, presence threshold {threshold}")
+    print(f"quality {scale[0]:.2f} x + {scale[1]:.2f}; present found {found_rate:.3f}, absent refused {refused:.3f}")
+    torch.save({"average": segmenter.state_dict(), "config": segmenter.config.to_dict()}, options.out)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
