@@ -30,6 +30,7 @@ from training import losses
 from training.pack import load_packed
 from training.phrases import PhraseBank
 from training.samples import PackedCase, Query, Sample, draw, members, owners
+from training.stage import load_segmenter
 
 
 @dataclass(frozen=True)
@@ -188,7 +189,9 @@ def train(config: SeeConfig, out: Path, segmenter_start: Path | None = None) -> 
         optimizer.load_state_dict(saved["optimizer"])
         step, average = saved["step"], saved["average"]
     elif segmenter_start is not None:
-        segmenter.load_state_dict(torch.load(segmenter_start, weights_only=True)["average"])
+        segmenter.load_state_dict(load_segmenter(segmenter_start).state_dict())
+        # a finished checkpoint reads in-context states: here phrases are read alone
+        segmenter.fit_states(bank.canonical())
     if average is None:
         average = {k: v.clone() for k, v in segmenter.state_dict().items()}
     writer = SummaryWriter(str(out / "tensorboard"))
@@ -251,7 +254,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--start", type=Path, help="begin from another run's averaged weights")
+    parser.add_argument("--start", type=Path, help="begin from another run's last.pt or a checkpoint folder")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings to change")
     options = parser.parse_args(argv)
     config = SeeConfig.read(options.config)
