@@ -33,18 +33,21 @@ from training.talks import Talks
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
-def fit(states: Tensor, codes: Tensor, penalty: float) -> tuple[Tensor, Tensor]:
-    """Ridge regression of codes (N, C) on states (N, D): mean (D,) and axes (D, C) with (states - mean) @ axes ~ codes.
+def fit(states: Tensor, codes: Tensor, penalty: float, mean: Tensor, axes: Tensor) -> tuple[Tensor, Tensor]:
+    """Correct a reading (states - mean) @ axes towards codes (N, C) by ridge regression on what it leaves over; states
+    (N, D) -> the corrected mean (D,) and axes (D, C). Few states then change little, and none nothing.
 
     penalty: in units of the mean variance of a state's dimension. Computed in float64."""
-    x, y = states.double(), codes.double()
-    centre, target = x.mean(0), y.mean(0)
+    x, mean, axes = states.double(), mean.double(), axes.double()
+    rest = codes.double() - (x - mean) @ axes
+    centre, left = x.mean(0), rest.mean(0)
     gram = (x - centre).T @ (x - centre)
     ridge = penalty * gram.diagonal().mean() * torch.eye(len(gram), dtype=torch.float64)
-    axes = torch.linalg.solve(gram + ridge, (x - centre).T @ (y - target))
+    change = torch.linalg.solve(gram + ridge, (x - centre).T @ (rest - left))
     # the intercept is written as a shift of the mean: the axes span the codes, so such a shift exists
-    mean = centre - target @ torch.linalg.pinv(axes, rtol=1e-8)
-    return mean.float(), axes.float()
+    new = axes + change
+    shift = (mean @ axes - left + centre @ change) @ torch.linalg.pinv(new, rtol=1e-8)
+    return shift.float(), new.float()
 
 
 @torch.no_grad()
@@ -95,14 +98,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except DeixisError as error:
         print(f"readout: {error}", file=sys.stderr)
         return 2
-    before = nearest(held, held_rows, segmenter.state_mean, segmenter.state_axes, codes)
+    reading = (segmenter.state_mean, segmenter.state_axes)
+    before = nearest(held, held_rows, *reading, codes)
     print(f"nearest code right in held-out conversations, as Converse left it: {before:.3f}")
     best = (-1.0, 0.0)
     for penalty in PENALTIES:
-        share = nearest(held, held_rows, *fit(states, codes[rows], penalty), codes)
+        share = nearest(held, held_rows, *fit(states, codes[rows], penalty, *reading), codes)
         print(f"  ridge penalty {penalty:g}: {share:.3f} of {len(held)}")
         best = max(best, (share, penalty))
-    mean, axes = fit(states, codes[rows], best[1])
+    mean, axes = fit(states, codes[rows], best[1], *reading)
     segmenter.state_mean.copy_(mean)
     segmenter.state_axes.copy_(axes)
     figures = {"penalty": best[1], "states": len(states), "nearest_before": before, "nearest_after": best[0]}
