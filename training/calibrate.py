@@ -26,7 +26,7 @@ from training import metrics, scans
 from training.check import load_segmenter
 from training.phrases import PhraseBank
 
-MASK_THRESHOLDS = (0.3, 0.4, 0.5, 0.6)
+MASK_THRESHOLDS = (0.4, 0.5, 0.6, 0.7)
 
 
 @dataclass(frozen=True)
