@@ -135,6 +135,9 @@ class Chat:
         }
         # The model writes words, <p>, </p> and its end; all other special tokens are the program's
         special = {index for index, token in vocabulary.added_tokens_decoder.items() if token.special}
+        # with a scan open no reply begins with a verdict: whatever it is about has not been looked at yet
+        words = (model.tokenizer.encode(word, add_special_tokens=False) for word in ("Yes", "No"))
+        self._verdicts = {ids[0] for ids in words if len(ids) == 1}
         self._never = sorted(special - {self._open, self._close} - self._ends)
 
     @property
@@ -240,6 +243,8 @@ class Chat:
             banned = set(self._ends) if in_phrase else {self._close}
             if in_phrase or not may_ground:
                 banned.add(self._open)
+            if not written and self._targets is not None:
+                banned |= self._verdicts
             if phrase_start is not None and not draft.run:
                 banned.add(self._close)  # a phrase has a word at least
             token = self._pick(logits, banned, temperature, sampler)

@@ -206,8 +206,17 @@ class Page:
         ActionChains(self.driver).move_to_element_with_offset(stage, *place).click().perform()
 
     def press(self, selector: str) -> None:
+        from selenium.common.exceptions import ElementClickInterceptedException
+
+        def pressed() -> bool:
+            try:
+                self.find(selector).click()
+            except ElementClickInterceptedException:  # a message lies over it until it goes away
+                return False
+            return True
+
         self.until(lambda: self.find(selector).is_enabled(), f"{selector} can be pressed")
-        self.find(selector).click()
+        self.until(pressed, f"{selector} is not covered")
 
     def upload(self, path: Path) -> None:
         chosen = self.find("input[type=file][data-testid^='Open scan']")

@@ -260,7 +260,7 @@ def _run(options: argparse.Namespace, families: Sequence[str]) -> int:
     from training import timing
 
     checkpoint = options.model or default_checkpoint()
-    model = load_model(checkpoint, options.device)
+    model = load_model(checkpoint, device=options.device)
     rows: list[Row] = []
     for family in families:
         found = scans(
