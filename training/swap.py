@@ -1,0 +1,50 @@
+"""Put a calibrated See run into a finished checkpoint, keeping how that checkpoint reads `<SEG>` states; files in
+float16.
+
+    python -m training.swap --model runs/v1 --see runs/calibrated.pt --out assistant/checkpoints/default
+
+For a See run that went on while the language side was finished. The projectors drift by as much as the encoder
+moved: where
+that matters, align anew instead (`training.align` with `model=`).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from assistant.model import DeixisModel
+from training.stage import load_segmenter
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m training.swap", description="A See run into a finished checkpoint."
+    )
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--see", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args(argv)
+    model, see = DeixisModel.from_pretrained(options.model, trainable=True), load_segmenter(options.see)
+    reading = {"state_mean": model.segmenter.state_mean.clone(), "state_axes": model.segmenter.state_axes.clone()}
+    model.segmenter.load_state_dict({**see.state_dict(), **reading})
+    model.segmenter.config = see.config
+    model.config = replace(model.config, segmenter=see.config)
+    manifest = model.manifest
+    assert manifest is not None
+    model.save_pretrained(
+        options.out,
+        seeds=manifest.seeds,
+        data=manifest.data,
+        training={**manifest.training, "swap": {"see": str(options.see)}},
+        dtype=torch.float16,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
