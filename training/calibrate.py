@@ -23,8 +23,8 @@ from assistant.segmenter import Segmenter
 from assistant.study import Study
 from assistant.volume import Volume
 from training import metrics, scans
-from training.check import load_segmenter
 from training.phrases import PhraseBank
+from training.stage import load_segmenter
 
 MASK_THRESHOLDS = (0.4, 0.5, 0.6, 0.7)
 
@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--contrasts", type=int, default=1)
     parser.add_argument("--absent", type=int, default=12)
     options = parser.parse_args(argv)
-    segmenter, bank = load_segmenter(options.see), PhraseBank.load(options.phrases)
+    segmenter, bank = load_segmenter(options.see).eval(), PhraseBank.load(options.phrases)
     by_threshold: dict[float, list[Answer]] = {}
     plain = dataclasses.replace(
         segmenter.config, presence_threshold=0.0, presence_temperature=1.0, quality_scale=(1.0, 0.0)

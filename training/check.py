@@ -13,21 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from assistant.segmenter import Segmenter, SegmenterConfig
 from assistant.study import Study
 from assistant.volume import Volume
 from training import metrics, scans
 from training.phrases import PhraseBank
-
-
-def load_segmenter(path: Path) -> Segmenter:
-    """The averaged weights of a See run."""
-    saved = torch.load(path, weights_only=True, map_location="cpu")
-    segmenter = Segmenter(SegmenterConfig.from_dict(saved["config"]))
-    segmenter.load_state_dict(saved["average"])
-    return segmenter.eval()
+from training.stage import load_segmenter
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -39,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--limit", type=int, default=3)
     parser.add_argument("--contrasts", type=int, default=2)
     options = parser.parse_args(argv)
-    segmenter, bank = load_segmenter(options.see), PhraseBank.load(options.phrases)
+    segmenter, bank = load_segmenter(options.see).eval(), PhraseBank.load(options.phrases)
     for family in options.families.split(","):
         dice: dict[str, list[float]] = defaultdict(list)
         presence: dict[bool, list[float]] = {True: [], False: []}

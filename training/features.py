@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -23,13 +23,11 @@ from assistant.errors import DeixisError
 from assistant.segmenter import Segmenter
 from assistant.study import Study
 from assistant.volume import Volume
-from data_recipes import freesurfer, msd, openkbp, sts
 from data_recipes.schema import Case, load_case, mask_of
 from training.data import CaseFeatures, FeatureBank
+from training.pack import RECIPES
 from training.scans import synthesised
 from training.stage import fingerprint, load_segmenter
-
-RECIPES: tuple[Callable[[Path, str], Iterator[Case]], ...] = (freesurfer.cases, openkbp.cases, msd.cases, sts.cases)
 
 
 def features(
@@ -52,8 +50,8 @@ def make_bank(
 ) -> FeatureBank:
     """At most ``cases`` scans of each family of `ontology.SCAN_FAMILIES` that the data has."""
     families: dict[str, list[CaseFeatures]] = {}
-    for recipe in RECIPES:
-        for case in _first_of_each_family(recipe(root, split), cases):
+    for recipe in RECIPES.values():
+        for case in _first_of_each_family(recipe.cases(root, split), cases):
             began = time.perf_counter()
             rng = np.random.default_rng([seed, *case.id.encode()])
             volume, labels, affine = load_case(case)
