@@ -8,7 +8,7 @@ import torch
 
 from data_recipes.synthesis import contrast, geometry, lesion
 from training.samples import PackedCase, Query, draw, members, owners
-from training.see import Samples, SeeConfig, learning_rate
+from training.see import Samples, SeeConfig, ending
 
 
 def heads() -> PackedCase:
@@ -145,9 +145,8 @@ def test_workers_and_restarts_see_the_same_samples():
     assert whole[2].family == rest[0].family
 
 
-def test_learning_rate_warms_up_holds_and_ends_at_zero():
-    config = SeeConfig(steps=100, warmup=10, decay_steps=20, lr=1.0)
-    assert learning_rate(config, 0) == pytest.approx(0.1)
-    assert learning_rate(config, 50) == 1.0
-    assert learning_rate(config, 90) == pytest.approx(0.5)
-    assert learning_rate(config, 100) == 0.0
+def test_rates_hold_and_end_at_zero():
+    config = SeeConfig(steps=100, decay_steps=20)
+    assert ending(config, 0) == ending(config, 80) == 1.0
+    assert ending(config, 90) == pytest.approx(0.5)
+    assert ending(config, 100) == 0.0

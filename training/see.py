@@ -27,6 +27,7 @@ from torch.utils.tensorboard import SummaryWriter
 from assistant.prompt_encoder import GridPrompt
 from assistant.segmenter import Segmenter, SegmenterConfig
 from training import losses
+from training.optimizer import MuonWithAdamW
 from training.pack import load_packed
 from training.phrases import PhraseBank
 from training.samples import PackedCase, Query, Sample, draw, members, owners
@@ -40,12 +41,13 @@ class SeeConfig:
     steps: int = 6000
     decay_steps: int = 1200  # the learning rate falls to 0 over the last of the steps
     warmup: int = 50
-    lr: float = 1e-3
+    lr: float = 1e-3  # of AdamW
+    matrix_lr: float = 0.004  # of Muon
     weight_decay: float = 0.01
     seed: int = 0
     tiles: int = 1
     clip: float = 5.0
-    balance: float = 0.5  # see `losses.competing_cross_entropy`; 0 for the last steps
+    balance: float = 0.5  # see `losses.competing_cross_entropy`; falls to 0 with the learning rate
     most_queries: int = 40
     # Replies name structures canonically, whatever the user called them. The states of other names are nearly
     # unrelated (nearest canonical name right for 3 in 10), so asking with them teaches noise: see LOG.md.
@@ -113,6 +115,7 @@ def step_losses(
     states: Tensor,
     queries: list[Query],
     config: SeeConfig,
+    balance: float = 0.0,
     detail: bool = True,
 ) -> tuple[dict[str, Tensor], dict[str, float]]:
     """One sample through the model -> losses to add up, figures to log. states (N, lm_dim) for the N queries.
@@ -126,7 +129,7 @@ def step_losses(
     targets = torch.stack([members(sample.coarse_labels, q.label_indices) for q in queries]).flatten(1)
     exclusive = torch.tensor([q.exclusive for q in queries])
     cross, dice = losses.mask_loss(
-        logits.flatten(1), targets, exclusive, owners(sample.coarse_labels, queries), config.balance
+        logits.flatten(1), targets, exclusive, owners(sample.coarse_labels, queries), balance
     )
     out = {"coarse_ce": cross, "coarse_dice": dice}
     known = torch.tensor([q.presence is not None for q in queries])
@@ -153,7 +156,7 @@ def step_losses(
             )
         asked = owners(labels, [queries[i] for i in picked.tolist()])
         cross, dice = losses.mask_loss(
-            fine.flatten(1), all_targets[picked].flatten(1), exclusive[picked], asked, config.balance
+            fine.flatten(1), all_targets[picked].flatten(1), exclusive[picked], asked, balance
         )
         fine_ce.append(cross)
         fine_dice.append(dice)
@@ -167,9 +170,9 @@ def step_losses(
     return out, figures
 
 
-def learning_rate(config: SeeConfig, step: int) -> float:
-    """Warm-up, constant, linear to 0."""
-    return config.lr * min(1.0, (step + 1) / config.warmup, (config.steps - step) / max(1, config.decay_steps))
+def ending(config: SeeConfig, step: int) -> float:
+    """1, then linear to 0 over the last `decay_steps`."""
+    return min(1.0, (config.steps - step) / max(1, config.decay_steps))
 
 
 def train(config: SeeConfig, out: Path, segmenter_start: Path | None = None) -> Segmenter:
@@ -180,7 +183,7 @@ def train(config: SeeConfig, out: Path, segmenter_start: Path | None = None) -> 
     cases, bank = load_packed(Path(config.packed)), PhraseBank.load(Path(config.phrases))
     segmenter = Segmenter(SegmenterConfig.from_dict({"lm_dim": bank.states.shape[1], **config.segmenter}))
     segmenter.fit_states(bank.canonical())
-    optimizer = torch.optim.AdamW(segmenter.parameters(), config.lr, (0.9, 0.99), weight_decay=config.weight_decay)
+    optimizer = MuonWithAdamW(segmenter, config.lr, config.matrix_lr, config.weight_decay)
     step, average = 0, None
     last = out / "last.pt"
     if last.exists():
@@ -201,15 +204,14 @@ def train(config: SeeConfig, out: Path, segmenter_start: Path | None = None) -> 
         rng = np.random.default_rng([config.seed, step, 1])
         queries = choose(sample.queries, config.most_queries, rng)
         states = bank.pick([q.phrase for q in queries], rng, config.canonical)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config, step)
-        parts, figures = step_losses(segmenter, sample, states, queries, config, step % 4 == 0)
+        late = ending(config, step)
+        parts, figures = step_losses(segmenter, sample, states, queries, config, config.balance * late, step % 4 == 0)
         total = torch.stack(list(parts.values())).sum()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad()
         total.backward()
         norm = torch.nn.utils.clip_grad_norm_(segmenter.parameters(), config.clip)
         if torch.isfinite(norm):
-            optimizer.step()
+            optimizer.step(min(late, (step + 1) / config.warmup))
         else:
             print(f"step {step}: gradient norm {norm}: step left out", flush=True)
         step += 1
@@ -238,7 +240,7 @@ def train(config: SeeConfig, out: Path, segmenter_start: Path | None = None) -> 
 
 
 def save(
-    path: Path, segmenter: Segmenter, optimizer: torch.optim.Optimizer, step: int, average: dict[str, Tensor]
+    path: Path, segmenter: Segmenter, optimizer: MuonWithAdamW, step: int, average: dict[str, Tensor]
 ) -> None:
     """Write a checkpoint whole or not at all."""
     part = path.with_suffix(".part")
