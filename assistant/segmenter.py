@@ -7,7 +7,7 @@ space of mask queries. The See stage trains this module on states of the frozen 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -33,6 +33,12 @@ class SegmenterConfig:
     presence_temperature: float = 1.0
     mask_threshold: float = 0.5
     quality_scale: tuple[float, float] = (1.0, 0.0)  # calibrated quality = a * raw + b
+    exclusive: tuple[tuple[str, ...], ...] = ()  # groups of taught phrases whose masks never share a voxel
+
+    @property
+    def exclusive_names(self) -> tuple[str, ...]:
+        """The phrases of all groups, each once: the rows of `Segmenter.exclusive_codes`."""
+        return tuple(dict.fromkeys(name for group in self.exclusive for name in group))
 
     @property
     def visual_dim(self) -> int:
@@ -49,8 +55,12 @@ class SegmenterConfig:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> SegmenterConfig:
-        settings: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-        return SegmenterConfig(**settings)
+        return SegmenterConfig(**{k: _tuples(v) for k, v in values.items()})
+
+
+def _tuples(value: Any) -> Any:
+    """Lists, as a configuration file has them, as tuples all the way down."""
+    return tuple(_tuples(v) for v in value) if isinstance(value, list | tuple) else value
 
 
 class Segmenter(nn.Module):
@@ -58,6 +68,7 @@ class Segmenter(nn.Module):
 
     state_mean: Tensor
     state_axes: Tensor
+    exclusive_codes: Tensor
 
     def __init__(self, config: SegmenterConfig) -> None:
         super().__init__()
@@ -70,6 +81,7 @@ class Segmenter(nn.Module):
             self.query.weight.mul_(3)
         self.register_buffer("state_mean", torch.zeros(config.lm_dim))
         self.register_buffer("state_axes", torch.zeros(config.lm_dim, config.state_dim))
+        self.fit_exclusive(config.exclusive, torch.zeros(len(config.exclusive_names), config.state_dim))
 
     def fit_states(self, states: Tensor) -> None:
         """Set the whitening from one state for each canonical phrase (N, lm_dim).
@@ -85,6 +97,12 @@ class Segmenter(nn.Module):
         scale = (variance[:kept] + 0.02 * variance[:kept].mean()).rsqrt()
         self.state_axes.zero_()
         self.state_axes[:, :kept] = axes[:kept].T * scale
+
+    def fit_exclusive(self, groups: tuple[tuple[str, ...], ...], codes: Tensor) -> None:
+        """Set which phrases exclude one another; codes (N, state_dim): `whiten` of the state of each of
+        `exclusive_names`."""
+        self.config = replace(self.config, exclusive=groups)
+        self.register_buffer("exclusive_codes", codes, persistent=bool(groups))
 
     def whiten(self, states: Tensor) -> Tensor:
         """`<SEG>` states (N, lm_dim) -> codes (N, state_dim) in which phrases are far apart. Fixed once fitted: the

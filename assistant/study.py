@@ -27,6 +27,7 @@ from assistant import preprocess
 from assistant.errors import QuestionError
 from assistant.preprocess import Canonical, Grid
 from assistant.prompt_encoder import GridPrompt, Prompt, sample
+from assistant.rivals import Claims, Rivals
 from assistant.segmenter import Segmenter
 from assistant.vision import Features
 from assistant.volume import Volume
@@ -44,6 +45,17 @@ class Decoded:
     presence: float
     quality: float
     present: bool
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """One mask to be drawn. fine (P + 1,) hypernetwork row; coarse (x, y, z) logits; meant: as `Rivals.meant` says."""
+
+    fine: Tensor
+    coarse: Tensor
+    prompt: GridPrompt | None
+    given: Prompt | None
+    meant: int | None
 
 
 def tile_starts(n: int, tile: int) -> list[int]:
@@ -83,6 +95,7 @@ class Study:
         self.volume = volume
         self.segmenter = segmenter.eval()
         self._tiles: dict[tuple[int, int, int], Tensor] = {}
+        self._tile_claims: dict[tuple[int, int, int], list[Claims | None]] = {}
         self.encoded_tiles = 0
 
     @property
@@ -230,26 +243,45 @@ class Study:
     def _tensor(self, values: np.ndarray) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float32, device=self.device)
 
+    @cached_property
+    def rivals(self) -> Rivals | None:
+        """What the taught structures claim of this study; None where the segmenter knows of none."""
+        if not self.segmenter.config.exclusive:
+            return None
+        with torch.inference_mode(), self._autocast():
+            return Rivals(self.segmenter, self.coarse, self.segmenter.config.presence_threshold)
+
+    def _claims(self, start: tuple[int, int, int]) -> list[Claims | None]:
+        """What the rivals claim of a fine tile."""
+        if start not in self._tile_claims:
+            assert self.rivals is not None
+            with self._autocast():
+                self._tile_claims[start] = self.rivals.fine(self.tile(start), start)
+        return self._tile_claims[start]
+
     @torch.inference_mode()
     def decode(self, states: Tensor, prompts: Sequence[Prompt | None] | None = None) -> list[Decoded]:
         """`<SEG>` states (N, lm_dim), each with its own prompt or None -> N masks, all in one call."""
         given = list(prompts) if prompts is not None else [None] * len(states)
         on_grid = [self._grid_prompt(p) for p in given]
         model, config = self.segmenter, self.segmenter.config
+        codes = model.whiten(states.to(self.device))
         with self._autocast():
-            heads = model.heads(model.seg_query(states.to(self.device)), self.coarse, on_grid)
+            heads = model.heads(model.query(codes), self.coarse, on_grid)
             coarse = model.coarse_logits(heads, self.coarse, on_grid)
         logit, quality = model.mask_decoder.judge(heads, coarse)
         presence = (logit / config.presence_temperature).sigmoid()
         a, b = config.quality_scale
-        chosen = []
+        meant = self.rivals.meant(codes) if self.rivals else [None] * len(states)
+        chosen: dict[int, _Drawing] = {}
         for i, prompt in enumerate(on_grid):
             # a positive click or a given mask says by itself that something is there
             shown = prompt is not None and bool((prompt.labels > 0.5).any() or prompt.mask is not None)
             if shown or float(presence[i]) >= config.presence_threshold:
-                chosen.append(i)
-        masks = self._draw(heads.fine[chosen], coarse[chosen], [on_grid[i] for i in chosen], [given[i] for i in chosen])
-        drawn = dict(zip(chosen, masks, strict=True))
+                # where a person points, the mask is theirs to decide
+                rival = meant[i] if prompt is None else None
+                chosen[i] = _Drawing(heads.fine[i], coarse[i].float(), prompt, given[i], rival)
+        drawn = dict(zip(chosen, self._draw(list(chosen.values())), strict=True))
         a, b = config.quality_scale
         return [
             Decoded(
@@ -261,24 +293,24 @@ class Study:
             for i in range(len(states))
         ]
 
-    def _draw(
-        self, fine: Tensor, coarse: Tensor, prompts: list[GridPrompt | None], given: list[Prompt | None]
-    ) -> list[np.ndarray]:
-        """N masks on the volume (X, Y, Z) bool: fine (N, P + 1) hypernetwork rows, coarse (N, x, y, z) logits.
-
-        A tile is visited once and draws every mask that needs it in one product."""
+    def _draw(self, wanted: list[_Drawing]) -> list[np.ndarray]:
+        """N masks on the volume (X, Y, Z) bool. A tile is visited once and draws every mask that needs it in one
+        product."""
         c = self.canonical
         cut = float(np.log(self.segmenter.config.mask_threshold / (1 - self.segmenter.config.mask_threshold)))
-        out = [np.zeros(self.volume.shape, bool) for _ in prompts]
+        out = [np.zeros(self.volume.shape, bool) for _ in wanted]
+        coarse = [self._contested(w.coarse, w.meant, None).cpu() for w in wanted]
         if c.fine_grid is None:
             for mask, logits in zip(out, coarse, strict=True):
-                self._to_volume(mask, logits.float().cpu(), c.coarse_grid, np.zeros(3, int), cut)
+                self._to_volume(mask, logits, c.coarse_grid, np.zeros(3, int), cut)
             return out
-        live = [live_voxels(logits.float().cpu()) for logits in coarse]
+        live = [live_voxels(logits) for logits in coarse]
         lows, sums, weights = [], [], []
         for where in live:
             spots = where.nonzero()
-            low, high = 2 * spots.amin(0).numpy(), 2 * (spots.amax(0).numpy() + 1)
+            low = high = np.zeros(3, int)
+            if len(spots):
+                low, high = 2 * spots.amin(0).numpy(), 2 * (spots.amax(0).numpy() + 1)
             lows.append(low)
             sums.append(torch.zeros(tuple(int(n) for n in high - low)))
             weights.append(torch.zeros_like(sums[-1]))
@@ -292,24 +324,33 @@ class Study:
                 continue
             grid = _shifted(c.fine_grid, start, size)
             earlier = [
-                None if (g := given[i]) is None or g.mask is None else self._mask_on(g.mask, grid) for i in users
+                self._mask_on(g.mask, grid) if (g := wanted[i].given) is not None and g.mask is not None else None
+                for i in users
             ]
             with self._autocast():
-                logits = self.segmenter.fine_logits(
-                    fine[users], self.tile(start), start, [prompts[i] for i in users], earlier
+                fine = torch.stack([wanted[i].fine for i in users])
+                rows = self.segmenter.fine_logits(
+                    fine, self.tile(start), start, [wanted[i].prompt for i in users], earlier
                 )
-            for i, row in zip(users, logits.float().cpu(), strict=True):
+            for i, row in zip(users, rows.float(), strict=True):
+                logits = self._contested(row, wanted[i].meant, start).cpu()
                 low, high = lows[i], lows[i] + np.array(sums[i].shape)
                 spans = [(max(s, a), min(s + n, b)) for s, n, a, b in zip(start, size, low, high, strict=True)]
                 mine = tuple(slice(a - s, b - s) for (a, b), s in zip(spans, start, strict=True))
                 there = tuple(slice(a - s, b - s) for (a, b), s in zip(spans, low, strict=True))
-                sums[i][there] += row[mine] * window[mine]
+                sums[i][there] += logits[mine] * window[mine]
                 weights[i][there] += window[mine]
         for mask, low, total, weight in zip(out, lows, sums, weights, strict=True):
             # what no chosen tile covers was judged empty at the coarse level
             logits = torch.where(weight > 0, total / weight.clamp_min(1e-6), torch.full_like(total, NOWHERE))
             self._to_volume(mask, logits, c.fine_grid, low, cut)
         return out
+
+    def _contested(self, logits: Tensor, meant: int | None, start: tuple[int, int, int] | None) -> Tensor:
+        """Logits of one mask on a fine tile (or on the coarse level: start None), less its strongest rival's."""
+        if self.rivals is None or meant is None:
+            return logits
+        return self.rivals.contested(logits, meant, self.rivals.coarse if start is None else self._claims(start))
 
     def _to_volume(self, out: np.ndarray, logits: Tensor, grid: Grid, first: np.ndarray, cut: float) -> None:
         """Threshold logits of a box of a grid (its first voxel `first`) on the volume's own voxels, into `out`."""

@@ -287,6 +287,14 @@ def taught(family: str) -> tuple[Structure, ...]:
     return tuple(s for s in all_structures() if s.taught and structure_family(family) in s.families)
 
 
+def exclusive() -> tuple[tuple[str, ...], ...]:
+    """Taught structures that never share a voxel, a group for each kind of scan: neighbours, without what is a whole of
+    others (the brain, the hippocampus of a crop) or grows into them (a tumour)."""
+    wholes = {"brain", "hippocampus", "tumour"}
+    groups = (tuple(s.name for s in taught(family) if s.name not in wholes) for family in SCAN_FAMILIES)
+    return tuple(group for group in groups if group)
+
+
 def surely_absent(family: str) -> tuple[Structure, ...]:
     """Structures that a scan of this family cannot show, so that "not found" is the right answer.
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from assistant.segmenter import Segmenter
 from data_recipes import ontology
 
 
@@ -61,6 +62,13 @@ class PhraseBank:
     def canonical(self) -> Tensor:
         """The states of the canonical phrases alone, in the ontology's order: (K, D)."""
         return self.states[[rows[0] for rows in self.rows.values()]]
+
+    def fit(self, segmenter: Segmenter) -> None:
+        """Tell a segmenter how phrase states are read, and which of the taught structures exclude one another."""
+        segmenter.fit_states(self.canonical())
+        groups = ontology.exclusive()
+        names = dict.fromkeys(name for group in groups for name in group)
+        segmenter.fit_exclusive(groups, segmenter.whiten(self.states[[self.rows[name][0] for name in names]]))
 
     def pick(self, phrases: list[str], rng: np.random.Generator, canonical: float = 1.0) -> Tensor:
         """One wording's state for each canonical phrase -> (N, D): with probability `canonical` the phrase itself."""

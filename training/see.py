@@ -181,20 +181,20 @@ def train(config: SeeConfig, out: Path, segmenter_start: Path | None = None) -> 
     torch.manual_seed(config.seed)
     out.mkdir(parents=True, exist_ok=True)
     cases, bank = load_packed(Path(config.packed)), PhraseBank.load(Path(config.phrases))
-    segmenter = Segmenter(SegmenterConfig.from_dict({"lm_dim": bank.states.shape[1], **config.segmenter}))
-    segmenter.fit_states(bank.canonical())
+    last = out / "last.pt"
+    if segmenter_start is not None and not last.exists():
+        # a finished checkpoint reads in-context states: here phrases are read alone
+        segmenter = load_segmenter(segmenter_start)
+    else:
+        segmenter = Segmenter(SegmenterConfig.from_dict({"lm_dim": bank.states.shape[1], **config.segmenter}))
+    bank.fit(segmenter)
     optimizer = MuonWithAdamW(segmenter, config.lr, config.matrix_lr, config.weight_decay)
     step, average = 0, None
-    last = out / "last.pt"
     if last.exists():
         saved = torch.load(last, weights_only=True)
         segmenter.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         step, average = saved["step"], saved["average"]
-    elif segmenter_start is not None:
-        segmenter.load_state_dict(load_segmenter(segmenter_start).state_dict())
-        # a finished checkpoint reads in-context states: here phrases are read alone
-        segmenter.fit_states(bank.canonical())
     if average is None:
         average = {k: v.clone() for k, v in segmenter.state_dict().items()}
     writer = SummaryWriter(str(out / "tensorboard"))

@@ -30,9 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(argv)
     model, see = DeixisModel.from_pretrained(options.model, trainable=True), load_segmenter(options.see)
-    reading = {"state_mean": model.segmenter.state_mean.clone(), "state_axes": model.segmenter.state_axes.clone()}
-    model.segmenter.load_state_dict({**see.state_dict(), **reading})
-    model.segmenter.config = see.config
+    see.state_mean.copy_(model.segmenter.state_mean)
+    see.state_axes.copy_(model.segmenter.state_axes)
+    model.segmenter = see
     model.config = replace(model.config, segmenter=see.config)
     manifest = model.manifest
     assert manifest is not None

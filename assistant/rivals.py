@@ -1,0 +1,88 @@
+"""Rivals: structures that never share a voxel, and what each of them claims of a study.
+
+See learns such masks in company, by a softmax among them. A mask drawn alone, against an empty background, spreads into
+its neighbours wherever none of them is asked for. So the segmenter keeps the codes of the structures that it was
+taught, in groups whose members exclude each other. A study draws them all once, and a mask that means one of
+them keeps only the voxels that it claims more strongly than any other member of the group that is there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from assistant.mask_decoder import Heads
+from assistant.segmenter import Segmenter
+from assistant.vision import Features
+
+#: cosine between a `<SEG>` state's code and a taught structure's from which they mean the same. Codes of different
+#: structures are nearly orthogonal.
+SAME = 0.6
+
+
+@dataclass(frozen=True)
+class Claims:
+    """The two strongest claims on each voxel within a group. best, second (X, Y, Z) logits; owner (X, Y, Z) uint8: the
+    structure whose claim `best` is."""
+
+    best: Tensor
+    owner: Tensor
+    second: Tensor
+
+
+class Rivals:
+    """The taught structures that a study shows. coarse: the study's coarse level; threshold: least presence."""
+
+    def __init__(self, segmenter: Segmenter, coarse: Features, threshold: float) -> None:
+        self.segmenter = segmenter
+        names = segmenter.config.exclusive_names
+        prompts = [None] * len(names)
+        self.heads: Heads = segmenter.heads(segmenter.query(segmenter.exclusive_codes), coarse, prompts)
+        logits = segmenter.coarse_logits(self.heads, coarse, prompts)
+        presence, _ = segmenter.mask_decoder.judge(self.heads, logits)
+        there = (presence / segmenter.config.presence_temperature).sigmoid() >= threshold
+        #: members of each group that are there, as positions in `names`
+        self.groups = [
+            [i for i in (names.index(name) for name in group) if bool(there[i])] for group in segmenter.config.exclusive
+        ]
+        self.coarse = [self._claims(logits[group].float(), group) for group in self.groups]
+
+    def _claims(self, logits: Tensor, group: list[int]) -> Claims | None:
+        """logits (M, X, Y, Z) of a group's members."""
+        if len(group) < 2:  # no one to compete with
+            return None
+        top = logits.topk(2, dim=0)
+        owner = torch.tensor(group, dtype=torch.uint8, device=logits.device)[top.indices[0]]
+        return Claims(top.values[0], owner, top.values[1])
+
+    def fine(self, pixel: Tensor, start: Sequence[int]) -> list[Claims | None]:
+        """What each group claims of a fine tile: pixel (P, X, Y, Z), in half precision."""
+        out = []
+        for group in self.groups:
+            drawn = self.segmenter.fine_logits(self.heads.fine[group], pixel, start, [None] * len(group))
+            claims = self._claims(drawn, group)
+            out.append(claims and Claims(claims.best.half(), claims.owner, claims.second.half()))
+        return out
+
+    def meant(self, codes: Tensor) -> list[int | None]:
+        """Which taught structure each code (N, state_dim) means: its position in the names, or None."""
+        like = F.normalize(codes, dim=1) @ F.normalize(self.segmenter.exclusive_codes, dim=1).T
+        best = like.max(1)
+        return [int(i) if float(v) >= SAME else None for v, i in zip(best.values, best.indices, strict=True)]
+
+    def contested(self, logits: Tensor, index: int | None, claims: Sequence[Claims | None]) -> Tensor:
+        """A mask's logits (X, Y, Z), less the strongest claim of another (never less than that of the empty
+        background, 0). `index`: what `meant` says of it."""
+        if index is None:
+            return logits
+        name = self.segmenter.config.exclusive_names[index]
+        strongest = torch.zeros_like(logits)
+        for group, claim in zip(self.segmenter.config.exclusive, claims, strict=True):
+            if claim is not None and name in group:
+                other = torch.where(claim.owner == index, claim.second, claim.best)
+                strongest = torch.maximum(strongest, other.to(logits.dtype))
+        return logits - strongest

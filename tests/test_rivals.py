@@ -1,0 +1,110 @@
+"""Rivals: masks of structures that exclude one another compete, on a tiny random segmenter."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from assistant.prompt_encoder import Prompt
+from assistant.rivals import Claims, Rivals
+from assistant.segmenter import Segmenter, SegmenterConfig
+from assistant.study import Study
+from assistant.volume import Volume
+
+GROUPS = (("a", "b", "c"), ("c", "d"))
+STATES = torch.randn(12, 24, generator=torch.Generator().manual_seed(3))
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> Segmenter:
+    """Names a, b, c, d are the first four of STATES; the other eight mean nothing that is taught."""
+    torch.manual_seed(0)
+    config = SegmenterConfig(
+        lm_dim=24, state_dim=8, channels=(8, 8, 16, 16, 16), blocks=(1, 1, 1, 1, 1), pixel_dim=8, dim=16,
+        presence_threshold=0.0,
+    )  # fmt: skip
+    model = Segmenter(config)
+    model.fit_states(STATES)
+    with torch.no_grad():
+        for head in (model.mask_decoder.direct_coarse, model.mask_decoder.direct_fine):
+            head.bias[-1] = 0
+            head.weight.mul_(4)
+    model.fit_exclusive(GROUPS, model.whiten(STATES[:4]))
+    return model.eval()
+
+
+def study(segmenter: Segmenter) -> Study:
+    voxels = np.random.default_rng(0).uniform(0, 100, (96, 60, 70)).astype(np.float32)
+    voxels[20:60, 10:50, 10:50] += 400
+    return Study(Volume.from_array(voxels, np.diag([1.0, 1.5, 1.2, 1.0]), modality="MR"), segmenter)
+
+
+def test_masks_of_one_group_share_no_voxel_and_others_may(segmenter):
+    drawn = [d.mask for d in study(segmenter).decode(STATES[:4])]
+    assert sum(mask.any() for mask in drawn) >= 2
+    a, b, c, d = drawn
+    for one, two in ((a, b), (a, c), (b, c), (c, d)):
+        assert not (one & two).any()
+    plain = Segmenter(dataclasses.replace(segmenter.config, exclusive=()))
+    plain.load_state_dict({k: v for k, v in segmenter.state_dict().items() if k != "exclusive_codes"})
+    alone = [d.mask for d in study(plain).decode(STATES[:4])]
+    assert any((one & two).any() for i, one in enumerate(alone) for two in alone[:i])  # else this shows nothing
+    for kept, before in zip(drawn, alone, strict=True):
+        assert kept.sum() <= before.sum()  # competition only takes away
+
+
+def test_many_at_once_equal_one_at_a_time(segmenter):
+    together = study(segmenter).decode(STATES[:6])
+    for i, expected in enumerate(together):
+        assert np.array_equal(study(segmenter).decode(STATES[i : i + 1])[0].mask, expected.mask)
+
+
+def test_a_state_that_means_nothing_taught_does_not_compete(segmenter):
+    assert study(segmenter).rivals.meant(segmenter.whiten(STATES[:4])) == [0, 1, 2, 3]
+    far = -segmenter.whiten(STATES[:4]).sum(0, keepdim=True)  # unlike each of the four
+    assert study(segmenter).rivals.meant(far) == [None]
+
+
+def test_where_a_person_points_the_mask_is_theirs(segmenter):
+    """A click on what a rival claims is not overruled by the rival."""
+    plain, point = study(segmenter), Prompt(points_mm=np.array([[40.0, 40.0, 40.0]]), labels=np.array([1]))
+    alone = dataclasses.replace(segmenter.config, exclusive=())
+    other = Segmenter(alone)
+    other.load_state_dict({k: v for k, v in segmenter.state_dict().items() if k != "exclusive_codes"})
+    pointed = plain.decode(STATES[:1], [point])[0].mask
+    assert np.array_equal(pointed, study(other).decode(STATES[:1], [point])[0].mask)
+
+
+def test_what_is_not_there_does_not_compete(segmenter):
+    shown = study(segmenter)
+    with torch.inference_mode(), shown._autocast():
+        none = Rivals(segmenter, shown.coarse, threshold=1.1)
+    assert none.groups == [[], []]
+    logits = torch.randn(2, 2, 2)
+    assert torch.equal(none.contested(logits, 0, none.coarse), logits)
+
+
+def test_contested_takes_the_strongest_other_claim_of_all_groups(segmenter):
+    """c is in both groups: what it must beat is the larger of the two other claims, once, and never below 0."""
+    rivals = study(segmenter).rivals
+
+    def claims(best: float, owner: int, second: float) -> Claims:
+        return Claims(torch.tensor([[[best]]]), torch.tensor([[[owner]]]), torch.tensor([[[second]]]))
+
+    mine = torch.tensor([[[5.0]]])
+    assert rivals.contested(mine, 2, [claims(5, 2, 3), claims(4, 3, 1)]).item() == 1  # 5 - max(3, 4)
+    assert rivals.contested(mine, 2, [claims(5, 2, -3), claims(5, 2, -4)]).item() == 5
+    assert rivals.contested(mine, 0, [claims(5, 0, 3), claims(9, 3, 1)]).item() == 2  # the second group has no a
+
+
+def test_groups_survive_the_configuration_file(segmenter):
+    import json
+
+    values = json.loads(json.dumps(segmenter.config.to_dict()))
+    assert SegmenterConfig.from_dict(values) == segmenter.config
+    again = Segmenter(SegmenterConfig.from_dict(values))
+    again.load_state_dict(segmenter.state_dict())
+    assert torch.equal(again.exclusive_codes, segmenter.exclusive_codes)
