@@ -39,6 +39,8 @@ MAX_PHRASE = 24  # tokens between <p> and </p>
 # 2 below
 # the likeliest first token when they miss it, greetings and refusals 5 to 10 below.
 LOOK_FIRST = 3.5
+GUESS_FROM = 2  # a guess continues what followed the same so many tokens
+GUESS_MOST = 12  # tokens guessed in one pass; a pass of a dozen costs little more than one of a single token
 _NOTHING = "I have no measurement that answers this."
 _SENTENCE_END = re.compile(r"[.!?]+[)\"']*(?=\s)|\n+")
 
@@ -130,6 +132,8 @@ class Chat:
         self._visual: Tensor | None = None
         self._cache = DynamicCache(config=model.language_model.config.get_text_config())
         self._cached: list[int] = []
+        # tokens run on a guess, beyond `_cached`, each with the logits after it
+        self._ahead: list[tuple[int, Tensor]] = []
         vocabulary = model.tokenizer
         self._open = conversation.token_id(vocabulary, conversation.NAME)
         self._close = conversation.token_id(vocabulary, conversation.NAME_END)
@@ -143,6 +147,7 @@ class Chat:
         words = (model.tokenizer.encode(word, add_special_tokens=False) for word in ("Yes", "No"))
         self._verdicts = {ids[0] for ids in words if len(ids) == 1}
         self._never = sorted(special - {self._open, self._close} - self._ends)
+        self._special = special
 
     @property
     def findings(self) -> list[Finding]:
@@ -287,7 +292,7 @@ class Chat:
                 stopped = True  # what would follow a wrong sentence was thought from it
                 break
             yield from draft.news(self._preview(draft))
-            logits, _ = self._feed([token])
+            logits = self._advance(token)
         else:
             stopped = True
         if phrase_start is not None:  # stopped inside a name: an unfinished target is no target
@@ -377,7 +382,7 @@ class Chat:
 
     def _crop(self, length: int) -> bool:
         """Forget all but the first ``length`` tokens. True when all had to be forgotten."""
-        surplus = len(self._cached) - length
+        surplus = len(self._cached) + len(self._ahead) - length
         if surplus <= 0:
             return False
         try:
@@ -385,14 +390,53 @@ class Chat:
         except RuntimeError:
             # A cache that keeps no past (sliding windows, linear attention) cannot go back: it is made anew
             self._cache = DynamicCache(config=self.model.language_model.config.get_text_config())
-            self._cached = []
+            self._cached, self._ahead = [], []
             return True
         del self._cached[length:]
+        self._ahead = []
         return False
 
-    @torch.inference_mode()
+    def _advance(self, token: int) -> Tensor:
+        """Take one more token of the reply -> logits after it (V,).
+
+        Replies repeat themselves: names, numbers of the note, the form of an earlier reply. So what followed the last
+        time is run along with the token, in the same pass, and is there already when the model says it again (prompt
+        lookup, Saxena 2023). A guess changes no reply: one that the model does not make is forgotten.
+        """
+        if self._ahead and self._ahead[0][0] == token:
+            self._cached.append(token)
+            return self._ahead.pop(0)[1]
+        self._crop(len(self._cached))
+        guess = self._guess([*self._cached, token])
+        logits, _ = self._run([token, *guess], len(guess) + 1)
+        self._cached.append(token)
+        self._ahead = list(zip(guess, logits[1:], strict=True))
+        return logits[0]
+
+    def _guess(self, ids: Sequence[int]) -> list[int]:
+        """What followed the last time that the last GUESS_FROM tokens stood here: ordinary tokens, GUESS_MOST at most.
+        Empty where the cache cannot go back."""
+        if any(getattr(layer, "is_sliding", False) for layer in self._cache.layers):
+            return []
+        last = list(ids[-GUESS_FROM:])
+        for end in range(len(ids) - 1, GUESS_FROM - 1, -1):
+            if list(ids[end - GUESS_FROM : end]) == last:
+                guess = list(ids[end : end + GUESS_MOST])
+                plain = next((i for i, token in enumerate(guess) if token in self._special), len(guess))
+                return guess[:plain]
+        return []
+
     def _feed(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Run new tokens on top of the cache -> (logits after the last one (V,), their last-layer states (L, D))."""
+        self._crop(len(self._cached))
+        logits, states = self._run(ids, 1)
+        self._cached += ids
+        return logits[0], states
+
+    @torch.inference_mode()
+    def _run(self, ids: Sequence[int], keep: int) -> tuple[Tensor, Tensor]:
+        """Run tokens on top of the cache -> (logits after the last ``keep`` of them (keep, V), their last-layer states
+        (L, D))."""
         tokens = torch.tensor([list(ids)], device=self.model.device)
         image = conversation.token_id(self.model.tokenizer, conversation.IMAGE)
         regions = list(ids).count(conversation.token_id(self.model.tokenizer, conversation.REGION))
@@ -405,10 +449,9 @@ class Chat:
             past_key_values=self._cache,
             use_cache=True,
             output_hidden_states=True,
-            logits_to_keep=1,
+            logits_to_keep=keep,
         )
-        self._cached += ids
-        return out.logits[0, -1].float(), out.hidden_states[-1][0]
+        return out.logits[0, -keep:].float(), out.hidden_states[-1][0]
 
     def _scan(self) -> Tensor:
         if self._visual is None:

@@ -388,3 +388,42 @@ def test_loops_are_seen():
     assert generate._loops([1, 2, 3] * 4)
     assert not generate._loops([1, 2, 3] * 3)
     assert not generate._loops([])
+
+
+def test_a_guess_saves_passes_and_changes_nothing(scripted, monkeypatch):
+    """The second reply has the first one's form: most of it was guessed, so it takes fewer passes. The states that
+    prompt the masks and what the cache holds are those of a chat that never guesses."""
+    first = "<p>liver</p> The liver was found and measures 3.0 mL."
+    second = "<p>spleen</p> The spleen was found and measures 4.0 mL."
+
+    def told(most: int) -> tuple[Chat, FakeStudy, int]:
+        monkeypatch.setattr(generate, "GUESS_MOST", most)
+        chat, study = scripted(first, second, volumes=(3, 4))
+        passes: list[int] = []
+        run = chat._run
+        monkeypatch.setattr(chat, "_run", lambda ids, keep: passes.append(len(ids)) or run(ids, keep))
+        ask(chat, "Where is the liver?")
+        passes.clear()
+        ask(chat, "And the spleen?")
+        return chat, study, len(passes)
+
+    plain, plain_study, plain_passes = told(0)
+    guessing, study, passes = told(12)
+    assert guessing.messages == plain.messages
+    assert guessing._cached == plain._cached
+    assert torch.allclose(torch.stack(study.states), torch.stack(plain_study.states), atol=1e-4)
+    assert passes <= plain_passes - 5
+
+
+def test_a_wrong_guess_is_forgotten(scripted):
+    """Text that turns away from what stood there before: the cache is still that of the text."""
+    chat, _ = scripted("The liver is here and the liver is there. The liver is gone.", study=None)
+    ask(chat, "Where?")
+    assert chat._cached == chat._render(reply_next=False).ids[: len(chat._cached)]
+    fresh = Chat(chat.model)
+    with torch.inference_mode():
+        expected, _ = fresh._run(chat._cached, 1)
+        seen, _ = chat._feed([chat._cached[-1]])
+        again, _ = fresh._run([chat._cached[-1]], 1)
+    assert torch.allclose(seen, again[0], atol=1e-4)
+    assert not torch.allclose(expected[0], again[0], atol=1e-2)
