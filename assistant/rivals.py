@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -73,6 +74,19 @@ class Rivals:
         like = F.normalize(codes, dim=1) @ F.normalize(self.segmenter.exclusive_codes, dim=1).T
         best = like.max(1)
         return [int(i) if float(v) >= SAME else None for v, i in zip(best.values, best.indices, strict=True)]
+
+    def owner(self, claims: Sequence[Claims | None], at: np.ndarray) -> str | None:
+        """The name of whoever claims a voxel most strongly; `at` (3,): its index, the nearest one where outside. None
+        where the background does."""
+        strongest, name = 0.0, None
+        for claim in claims:
+            if claim is None:
+                continue
+            x, y, z = np.clip(at, 0, np.array(claim.best.shape) - 1).tolist()
+            if float(claim.best[x, y, z]) > strongest:
+                strongest = float(claim.best[x, y, z])
+                name = self.segmenter.config.exclusive_names[int(claim.owner[x, y, z])]
+        return name
 
     def contested(self, logits: Tensor, index: int | None, claims: Sequence[Claims | None]) -> Tensor:
         """A mask's logits (X, Y, Z), less the strongest claim of another (never less than that of the empty

@@ -186,11 +186,12 @@ class Session:
                 started = time.perf_counter()
                 times: dict[str, float | None] = {"open": self._open_seconds, "first_token": None, "first_mask": None}
                 findings: list[Finding] = []
-                region = self._region_feature(prompt) if question.region and prompt is not None else None
+                region, name = self._pointed_at(prompt) if question.region and prompt is not None else (None, None)
                 events = self.chat.reply(
                     question.text,
                     prompt,
                     region,
+                    name,
                     temperature=question.temperature,
                     seed=question.seed,
                     should_stop=should_stop,
@@ -227,14 +228,17 @@ class Session:
         if not self._busy.acquire(blocking=False):
             raise QuestionError("the last question is still being answered: wait for it or stop it first")
 
-    def _region_feature(self, prompt: Prompt) -> torch.Tensor:
-        """The pooled feature of what is pointed at: the mask, else the box, else the first positive point."""
+    def _pointed_at(self, prompt: Prompt) -> tuple[torch.Tensor, str | None]:
+        """Feature and name of what is pointed at: the mask, else the box, else the first positive point."""
+        where: dict[str, np.ndarray] = {}
         if prompt.mask is not None:
-            return self.study.region_feature(mask=prompt.mask)
-        if prompt.box_mm is not None:
-            return self.study.region_feature(box_mm=prompt.box_mm)
-        positive = prompt.points_mm[prompt.labels == 1]
-        return self.study.region_feature(point_mm=(positive if len(positive) else prompt.points_mm)[0])
+            where["mask"] = prompt.mask
+        elif prompt.box_mm is not None:
+            where["box_mm"] = prompt.box_mm
+        else:
+            positive = prompt.points_mm[prompt.labels == 1]
+            where["point_mm"] = (positive if len(positive) else prompt.points_mm)[0]
+        return self.study.region_feature(**where), self.study.name_at(**where)
 
     @property
     def findings(self) -> tuple[Finding, ...]:

@@ -12,6 +12,7 @@ nothing.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -162,19 +163,7 @@ class Study:
         """What a point (3,), a box (2, 3) (RAS+ mm) or a mask (X, Y, Z) covers, pooled: (region_dim,) float32.
 
         The mean of coarse and of fine pixel embeddings at up to 64 positions."""
-        if mask is not None:
-            spots = np.argwhere(mask)
-            if not len(spots):
-                raise QuestionError("the mask asked about is empty: choose one that has voxels")
-            spots = spots[np.linspace(0, len(spots) - 1, min(64, len(spots))).astype(int)]
-        elif box_mm is not None:
-            low, high = np.sort(np.asarray(box_mm, float), axis=0)
-            steps = [np.linspace(a, b, 6)[1:-1] for a, b in zip(low, high, strict=True)]
-            spots = self._inside(np.array(list(product(*steps))), "box")
-        elif point_mm is not None:
-            spots = self._inside(np.asarray(point_mm, float)[None], "point")
-        else:
-            raise ValueError("region_feature needs a point, a box or a mask")
+        spots = self._spots(point_mm, box_mm, mask)
         c = self.canonical
         with torch.inference_mode():
             at = torch.as_tensor(c.coarse_grid.from_index(spots), dtype=torch.float32, device=self.device)
@@ -188,6 +177,36 @@ class Study:
                 local = torch.as_tensor(position - np.array(start), dtype=torch.float32, device=self.device)[None]
                 rows.append(sample(self.tile(start), local)[0].float())
             return torch.cat([coarse, torch.stack(rows).mean(0)])
+
+    def name_at(
+        self, *, point_mm: np.ndarray | None = None, box_mm: np.ndarray | None = None, mask: np.ndarray | None = None
+    ) -> str | None:
+        """The taught structure that claims what a point, a box or a mask covers (as for `region_feature`), by most of
+        up to 64 positions. None where none does, or none is known."""
+        if self.rivals is None:
+            return None
+        c, votes = self.canonical, Counter[str | None]()
+        grid = c.coarse_grid if c.fine_grid is None else c.fine_grid
+        for position in grid.from_index(self._spots(point_mm, box_mm, mask)):
+            start = (0, 0, 0) if c.fine_grid is None else self._tile_of(position)
+            claims = self.rivals.coarse if c.fine_grid is None else self._claims(start)
+            votes[self.rivals.owner(claims, np.rint(position - np.array(start)).astype(int))] += 1
+        return votes.most_common(1)[0][0]
+
+    def _spots(self, point_mm: np.ndarray | None, box_mm: np.ndarray | None, mask: np.ndarray | None) -> np.ndarray:
+        """Up to 64 voxel indices (K, 3) of what is pointed at."""
+        if mask is not None:
+            spots = np.argwhere(mask)
+            if not len(spots):
+                raise QuestionError("the mask asked about is empty: choose one that has voxels")
+            return spots[np.linspace(0, len(spots) - 1, min(64, len(spots))).astype(int)]
+        if box_mm is not None:
+            low, high = np.sort(np.asarray(box_mm, float), axis=0)
+            steps = [np.linspace(a, b, 6)[1:-1] for a, b in zip(low, high, strict=True)]
+            return self._inside(np.array(list(product(*steps))), "box")
+        if point_mm is not None:
+            return self._inside(np.asarray(point_mm, float)[None], "point")
+        raise ValueError("nothing is pointed at: give a point, a box or a mask")
 
     def _tile_of(self, position: np.ndarray) -> tuple[int, int, int]:
         """The tile in which a fine voxel position lies deepest."""
@@ -278,9 +297,8 @@ class Study:
             # a positive click or a given mask says by itself that something is there
             shown = prompt is not None and bool((prompt.labels > 0.5).any() or prompt.mask is not None)
             if shown or float(presence[i]) >= config.presence_threshold:
-                # where a person points, the mask is theirs to decide
-                rival = meant[i] if prompt is None else None
-                chosen[i] = _Drawing(heads.fine[i], coarse[i].float(), prompt, given[i], rival)
+                own = coarse[i].float()
+                chosen[i] = _Drawing(heads.fine[i], own, prompt, given[i], self._competing(own, meant[i], prompt))
         drawn = dict(zip(chosen, self._draw(list(chosen.values())), strict=True))
         a, b = config.quality_scale
         return [
@@ -292,6 +310,14 @@ class Study:
             )
             for i in range(len(states))
         ]
+
+    def _competing(self, logits: Tensor, meant: int | None, prompt: GridPrompt | None) -> int | None:
+        """`meant`, or None where competition would take what a person clicked on: the mask is theirs to decide."""
+        if meant is None or prompt is None:
+            return meant
+        inside = prompt.points[prompt.labels > 0.5]
+        kept = sample(self._contested(logits, meant, None)[None], inside) if len(inside) else inside
+        return meant if bool((kept > 0).all()) else None
 
     def _draw(self, wanted: list[_Drawing]) -> list[np.ndarray]:
         """N masks on the volume (X, Y, Z) bool. A tile is visited once and draws every mask that needs it in one

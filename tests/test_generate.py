@@ -427,3 +427,14 @@ def test_a_wrong_guess_is_forgotten(scripted):
         again, _ = fresh._run([chat._cached[-1]], 1)
     assert torch.allclose(seen, again[0], atol=1e-4)
     assert not torch.allclose(expected[0], again[0], atol=1e-2)
+
+
+def test_what_the_masks_name_is_looked_at_first(scripted):
+    """With a name given the reply begins with it, whatever the model would say; the model says the rest."""
+    chat, study = scripted(" This is the spleen.", volumes=(4,))
+    chat._regions.clear()
+    done, grounded, _ = ask(chat, "What is here?", name="spleen")
+    assert [event.finding.phrase for event in grounded] == ["spleen"]
+    assert done.content.startswith("<p>spleen</p><SEG>")
+    assert chat._cached == chat._render(reply_next=False).ids[: len(chat._cached)]
+    assert len(study.states) == 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from assistant.prompt_encoder import Prompt
+from assistant.prompt_encoder import GridPrompt
 from assistant.rivals import Claims, Rivals
 from assistant.segmenter import Segmenter, SegmenterConfig
 from assistant.study import Study
@@ -36,6 +36,12 @@ def segmenter() -> Segmenter:
     return model.eval()
 
 
+def without_rivals(segmenter: Segmenter) -> Segmenter:
+    plain = Segmenter(dataclasses.replace(segmenter.config, exclusive=()))
+    plain.load_state_dict({k: v for k, v in segmenter.state_dict().items() if k != "exclusive_codes"})
+    return plain.eval()
+
+
 def study(segmenter: Segmenter) -> Study:
     voxels = np.random.default_rng(0).uniform(0, 100, (96, 60, 70)).astype(np.float32)
     voxels[20:60, 10:50, 10:50] += 400
@@ -48,9 +54,7 @@ def test_masks_of_one_group_share_no_voxel_and_others_may(segmenter):
     a, b, c, d = drawn
     for one, two in ((a, b), (a, c), (b, c), (c, d)):
         assert not (one & two).any()
-    plain = Segmenter(dataclasses.replace(segmenter.config, exclusive=()))
-    plain.load_state_dict({k: v for k, v in segmenter.state_dict().items() if k != "exclusive_codes"})
-    alone = [d.mask for d in study(plain).decode(STATES[:4])]
+    alone = [d.mask for d in study(without_rivals(segmenter)).decode(STATES[:4])]
     assert any((one & two).any() for i, one in enumerate(alone) for two in alone[:i])  # else this shows nothing
     for kept, before in zip(drawn, alone, strict=True):
         assert kept.sum() <= before.sum()  # competition only takes away
@@ -69,13 +73,40 @@ def test_a_state_that_means_nothing_taught_does_not_compete(segmenter):
 
 
 def test_where_a_person_points_the_mask_is_theirs(segmenter):
-    """A click on what a rival claims is not overruled by the rival."""
-    plain, point = study(segmenter), Prompt(points_mm=np.array([[40.0, 40.0, 40.0]]), labels=np.array([1]))
-    alone = dataclasses.replace(segmenter.config, exclusive=())
-    other = Segmenter(alone)
-    other.load_state_dict({k: v for k, v in segmenter.state_dict().items() if k != "exclusive_codes"})
-    pointed = plain.decode(STATES[:1], [point])[0].mask
-    assert np.array_equal(pointed, study(other).decode(STATES[:1], [point])[0].mask)
+    """A click on what a rival claims is not overruled by the rival; one on what the mask keeps changes no rule."""
+    shown = study(segmenter)
+    x, y, z = shown.canonical.coarse_grid.shape
+    rival = Claims(torch.full((x, y, z), 3.0), torch.ones(x, y, z, dtype=torch.uint8), torch.zeros(x, y, z))
+    shown.rivals.coarse[:] = [rival, None]  # b claims everything, at 3
+    mine = torch.full((x, y, z), 2.0)
+    mine[x // 2 :] = 4.0  # a claims half of it more strongly
+
+    def click(at: int, label: float = 1.0) -> GridPrompt:
+        return GridPrompt(torch.tensor([[float(at), y / 2, z / 2]]), torch.tensor([label]))
+
+    assert shown._competing(mine, 0, None) == 0
+    assert shown._competing(mine, 0, click(x - 2)) == 0
+    assert shown._competing(mine, 0, click(2)) is None
+    assert shown._competing(mine, 0, click(2, label=0.0)) == 0  # said not to be part of it: nothing is lost
+    assert shown._competing(mine, None, click(x - 2)) is None
+
+
+def test_what_is_pointed_at_is_named_by_who_claims_it(segmenter):
+    """Most of a mask that competition left is claimed by its own name; a point by whoever claims its voxel."""
+    shown = study(segmenter)
+    named = [
+        (name, shown.name_at(mask=found.mask))
+        for name, found in zip("abcd", shown.decode(STATES[:4]), strict=True)
+        if found.mask.sum() > 1000
+    ]
+    assert named
+    # d does not exclude a and b, so where it claims more it is named instead of them
+    assert all(said == name or {said, name} in ({"a", "d"}, {"b", "d"}) for name, said in named), named
+    claims = Claims(torch.tensor([[[2.0, -1.0]]]), torch.tensor([[[1, 0]]]), torch.tensor([[[0.0, -2.0]]]))
+    assert shown.rivals.owner([claims, None], np.array([0, 0, 0])) == "b"
+    assert shown.rivals.owner([claims, None], np.array([0, 0, 5])) is None  # the nearest voxel is background's
+    unknowing = study(without_rivals(segmenter))
+    assert unknowing.name_at(point_mm=np.array([40.0, 40.0, 40.0])) is None
 
 
 def test_what_is_not_there_does_not_compete(segmenter):
