@@ -14,8 +14,9 @@ import pytest
 
 from assistant.generate import Finding
 from assistant.session import Reply
+from assistant.volume import Volume
 from training import evaluate
-from training.evaluate import Row, examine, questions, summarise, write
+from training.evaluate import Row, examine, point_out, questions, summarise, write
 from training.scans import AAL_VALUES, Scan, scans, truths
 
 SHAPE = (10, 8, 6)
@@ -48,9 +49,11 @@ class Answers:
     says: dict[str, tuple[str, np.ndarray | None] | None]
     asked: list[str] = field(default_factory=list)
     undone: int = 0
+    pointed: list[tuple[float, ...]] | None = None
 
-    def ask(self, text: str) -> Reply:
+    def ask(self, text: str, points=None) -> Reply:
         self.asked.append(text)
+        self.pointed = points
         answer = next((a for name, a in self.says.items() if name in text), None)
         findings = () if answer is None else (finding(*answer),)
         return Reply("text", findings, {})
@@ -67,6 +70,27 @@ def test_questions_are_words_and_depend_on_the_case_and_the_seed_alone():
     assert all(phrase in question for phrase, question, _ in asked)
     assert [adversarial for _, _, adversarial in asked] == [False, False, False, True, False, True]
     assert len({phrase for phrase, _, _ in asked}) == 6
+
+
+def test_points_at_the_inside_of_each_part_and_counts_the_name():
+    """Millimetres of the scan's own affine; the whole is not asked for, since its parts are there."""
+    volume = Volume.from_array(np.arange(480.0).reshape(SHAPE), np.diag([-2.0, 3.0, 1.0, 1.0]), modality="MR")
+    scan = a_scan()
+    scan.truths["brain"] = np.ones(SHAPE, bool)
+
+    class Pointed(Answers):
+        def ask(self, text: str, points=None) -> Reply:
+            super().ask(text, points)
+            index = np.rint(volume.to_index(np.array(points))[0]).astype(int)
+            inside = [p for p, m in scan.truths.items() if p != "brain" and volume.from_native(m)[tuple(index)]]
+            assert len(inside) == 1
+            return Reply("text", (finding("left hippocampus", half("left")),), {})
+
+    session = Pointed({})
+    found = list(point_out(session, scan, "brain", volume))
+    assert [(p.phrase, p.right) for p in found] == [("left hippocampus", True), ("right hippocampus", False)]
+    assert session.undone == 2
+    assert summarise([], found)["pointed_right"]["value"] == 0.5
 
 
 def test_right_masks_right_refusals():

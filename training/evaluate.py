@@ -8,7 +8,9 @@ if the model named that target. Each question is taken back (`Session.undo`) bef
 depend on the order of the questions; the scan is encoded once. `training/metrics.py` says what is done about empty
 masks.
 
-Writes report.md (for people), summary.json and cases.csv (one line a question).
+Then it points at the innermost voxel of each structure: "What is this?"
+
+Writes report.md (for people), summary.json, cases.csv and pointing.csv (one line a question).
 """
 
 from __future__ import annotations
@@ -26,9 +28,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from scipy import ndimage
 
 from assistant.errors import DeixisError
 from assistant.session import Reply
+from assistant.volume import Volume
 from data_recipes import ontology
 from training import metrics
 from training.scans import FAMILIES, Scan, scans
@@ -51,7 +55,7 @@ ABSENT_PER_SCAN = 6
 class Asked(Protocol):
     """What is evaluated: `assistant.session.Session`, or anything that answers like one."""
 
-    def ask(self, text: str) -> Reply: ...
+    def ask(self, text: str, points: Sequence[Sequence[float]] | None = None) -> Reply: ...
 
     def undo(self) -> object: ...
 
@@ -132,6 +136,37 @@ def examine(session: Asked, scan: Scan, group: str, seed: int = 0, absent: int =
         session.undo()
 
 
+@dataclass(frozen=True)
+class Pointing:
+    """"What is this?", asked of a structure's innermost voxel. named: what the reply looked for, or ""."""
+
+    family: str
+    case: str
+    phrase: str
+    named: str
+
+    @property
+    def right(self) -> bool:
+        return same_structure(self.named, self.phrase)
+
+
+def point_out(session: Asked, scan: Scan, group: str, volume: Volume) -> Iterator[Pointing]:
+    """Point at every structure of a scan that is not a whole of others."""
+    parts = {name for names in ontology.exclusive() for name in names} | {"tumour"}
+    for phrase in scan.truths:
+        if phrase not in parts:
+            continue
+        mask = volume.from_native(scan.truths[phrase])
+        spots = np.argwhere(mask)
+        low, high = spots.min(0), spots.max(0) + 1
+        box = mask[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+        depth = ndimage.distance_transform_edt(np.pad(box, 1), volume.spacing)
+        inmost = np.array(np.unravel_index(int(depth.argmax()), depth.shape)) - 1 + low
+        reply = session.ask("What is this?", points=[tuple(volume.to_world(inmost[None])[0].tolist())])
+        yield Pointing(group, scan.case, phrase, next((f.phrase for f in reply.findings), ""))
+        session.undo()
+
+
 def same_structure(said: str, asked: str) -> bool:
     """Whether two phrases name one structure."""
     if said == asked:
@@ -140,8 +175,8 @@ def same_structure(said: str, asked: str) -> bool:
     return one is not None and one == other
 
 
-def summarise(rows: Sequence[Row]) -> dict[str, Any]:
-    """All figures of a table of rows: by family, by structure, presence, sides, words."""
+def summarise(rows: Sequence[Row], pointings: Sequence[Pointing] = ()) -> dict[str, Any]:
+    """All figures of a table of rows: by family, by structure, presence, sides, words, pointing."""
     families = list(dict.fromkeys(r.family for r in rows))
     rates = metrics.presence_rates([r.there for r in rows], [r.found for r in rows])
     sided = [r for r in rows if r.there and ontology.flip(r.phrase) != r.phrase]
@@ -153,6 +188,7 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
         "kept_present": rates.kept.to_dict(),
         "sides_swapped": metrics.Rate(sum(r.sides_swapped for r in sided), len(sided)).to_dict(),
         "named_right": metrics.Rate(sum(_named(r) for r in present), len(present)).to_dict(),
+        "pointed_right": metrics.Rate(sum(p.right for p in pointings), len(pointings)).to_dict(),
         "corrected_replies": metrics.Rate(sum(r.corrections > 0 for r in rows), len(rows)).to_dict(),
         "seconds_per_question": {
             "median": metrics.median(r.seconds for r in rows),
@@ -197,16 +233,19 @@ def _family(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def write(out: Path, rows: Sequence[Row], about: dict[str, Any]) -> dict[str, Any]:
-    """cases.csv, summary.json and report.md in ``out``; the summary."""
+def write(
+    out: Path, rows: Sequence[Row], about: dict[str, Any], pointings: Sequence[Pointing] = ()
+) -> dict[str, Any]:
+    """cases.csv, pointing.csv, summary.json and report.md in ``out``; the summary."""
     from training.report import markdown
 
     out.mkdir(parents=True, exist_ok=True)
-    with (out / "cases.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(Row)])
-        writer.writeheader()
-        writer.writerows(asdict(row) for row in rows)
-    summary = {**about, **summarise(rows)}
+    for name, kind, lines in (("cases.csv", Row, rows), ("pointing.csv", Pointing, pointings)):
+        with (out / name).open("w", newline="") as file:
+            writer = csv.DictWriter(file, [f.name for f in fields(kind)])
+            writer.writeheader()
+            writer.writerows(asdict(line) for line in lines)
+    summary = {**about, **summarise(rows, pointings)}
     # NaN is no JSON: what is undefined is null
     (out / "summary.json").write_text(json.dumps(_plain(summary), indent=1, allow_nan=False) + "\n")
     (out / "report.md").write_text(markdown(summary))
@@ -262,6 +301,7 @@ def _run(options: argparse.Namespace, families: Sequence[str]) -> int:
     checkpoint = options.model or default_checkpoint()
     model = load_model(checkpoint, device=options.device)
     rows: list[Row] = []
+    pointings: list[Pointing] = []
     for family in families:
         found = scans(
             family, options.data, options.split, limit=options.limit, seed=options.seed, contrasts=options.contrasts
@@ -270,10 +310,12 @@ def _run(options: argparse.Namespace, families: Sequence[str]) -> int:
             session = Session.open(scan.image, model=model)
             new = list(examine(session, scan, family, options.seed, options.absent))
             rows += new
+            pointed = list(point_out(session, scan, family, session.volume))
+            pointings += pointed
             print(
                 f"{family} {scan.case}: Dice {metrics.mean(r.dice for r in new):.3f}, "
                 f"refused {sum(not r.found for r in new if not r.there)}/{sum(not r.there for r in new)}, "
-                f"{sum(r.seconds for r in new):.0f} s",
+                f"pointed right {sum(p.right for p in pointed)}/{len(pointed)}, {sum(r.seconds for r in new):.0f} s",
                 flush=True,
             )
     about: dict[str, Any] = {
@@ -289,7 +331,7 @@ def _run(options: argparse.Namespace, families: Sequence[str]) -> int:
         },
         "timings": None if options.no_timings else timing.measure_timings(checkpoint, options.device),
     }
-    summary = write(options.out, rows, about)
+    summary = write(options.out, rows, about, pointings)
     print(
         f"{options.out / 'report.md'}: refused {summary['refused_absent']['value']:.3f}, "
         f"kept {summary['kept_present']['value']:.3f}"

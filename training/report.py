@@ -28,6 +28,7 @@ def markdown(summary: Mapping[str, Any]) -> str:
         _rate("present targets not refused", summary["kept_present"]),
         _rate("left and right swapped", summary["sides_swapped"]),
         _rate("target named as asked", summary["named_right"]),
+        _rate("structure pointed at named right", summary["pointed_right"]),
         _rate("replies corrected against their notes", summary["corrected_replies"]),
         "",
     ]
@@ -62,7 +63,7 @@ def markdown(summary: Mapping[str, Any]) -> str:
             f"| first answer | {timings['first_answer_s']:.2f} s |",
             f"| second answer on the same scan | {timings['second_answer_s']:.2f} s "
             f"({timings['second_answer_s'] / timings['first_answer_s']:.2f} of the first) |",
-            f"| the first mask of a scan, its pixels encoded | {timings['first_decode_1_s']:.2f} s |",
+            f"| the first mask of an unseen scan, encoding included | {timings['first_decode_1_s']:.2f} s |",
             f"| 8 masks at once, likewise | {timings['first_decode_8_s']:.2f} s "
             f"({timings['first_decode_8_s'] / timings['first_decode_1_s']:.2f} of one) |",
             f"| decoding 1 mask, scan encoded | {timings['decode_1_s']:.2f} s |",
