@@ -77,7 +77,7 @@ class Findings:
             for finding in by_id.values():
                 if finding.phrase == phrase:
                     return self._recalled(finding, earlier)
-        decoded = self.study.decode(state.float(), None if prompt is None else [prompt])[0]
+        decoded = self.study.decode(state.float(), None if prompt is None else [prompt], [phrase])[0]
         if not decoded.present:
             return (*self._absent(phrase, decoded.presence, decoded.quality, turn), True)
         m = measure(self.study.volume, decoded.mask)

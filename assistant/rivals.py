@@ -14,15 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from assistant.mask_decoder import Heads
 from assistant.segmenter import Segmenter
 from assistant.vision import Features
-
-#: cosine between a `<SEG>` state's code and a taught structure's from which they mean the same. Codes of different
-#: structures are nearly orthogonal.
-SAME = 0.6
 
 
 @dataclass(frozen=True)
@@ -69,12 +64,6 @@ class Rivals:
             out.append(claims and Claims(claims.best.half(), claims.owner, claims.second.half()))
         return out
 
-    def meant(self, codes: Tensor) -> list[int | None]:
-        """Which taught structure each code (N, state_dim) means: its position in the names, or None."""
-        like = F.normalize(codes, dim=1) @ F.normalize(self.segmenter.exclusive_codes, dim=1).T
-        best = like.max(1)
-        return [int(i) if float(v) >= SAME else None for v, i in zip(best.values, best.indices, strict=True)]
-
     def owner(self, claims: Sequence[Claims | None], at: np.ndarray) -> str | None:
         """The name of whoever claims a voxel most strongly; `at` (3,): its index, the nearest one where outside. None
         where the background does."""
@@ -90,7 +79,7 @@ class Rivals:
 
     def contested(self, logits: Tensor, index: int | None, claims: Sequence[Claims | None]) -> Tensor:
         """A mask's logits (X, Y, Z), less the strongest claim of another (never less than that of the empty
-        background, 0). `index`: what `meant` says of it."""
+        background, 0). `index`: what `Segmenter.meant` says of it."""
         if index is None:
             return logits
         name = self.segmenter.config.exclusive_names[index]

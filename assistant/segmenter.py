@@ -12,10 +12,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from assistant.mask_decoder import Heads, MaskDecoder
 from assistant.prompt_encoder import GridPrompt, PromptEncoder, sample
 from assistant.vision import Features, VisionEncoder
+
+#: cosine between a `<SEG>` state's code and a taught structure's from which they mean the same. Codes of different
+#: structures are nearly orthogonal.
+SAME = 0.6
 
 
 @dataclass(frozen=True)
@@ -103,6 +108,24 @@ class Segmenter(nn.Module):
         `exclusive_names`."""
         self.config = replace(self.config, exclusive=groups)
         self.register_buffer("exclusive_codes", codes, persistent=bool(groups))
+
+    def meant(self, codes: Tensor) -> list[int | None]:
+        """Which of `exclusive_names` each code (N, state_dim) means: its position, or None."""
+        if not len(self.exclusive_codes):
+            return [None] * len(codes)
+        like = F.normalize(codes, dim=1) @ F.normalize(self.exclusive_codes, dim=1).T
+        best = like.max(1)
+        return [int(i) if float(v) >= SAME else None for v, i in zip(best.values, best.indices, strict=True)]
+
+    def as_named(self, codes: Tensor, names: Sequence[str | None]) -> Tensor:
+        """Codes (N, state_dim) with the taught one in place of each that means something else than its name: what a
+        reply calls "left hippocampus" must not be the mask of the right one."""
+        taught = {name: i for i, name in enumerate(self.config.exclusive_names)}
+        rows = [
+            code if name is None or taught.get(name, meant) == meant else self.exclusive_codes[taught[name]]
+            for code, name, meant in zip(codes, names, self.meant(codes), strict=True)
+        ]
+        return torch.stack(rows) if rows else codes
 
     def whiten(self, states: Tensor) -> Tensor:
         """`<SEG>` states (N, lm_dim) -> codes (N, state_dim) in which phrases are far apart. Fixed once fitted: the

@@ -50,7 +50,8 @@ class Decoded:
 
 @dataclass(frozen=True)
 class _Drawing:
-    """One mask to be drawn. fine (P + 1,) hypernetwork row; coarse (x, y, z) logits; meant: as `Rivals.meant` says."""
+    """One mask to be drawn. fine (P + 1,) hypernetwork row; coarse (x, y, z) logits; meant: of
+    `Segmenter.meant`."""
 
     fine: Tensor
     coarse: Tensor
@@ -279,19 +280,28 @@ class Study:
         return self._tile_claims[start]
 
     @torch.inference_mode()
-    def decode(self, states: Tensor, prompts: Sequence[Prompt | None] | None = None) -> list[Decoded]:
-        """`<SEG>` states (N, lm_dim), each with its own prompt or None -> N masks, all in one call."""
+    def decode(
+        self,
+        states: Tensor,
+        prompts: Sequence[Prompt | None] | None = None,
+        names: Sequence[str | None] | None = None,
+    ) -> list[Decoded]:
+        """`<SEG>` states (N, lm_dim), each with its own prompt or None -> N masks, all in one call.
+
+        names: what the text calls each; where that is a taught structure, no other one is drawn."""
         given = list(prompts) if prompts is not None else [None] * len(states)
         on_grid = [self._grid_prompt(p) for p in given]
         model, config = self.segmenter, self.segmenter.config
         codes = model.whiten(states.to(self.device))
+        if names is not None:
+            codes = model.as_named(codes, names)
         with self._autocast():
             heads = model.heads(model.query(codes), self.coarse, on_grid)
             coarse = model.coarse_logits(heads, self.coarse, on_grid)
         logit, quality = model.mask_decoder.judge(heads, coarse)
         presence = (logit / config.presence_temperature).sigmoid()
         a, b = config.quality_scale
-        meant = self.rivals.meant(codes) if self.rivals else [None] * len(states)
+        meant = model.meant(codes)
         chosen: dict[int, _Drawing] = {}
         for i, prompt in enumerate(on_grid):
             # a positive click or a given mask says by itself that something is there

@@ -67,9 +67,18 @@ def test_many_at_once_equal_one_at_a_time(segmenter):
 
 
 def test_a_state_that_means_nothing_taught_does_not_compete(segmenter):
-    assert study(segmenter).rivals.meant(segmenter.whiten(STATES[:4])) == [0, 1, 2, 3]
+    assert segmenter.meant(segmenter.whiten(STATES[:4])) == [0, 1, 2, 3]
     far = -segmenter.whiten(STATES[:4]).sum(0, keepdim=True)  # unlike each of the four
-    assert study(segmenter).rivals.meant(far) == [None]
+    assert segmenter.meant(far) == [None]
+
+
+def test_the_mask_is_of_what_the_text_names(segmenter):
+    """A state that means b under the name "a" draws a; under its own name, or one that was not taught, it draws b."""
+    one = study(segmenter)
+    a, b = (d.mask for d in one.decode(STATES[:2]))
+    assert not np.array_equal(a, b)
+    for name, expected in (("a", a), ("b", b), ("unheard of", b), (None, b)):
+        assert np.array_equal(one.decode(STATES[1:2], None, [name])[0].mask, expected), name
 
 
 def test_where_a_person_points_the_mask_is_theirs(segmenter):

@@ -111,7 +111,9 @@ class FakeStudy:
         self.encoded += 1
         return torch.randn(IMAGE_TOKENS, TINY_SEGMENTER.visual_dim, generator=torch.Generator().manual_seed(5))
 
-    def decode(self, seg: Tensor, prompts: list[Prompt] | None) -> list[FakeDecoded]:
+    def decode(
+        self, seg: Tensor, prompts: list[Prompt] | None, names: list[str | None] | None = None
+    ) -> list[FakeDecoded]:
         decoded = []
         for index, state in enumerate(seg):
             mask = np.zeros((10, 10, 10), bool)

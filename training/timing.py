@@ -88,7 +88,7 @@ def _state(session: Session, name: str) -> Tensor:
     """The `<SEG>` state that a question about a structure leads to (1, lm_dim)."""
     seen: list[Tensor] = []
     decode = session.study.decode
-    session.study.decode = lambda states, prompts=None: seen.append(states) or decode(states, prompts)  # type: ignore
+    session.study.decode = lambda states, *more: seen.append(states) or decode(states, *more)  # type: ignore
     try:
         session.ask(f"Show the {name}.")
     finally:
