@@ -31,16 +31,16 @@ class Claims:
 
 
 class Rivals:
-    """The taught structures that a study shows. coarse: the study's coarse level; threshold: least presence."""
+    """The taught structures that a study shows. coarse: the study's coarse level."""
 
-    def __init__(self, segmenter: Segmenter, coarse: Features, threshold: float) -> None:
+    def __init__(self, segmenter: Segmenter, coarse: Features) -> None:
         self.segmenter = segmenter
         names = segmenter.config.exclusive_names
         prompts = [None] * len(names)
         self.heads: Heads = segmenter.heads(segmenter.query(segmenter.exclusive_codes), coarse, prompts)
         logits = segmenter.coarse_logits(self.heads, coarse, prompts)
         presence, _ = segmenter.mask_decoder.judge(self.heads, logits)
-        there = (presence / segmenter.config.presence_temperature).sigmoid() >= threshold
+        there = presence.sigmoid() >= segmenter.config.rival_threshold
         #: members of each group that are there, as positions in `names`
         self.groups = [
             [i for i in (names.index(name) for name in group) if bool(there[i])] for group in segmenter.config.exclusive

@@ -38,6 +38,7 @@ class SegmenterConfig:
     presence_temperature: float = 1.0
     mask_threshold: float = 0.5
     quality_scale: tuple[float, float] = (1.0, 0.0)  # calibrated quality = a * raw + b
+    rival_threshold: float = 0.5  # least presence, uncalibrated, of a structure that others must compete with
     exclusive: tuple[tuple[str, ...], ...] = ()  # groups of taught phrases whose masks never share a voxel
 
     @property

@@ -269,7 +269,7 @@ class Study:
         if not self.segmenter.config.exclusive:
             return None
         with torch.inference_mode(), self._autocast():
-            return Rivals(self.segmenter, self.coarse, self.segmenter.config.presence_threshold)
+            return Rivals(self.segmenter, self.coarse)
 
     def _claims(self, start: tuple[int, int, int]) -> list[Claims | None]:
         """What the rivals claim of a fine tile."""

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from assistant.prompt_encoder import GridPrompt
-from assistant.rivals import Claims, Rivals
+from assistant.rivals import Claims
 from assistant.segmenter import Segmenter, SegmenterConfig
 from assistant.study import Study
 from assistant.volume import Volume
@@ -24,7 +24,7 @@ def segmenter() -> Segmenter:
     torch.manual_seed(0)
     config = SegmenterConfig(
         lm_dim=24, state_dim=8, channels=(8, 8, 16, 16, 16), blocks=(1, 1, 1, 1, 1), pixel_dim=8, dim=16,
-        presence_threshold=0.0,
+        presence_threshold=0.0, rival_threshold=0.0,
     )  # fmt: skip
     model = Segmenter(config)
     model.fit_states(STATES)
@@ -119,9 +119,9 @@ def test_what_is_pointed_at_is_named_by_who_claims_it(segmenter):
 
 
 def test_what_is_not_there_does_not_compete(segmenter):
-    shown = study(segmenter)
-    with torch.inference_mode(), shown._autocast():
-        none = Rivals(segmenter, shown.coarse, threshold=1.1)
+    strict = Segmenter(dataclasses.replace(segmenter.config, rival_threshold=1.1))
+    strict.load_state_dict(segmenter.state_dict())
+    none = study(strict.eval()).rivals
     assert none.groups == [[], []]
     logits = torch.randn(2, 2, 2)
     assert torch.equal(none.contested(logits, 0, none.coarse), logits)

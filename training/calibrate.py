@@ -26,7 +26,7 @@ from training import metrics, scans
 from training.phrases import PhraseBank
 from training.stage import load_segmenter
 
-MASK_THRESHOLDS = (0.4, 0.5, 0.6, 0.7)
+MASK_THRESHOLDS = (0.3, 0.4, 0.5, 0.6, 0.7)
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,9 @@ class Answer:
 
 def answers(
     segmenter: Segmenter, bank: PhraseBank, data: Path, families: Sequence[str], limit: int, contrasts: int, absent: int
-) -> Iterator[Answer]:
-    """Every truth and some absent phrases of each scan, all masks drawn whatever their presence."""
+) -> Iterator[tuple[float, Answer]]:
+    """(mask threshold, answer): every truth and some absent phrases of each scan at each of MASK_THRESHOLDS, all masks
+    drawn whatever their presence. A scan is encoded once."""
     for family in families:
         for number, scan in enumerate(scans.scans(family, data, limit=limit, contrasts=contrasts)):
             volume = Volume.open(scan.image) if isinstance(scan.image, Path) else scan.image
@@ -53,11 +54,15 @@ def answers(
             order = np.random.default_rng([0, number]).permutation(len(names))
             phrases = [*scan.truths, *(names[i] for i in order[:absent])]
             states = bank.states[[bank.rows[p][0] for p in phrases]]
-            for phrase, found in zip(phrases, Study(volume, segmenter).decode(states), strict=True):
-                there = phrase in scan.truths
-                pair = (volume.to_native(found.mask).astype(bool), scan.truths[phrase]) if there else None
-                dice, iou = (metrics.dice(*pair), metrics.iou(*pair)) if pair else (np.nan, np.nan)
-                yield Answer(family, phrase, there, found.presence, found.quality, dice, iou)
+            study = Study(volume, segmenter)
+            for threshold in MASK_THRESHOLDS:
+                segmenter.config = dataclasses.replace(segmenter.config, mask_threshold=threshold)
+                for phrase, found in zip(phrases, study.decode(states), strict=True):
+                    there = phrase in scan.truths
+                    pair = (volume.to_native(found.mask).astype(bool), scan.truths[phrase]) if there else None
+                    dice, iou = (metrics.dice(*pair), metrics.iou(*pair)) if pair else (np.nan, np.nan)
+                    yield threshold, Answer(family, phrase, there, found.presence, found.quality, dice, iou)
+            print(f"\r{family} {number + 1}", end="", flush=True)
 
 
 def fit_temperature(presence: np.ndarray, there: np.ndarray) -> float:
@@ -97,17 +102,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--absent", type=int, default=12)
     options = parser.parse_args(argv)
     segmenter, bank = load_segmenter(options.see).eval(), PhraseBank.load(options.phrases)
-    by_threshold: dict[float, list[Answer]] = {}
-    plain = dataclasses.replace(
+    segmenter.config = dataclasses.replace(
         segmenter.config, presence_threshold=0.0, presence_temperature=1.0, quality_scale=(1.0, 0.0)
     )
+    by_threshold: dict[float, list[Answer]] = {t: [] for t in MASK_THRESHOLDS}
+    families = options.families.split(",")
+    for threshold, answer in answers(
+        segmenter, bank, options.data, families, options.limit, options.contrasts, options.absent
+    ):
+        by_threshold[threshold].append(answer)
+    print()
     for threshold in MASK_THRESHOLDS:
-        segmenter.config = dataclasses.replace(plain, mask_threshold=threshold)
-        found = answers(
-            segmenter, bank, options.data, options.families.split(","), options.limit, options.contrasts, options.absent
-        )
-        by_threshold[threshold] = list(found)
-        for family in options.families.split(","):
+        for family in families:
             values = [a.dice for a in by_threshold[threshold] if a.family == family and a.there]
             print(f"mask threshold {threshold}: {family} Dice {np.mean(values):.3f} over {len(values)}", flush=True)
     # each family counts alike, however many structures it has
