@@ -35,9 +35,9 @@ class Rivals:
 
     def __init__(self, segmenter: Segmenter, coarse: Features) -> None:
         self.segmenter = segmenter
-        names = segmenter.config.exclusive_names
+        names = segmenter.config.taught_names
         prompts = [None] * len(names)
-        self.heads: Heads = segmenter.heads(segmenter.query(segmenter.exclusive_codes), coarse, prompts)
+        self.heads: Heads = segmenter.heads(segmenter.query(segmenter.taught_codes), coarse, prompts)
         logits = segmenter.coarse_logits(self.heads, coarse, prompts)
         presence, _ = segmenter.mask_decoder.judge(self.heads, logits)
         there = presence.sigmoid() >= segmenter.config.rival_threshold
@@ -49,8 +49,11 @@ class Rivals:
 
     def _claims(self, logits: Tensor, group: list[int]) -> Claims | None:
         """logits (M, X, Y, Z) of a group's members."""
-        if len(group) < 2:  # no one to compete with
+        if not group:
             return None
+        if len(group) == 1:  # no one to compete with, but what it claims it can be named for
+            logits = torch.cat([logits, torch.full_like(logits, -torch.inf)])
+            group = group * 2
         top = logits.topk(2, dim=0)
         owner = torch.tensor(group, dtype=torch.uint8, device=logits.device)[top.indices[0]]
         return Claims(top.values[0], owner, top.values[1])
@@ -74,7 +77,7 @@ class Rivals:
             x, y, z = np.clip(at, 0, np.array(claim.best.shape) - 1).tolist()
             if float(claim.best[x, y, z]) > strongest:
                 strongest = float(claim.best[x, y, z])
-                name = self.segmenter.config.exclusive_names[int(claim.owner[x, y, z])]
+                name = self.segmenter.config.taught_names[int(claim.owner[x, y, z])]
         return name
 
     def contested(self, logits: Tensor, index: int | None, claims: Sequence[Claims | None]) -> Tensor:
@@ -82,7 +85,7 @@ class Rivals:
         background, 0). `index`: what `Segmenter.meant` says of it."""
         if index is None:
             return logits
-        name = self.segmenter.config.exclusive_names[index]
+        name = self.segmenter.config.taught_names[index]
         strongest = torch.zeros_like(logits)
         for group, claim in zip(self.segmenter.config.exclusive, claims, strict=True):
             if claim is not None and name in group:

@@ -40,11 +40,12 @@ class SegmenterConfig:
     quality_scale: tuple[float, float] = (1.0, 0.0)  # calibrated quality = a * raw + b
     rival_threshold: float = 0.5  # least presence, uncalibrated, of a structure that others must compete with
     exclusive: tuple[tuple[str, ...], ...] = ()  # groups of taught phrases whose masks never share a voxel
+    wholes: tuple[str, ...] = ()  # taught phrases whose masks hold others'
 
     @property
-    def exclusive_names(self) -> tuple[str, ...]:
-        """The phrases of all groups, each once: the rows of `Segmenter.exclusive_codes`."""
-        return tuple(dict.fromkeys(name for group in self.exclusive for name in group))
+    def taught_names(self) -> tuple[str, ...]:
+        """All taught phrases, each once: the rows of `Segmenter.taught_codes`."""
+        return tuple(dict.fromkeys((*(name for group in self.exclusive for name in group), *self.wholes)))
 
     @property
     def visual_dim(self) -> int:
@@ -74,7 +75,7 @@ class Segmenter(nn.Module):
 
     state_mean: Tensor
     state_axes: Tensor
-    exclusive_codes: Tensor
+    taught_codes: Tensor
 
     def __init__(self, config: SegmenterConfig) -> None:
         super().__init__()
@@ -87,7 +88,7 @@ class Segmenter(nn.Module):
             self.query.weight.mul_(3)
         self.register_buffer("state_mean", torch.zeros(config.lm_dim))
         self.register_buffer("state_axes", torch.zeros(config.lm_dim, config.state_dim))
-        self.fit_exclusive(config.exclusive, torch.zeros(len(config.exclusive_names), config.state_dim))
+        self.fit_taught(config.exclusive, config.wholes, torch.zeros(len(config.taught_names), config.state_dim))
 
     def fit_states(self, states: Tensor) -> None:
         """Set the whitening from one state for each canonical phrase (N, lm_dim).
@@ -104,26 +105,26 @@ class Segmenter(nn.Module):
         self.state_axes.zero_()
         self.state_axes[:, :kept] = axes[:kept].T * scale
 
-    def fit_exclusive(self, groups: tuple[tuple[str, ...], ...], codes: Tensor) -> None:
-        """Set which phrases exclude one another; codes (N, state_dim): `whiten` of the state of each of
-        `exclusive_names`."""
-        self.config = replace(self.config, exclusive=groups)
-        self.register_buffer("exclusive_codes", codes, persistent=bool(groups))
+    def fit_taught(self, groups: tuple[tuple[str, ...], ...], wholes: tuple[str, ...], codes: Tensor) -> None:
+        """Set which phrases the masks were learned of, those that exclude one another in groups; codes (N, state_dim):
+        `whiten` of the state of each of `taught_names`."""
+        self.config = replace(self.config, exclusive=groups, wholes=wholes)
+        self.register_buffer("taught_codes", codes, persistent=bool(groups or wholes))
 
     def meant(self, codes: Tensor) -> list[int | None]:
-        """Which of `exclusive_names` each code (N, state_dim) means: its position, or None."""
-        if not len(self.exclusive_codes):
+        """Which of `taught_names` each code (N, state_dim) means: its position, or None."""
+        if not len(self.taught_codes):
             return [None] * len(codes)
-        like = F.normalize(codes, dim=1) @ F.normalize(self.exclusive_codes, dim=1).T
+        like = F.normalize(codes, dim=1) @ F.normalize(self.taught_codes, dim=1).T
         best = like.max(1)
         return [int(i) if float(v) >= SAME else None for v, i in zip(best.values, best.indices, strict=True)]
 
     def as_named(self, codes: Tensor, names: Sequence[str | None]) -> Tensor:
         """Codes (N, state_dim) with the taught one in place of each that means something else than its name: what a
         reply calls "left hippocampus" must not be the mask of the right one."""
-        taught = {name: i for i, name in enumerate(self.config.exclusive_names)}
+        taught = {name: i for i, name in enumerate(self.config.taught_names)}
         rows = [
-            code if name is None or taught.get(name, meant) == meant else self.exclusive_codes[taught[name]]
+            code if name is None or taught.get(name, meant) == meant else self.taught_codes[taught[name]]
             for code, name, meant in zip(codes, names, self.meant(codes), strict=True)
         ]
         return torch.stack(rows) if rows else codes

@@ -306,7 +306,11 @@ class Study:
         for i, prompt in enumerate(on_grid):
             # a positive click or a given mask says by itself that something is there
             shown = prompt is not None and bool((prompt.labels > 0.5).any() or prompt.mask is not None)
-            if shown or float(presence[i]) >= config.presence_threshold:
+            # and of what it was never taught the segmenter can say nothing else
+            unknown = bool(config.taught_names) and meant[i] is None
+            if unknown and not shown:
+                presence[i] = 0.0
+            elif shown or float(presence[i]) >= config.presence_threshold:
                 own = coarse[i].float()
                 chosen[i] = _Drawing(heads.fine[i], own, prompt, given[i], self._competing(own, meant[i], prompt))
         drawn = dict(zip(chosen, self._draw(list(chosen.values())), strict=True))

@@ -289,10 +289,10 @@ def taught(family: str) -> tuple[Structure, ...]:
 
 def exclusive() -> tuple[tuple[str, ...], ...]:
     """Taught structures that never share a voxel, a group for each kind of scan: neighbours, without what is a whole of
-    others (the brain, the hippocampus of a crop) or grows into them (a tumour)."""
-    wholes = {"brain", "hippocampus", "tumour"}
+    others (the brain, the hippocampus of a crop). A tumour grows into its neighbours and is a group of its own."""
+    wholes = {"brain", "hippocampus"}
     groups = (tuple(s.name for s in taught(family) if s.name not in wholes) for family in SCAN_FAMILIES)
-    return tuple(group for group in groups if group)
+    return tuple(dict.fromkeys(group for group in groups if group))
 
 
 def surely_absent(family: str) -> tuple[Structure, ...]:

@@ -18,7 +18,16 @@ def test_temperature_of_overconfident_probabilities_is_found():
 def test_threshold_parts_what_can_be_parted():
     presence = np.array([0.1, 0.2, 0.35, 0.7, 0.8, 0.9])
     there = presence > 0.5
-    assert 0.35 < fit_threshold(presence, there) <= 0.7
+    assert 0.35 < fit_threshold(presence, there, np.zeros(6, int)) <= 0.7
+
+
+def test_a_family_of_few_structures_is_heard_by_the_threshold():
+    """Nine sure findings of one family do not outvote the only, less sure one of another."""
+    presence = np.array([*[0.95] * 9, 0.6, *[0.7] * 2, *[0.1] * 8])
+    there = np.array([True] * 10 + [False] * 10)
+    family = np.array([0] * 9 + [1] + [0] * 10)
+    assert fit_threshold(presence, there, np.zeros(20, int)) > 0.7
+    assert fit_threshold(presence, there, family) <= 0.6
 
 
 def test_quality_line_and_its_fallback():

@@ -119,3 +119,14 @@ def test_ranges_name_their_source():
             low, high, source = s.reference_range_ml
             assert 0 < low < high
             assert "not a norm" in source
+
+
+def test_exclusive_groups_are_parts_and_each_group_is_there_once():
+    groups = o.exclusive()
+    assert len(set(groups)) == len(groups)
+    names = {name for group in groups for name in group}
+    assert {"left hippocampus", "mandible", "anterior hippocampus", "tumour"} <= names
+    assert not {"brain", "hippocampus"} & names
+    assert ("tumour",) in groups
+    for group in groups:  # a structure and its other side exclude each other
+        assert {o.flip(name) for name in group} == set(group)

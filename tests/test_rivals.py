@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from assistant.prompt_encoder import GridPrompt
+from assistant.prompt_encoder import GridPrompt, Prompt
 from assistant.rivals import Claims
 from assistant.segmenter import Segmenter, SegmenterConfig
 from assistant.study import Study
@@ -32,13 +32,13 @@ def segmenter() -> Segmenter:
         for head in (model.mask_decoder.direct_coarse, model.mask_decoder.direct_fine):
             head.bias[-1] = 0
             head.weight.mul_(4)
-    model.fit_exclusive(GROUPS, model.whiten(STATES[:4]))
+    model.fit_taught(GROUPS, (), model.whiten(STATES[:4]))
     return model.eval()
 
 
 def without_rivals(segmenter: Segmenter) -> Segmenter:
     plain = Segmenter(dataclasses.replace(segmenter.config, exclusive=()))
-    plain.load_state_dict({k: v for k, v in segmenter.state_dict().items() if k != "exclusive_codes"})
+    plain.load_state_dict({k: v for k, v in segmenter.state_dict().items() if k != "taught_codes"})
     return plain.eval()
 
 
@@ -140,6 +140,15 @@ def test_contested_takes_the_strongest_other_claim_of_all_groups(segmenter):
     assert rivals.contested(mine, 0, [claims(5, 0, 3), claims(9, 3, 1)]).item() == 2  # the second group has no a
 
 
+def test_one_alone_competes_with_nobody_and_has_a_name(segmenter):
+    alone = Segmenter(dataclasses.replace(segmenter.config, exclusive=(("a",),)))
+    alone.load_state_dict({**segmenter.state_dict(), "taught_codes": segmenter.taught_codes[:1]})
+    one, plain = study(alone.eval()), study(without_rivals(segmenter))
+    mask = one.decode(STATES[:1])[0].mask
+    assert np.array_equal(mask, plain.decode(STATES[:1])[0].mask)
+    assert one.name_at(mask=mask) == "a"
+
+
 def test_groups_survive_the_configuration_file(segmenter):
     import json
 
@@ -147,4 +156,19 @@ def test_groups_survive_the_configuration_file(segmenter):
     assert SegmenterConfig.from_dict(values) == segmenter.config
     again = Segmenter(SegmenterConfig.from_dict(values))
     again.load_state_dict(segmenter.state_dict())
-    assert torch.equal(again.exclusive_codes, segmenter.exclusive_codes)
+    assert torch.equal(again.taught_codes, segmenter.taught_codes)
+
+
+def test_what_was_never_taught_is_not_found_unless_pointed_at(segmenter):
+    """A state unlike every taught one has no mask whatever its presence head says; a click still draws one."""
+    one = study(segmenter)
+    far = STATES[4:].clone()
+    unlike = [i for i, m in enumerate(segmenter.meant(segmenter.whiten(far))) if m is None]
+    assert unlike  # the threshold of presence is 0 here: anything else would be drawn
+    state = far[unlike[:1]]
+    refused = one.decode(state)[0]
+    assert (refused.present, refused.presence, refused.mask.any()) == (False, 0.0, False)
+    alone = study(without_rivals(segmenter)).decode(state)[0]
+    assert alone.presence > 0
+    click = Prompt(points_mm=np.array([[40.0, 40.0, 40.0]]), labels=np.array([1]))
+    assert one.decode(state, [click])[0].presence > 0

@@ -5,7 +5,7 @@
 Writes the run's averaged weights with the settings that the program reads from the checkpoint: the mask threshold
 with the best
 mean Dice, the temperature of presence (maximum likelihood), the presence threshold (best mean of present found and
-absent refused), and the line from raw to calibrated quality (least squares on the true IoU).
+absent refused, each family alike), and the line from raw to calibrated quality (least squares on the true IoU).
 """
 
 from __future__ import annotations
@@ -74,10 +74,13 @@ def fit_temperature(presence: np.ndarray, there: np.ndarray) -> float:
     return float(grid[int(np.argmin(losses))])
 
 
-def fit_threshold(presence: np.ndarray, there: np.ndarray) -> float:
-    """Threshold of the best mean of (present found, absent refused); the middle of the best stretch."""
+def fit_threshold(presence: np.ndarray, there: np.ndarray, family: np.ndarray) -> float:
+    """Threshold of the best mean of (present found, absent refused), each family counting alike, however many
+    structures it has; the middle of the best stretch."""
     grid = np.linspace(0.05, 0.95, 91)
-    scores = np.array([(np.mean(presence[there] >= t) + np.mean(presence[~there] < t)) / 2 for t in grid])
+    right = np.where(there, presence >= grid[:, None], presence < grid[:, None])
+    parts = [(family == f) & (there == t) for f in np.unique(family) for t in (True, False)]
+    scores = np.mean([right[:, part].mean(1) for part in parts if part.any()], axis=0)
     best = np.flatnonzero(scores >= scores.max() - 1e-9)
     return float(np.round(grid[best[len(best) // 2]], 3))
 
@@ -128,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     temperature = fit_temperature(presence, there)
     p = np.clip(presence, 1e-6, 1 - 1e-6)
     calibrated = 1 / (1 + (p / (1 - p)) ** (-1 / temperature))
-    threshold = fit_threshold(calibrated, there)
+    threshold = fit_threshold(calibrated, there, np.array([a.family for a in rows]))
     scale = fit_quality(np.array([a.quality for a in rows if a.there]), np.array([a.iou for a in rows if a.there]))
     segmenter.config = dataclasses.replace(
         segmenter.config, mask_threshold=best, presence_temperature=temperature, presence_threshold=threshold,
@@ -137,6 +140,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     found_rate, refused = np.mean(calibrated[there] >= threshold), np.mean(calibrated[~there] < threshold)
     print(f"mask threshold {best}, presence temperature {temperature:.2f}, presence threshold {threshold}")
     print(f"quality {scale[0]:.2f} x + {scale[1]:.2f}; present found {found_rate:.3f}, absent refused {refused:.3f}")
+    for answer in sorted((a for a in rows if not a.there), key=lambda a: -a.presence)[:5]:
+        print(f"  most present of the absent: {answer.phrase} in {answer.family}, {answer.presence:.2f} uncalibrated")
+    for answer in sorted((a for a in rows if a.there), key=lambda a: a.presence)[:5]:
+        print(f"  least present of the present: {answer.phrase} in {answer.family}, {answer.presence:.2f} uncalibrated")
     torch.save({"average": segmenter.state_dict(), "config": segmenter.config.to_dict()}, options.out)
     return 0
 

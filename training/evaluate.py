@@ -152,7 +152,7 @@ class Pointing:
 
 def point_out(session: Asked, scan: Scan, group: str, volume: Volume) -> Iterator[Pointing]:
     """Point at every structure of a scan that is not a whole of others."""
-    parts = {name for names in ontology.exclusive() for name in names} | {"tumour"}
+    parts = {name for names in ontology.exclusive() for name in names}
     for phrase in scan.truths:
         if phrase not in parts:
             continue

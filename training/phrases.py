@@ -64,11 +64,13 @@ class PhraseBank:
         return self.states[[rows[0] for rows in self.rows.values()]]
 
     def fit(self, segmenter: Segmenter) -> None:
-        """Tell a segmenter how phrase states are read, and which of the taught structures exclude one another."""
+        """Tell a segmenter how phrase states are read, and what it is taught."""
         segmenter.fit_states(self.canonical())
         groups = ontology.exclusive()
-        names = dict.fromkeys(name for group in groups for name in group)
-        segmenter.fit_exclusive(groups, segmenter.whiten(self.states[[self.rows[name][0] for name in names]]))
+        parts = dict.fromkeys(name for group in groups for name in group)
+        wholes = tuple(s.name for s in ontology.all_structures() if s.taught and s.name not in parts)
+        rows = [self.rows[name][0] for name in (*parts, *wholes)]
+        segmenter.fit_taught(groups, wholes, segmenter.whiten(self.states[rows]))
 
     def pick(self, phrases: list[str], rng: np.random.Generator, canonical: float = 1.0) -> Tensor:
         """One wording's state for each canonical phrase -> (N, D): with probability `canonical` the phrase itself."""
