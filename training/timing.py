@@ -64,6 +64,8 @@ def _measure(folder: Path, device: str, process_started: float) -> dict[str, Any
     cold = time.time() - process_started
     session.ask(SECOND)
     t3 = clock()
+    for _ in (FIRST, SECOND):  # what was found would be recalled, not looked for again
+        session.undo()
     states = torch.cat([_state(session, name) for name in EIGHT])
     first_one, first_eight = (_decode(Study(session.volume, session.model.segmenter), states[:n]) for n in (1, 8))
     study = session.study
