@@ -307,8 +307,8 @@ class Study:
             # a positive click or a given mask says by itself that something is there
             shown = prompt is not None and bool((prompt.labels > 0.5).any() or prompt.mask is not None)
             # and of what it was never taught the segmenter can say nothing else
-            unknown = bool(config.taught_names) and meant[i] is None
-            if unknown and not shown:
+            unknown = bool(config.taught_names) and meant[i] is None and prompt is None
+            if unknown:
                 presence[i] = 0.0
             elif shown or float(presence[i]) >= config.presence_threshold:
                 own = coarse[i].float()
