@@ -423,7 +423,7 @@ class Chat:
     def _guess(self, ids: Sequence[int]) -> list[int]:
         """What followed the last time that the last GUESS_FROM tokens stood here: ordinary tokens, GUESS_MOST at most.
         Empty where the cache cannot go back."""
-        if any(getattr(layer, "is_sliding", False) for layer in self._cache.layers):
+        if not self._cache.is_croppable or any(self._cache.is_sliding):
             return []
         last = list(ids[-GUESS_FROM:])
         for end in range(len(ids) - 1, GUESS_FROM - 1, -1):

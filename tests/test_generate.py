@@ -415,6 +415,16 @@ def test_a_guess_saves_passes_and_changes_nothing(scripted, monkeypatch):
     assert passes <= plain_passes - 5
 
 
+def test_a_cache_that_cannot_go_back_is_given_no_guess(scripted, monkeypatch):
+    """Linear attention keeps no past: a wrong guess could not be taken out of it again."""
+    monkeypatch.setattr(generate.DynamicCache, "is_croppable", property(lambda cache: False))
+    chat, _ = scripted("The liver is here and the liver is there.", study=None)
+    ask(chat, "Where?")
+    assert chat._guess(chat._cached[-6:] * 2) == []
+    monkeypatch.undo()
+    assert chat._guess(chat._cached[-6:] * 2)
+
+
 def test_a_wrong_guess_is_forgotten(scripted):
     """Text that turns away from what stood there before: the cache is still that of the text."""
     chat, _ = scripted("The liver is here and the liver is there. The liver is gone.", study=None)
