@@ -24,6 +24,7 @@ from assistant.segmenter import Segmenter
 from assistant.study import Study
 from assistant.volume import Volume
 from data_recipes.schema import Case, load_case, mask_of
+from data_recipes.synthesis.contrast import SHARES
 from training.data import CaseFeatures, FeatureBank
 from training.pack import RECIPES
 from training.scans import synthesised
@@ -56,7 +57,7 @@ def make_bank(
             rng = np.random.default_rng([seed, *case.id.encode()])
             volume, labels, affine = load_case(case)
             if volume is None:
-                volume = synthesised(labels, affine, rng, case.id)
+                volume = synthesised(labels, affine, rng, case.id, SHARES)
             masks = {phrase: mask_of(labels, values) for phrase, values in case.phrases.items() if phrase != "brain"}
             found = {phrase: mask for phrase, mask in masks.items() if mask.any()}
             families.setdefault(case.family, []).append(features(volume, found, segmenter, points, rng))

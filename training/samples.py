@@ -127,7 +127,7 @@ def draw(case: PackedCase, rng: np.random.Generator, tiles: int = 1, side: int =
     mirror = bool(rng.random() < 0.5)
     warp = geometry.random_warp(
         rng, work_shape, work_spacing, (low + high) / 2 - 0.5, case.spacing, mirror=mirror,
-        degrees=8, scale=0.08, shear=0.02, elastic_mm={"brain": 2.0, "hippocampus": 1.0}.get(case.family, 2.0),
+        degrees=10, scale=0.08, shear=0.02, elastic_mm={"brain": 2.0, "hippocampus": 1.0}.get(case.family, 2.0),
     )  # fmt: skip
     # the field of view ends straight, in the sample's own frame, as a scanner's does; a scan also ends where its
     # array ends

@@ -3,8 +3,9 @@
 openkbp      head-and-neck planning CT, seven organs; what was not contoured in a case is not asked for
 hippocampus  T1 crops around one hippocampus: the whole, and its anterior and posterior parts
 sts          soft-tissue sarcoma of a limb, T1 MR and FDG-PET
-brain        images synthesised from label maps of real brains, several contrasts each: the masks are exact, the
-             images are not real
+brain        images synthesised from label maps of real brains, several contrasts each, mostly like T1: the masks are
+             exact, the images are not real
+brain_free   the same maps, every tissue of any brightness
 colin        Colin27, a real (averaged) T1, with the AAL atlas where AAL and FreeSurfer mean the same structure
 """
 
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -41,6 +43,10 @@ AAL_VALUES = {
     "Pallidum": 75,
     "Thalamus": 77,
 }  # left; right + 1
+
+# What is measured stays the same, whatever training draws
+MOSTLY_T1 = {"T1": 0.75, "T2": 0.1, "FLAIR": 0.05, "free": 0.1}
+FREE = {"free": 1.0}
 
 
 @dataclass(frozen=True)
@@ -84,21 +90,25 @@ def absent(family: str) -> list[str]:
     return [s.name for s in ontology.surely_absent(family)]
 
 
-def synthesised(labels: np.ndarray, affine: np.ndarray, rng: np.random.Generator, name: str) -> Volume:
+def synthesised(
+    labels: np.ndarray, affine: np.ndarray, rng: np.random.Generator, name: str, shares: Mapping[str, float]
+) -> Volume:
     """An MR image of a drawn contrast from a FreeSurfer label map (X, Y, Z), undeformed, on the map's own grid."""
     values, index = np.unique(labels, return_inverse=True)
     indices = torch.from_numpy(index.reshape(labels.shape))
-    voxels = synthesise(rng, indices, values, float(np.linalg.norm(affine[:3, 0])))
+    voxels = synthesise(rng, indices, values, float(np.linalg.norm(affine[:3, 0])), shares)
     return Volume.from_array(voxels.numpy(), affine, modality="MR", name=name)
 
 
-def synthetic_brains(root: Path, split: str, seed: int = 0, contrasts: int = 4) -> Iterator[Scan]:
+def synthetic_brains(
+    root: Path, split: str, seed: int = 0, contrasts: int = 4, shares: Mapping[str, float] = MappingProxyType(MOSTLY_T1)
+) -> Iterator[Scan]:
     """Images of drawn contrasts from each label map: the map's own 1 mm grid, its own left and right."""
     for case in freesurfer.cases(root, split):
         _, labels, affine = load_case(case)
         for number in range(contrasts):
             rng = np.random.default_rng([seed, number, *case.id.encode()])
-            volume = synthesised(labels, affine, rng, f"{case.id} synthesised {number}")
+            volume = synthesised(labels, affine, rng, f"{case.id} synthesised {number}", shares)
             yield Scan(
                 "brain", volume.name, volume, truths(volume, labels, case.phrases), absent("brain"), volume.voxel_ml
             )
@@ -123,17 +133,25 @@ FAMILIES: dict[str, Callable[[Path, str, int, int], Iterator[Scan]]] = {
     "hippocampus": lambda root, split, seed, contrasts: recipe_scans(msd.cases, root, split),
     "sts": lambda root, split, seed, contrasts: recipe_scans(sts.cases, root, split),
     "brain": synthetic_brains,
+    "brain_free": lambda root, split, seed, contrasts: synthetic_brains(root, split, seed, contrasts, FREE),
     "colin": lambda root, split, seed, contrasts: colin(root, split),
 }
 
 
 def scans(
-    group: str, root: Path, split: str = "dev", *, limit: int | None = None, seed: int = 0, contrasts: int = 4
+    group: str,
+    root: Path,
+    split: str = "dev",
+    *,
+    limit: int | None = None,
+    skip: int = 0,
+    seed: int = 0,
+    contrasts: int = 4,
 ) -> Iterator[Scan]:
-    """The scans of a group in FAMILIES, one at a time, in a fixed order; at most ``limit``.
+    """The scans of a group in FAMILIES, one at a time, in a fixed order; at most ``limit``, after the first ``skip``.
 
     ``contrasts`` images are made of each brain label map.
     """
     if group not in FAMILIES:
         raise ValueError(f"no group of scans {group!r}: choose from {', '.join(FAMILIES)}")
-    return islice(FAMILIES[group](root, split, seed, contrasts), limit)
+    return islice(FAMILIES[group](root, split, seed, contrasts), skip, None if limit is None else skip + limit)

@@ -7,6 +7,9 @@ Label values are FreeSurfer's (brain) and >= 500 (extra-cerebral tissue); 0 is a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -42,6 +45,10 @@ PRIORS = {
         "accumbens": (0.56, 0.72), "ventral dc": (0.45, 0.6),
     },
 }  # fmt: skip
+
+
+#: How often each kind of contrast is drawn; "free": any mean for any tissue
+SHARES = {"T1": 0.4, "T2": 0.15, "FLAIR": 0.1, "free": 0.35}
 
 
 def draw_means(rng: np.random.Generator, values: np.ndarray, kind: str | None) -> tuple[np.ndarray, np.ndarray]:
@@ -101,10 +108,16 @@ def noise(rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
     return torch.randn(*shape, generator=generator)
 
 
-def synthesise(rng: np.random.Generator, labels: Tensor, values: np.ndarray, spacing: float) -> Tensor:
+def synthesise(
+    rng: np.random.Generator,
+    labels: Tensor,
+    values: np.ndarray,
+    spacing: float,
+    shares: Mapping[str, float] = MappingProxyType(SHARES),
+) -> Tensor:
     """labels (X, Y, Z) long, indices into `values` (FreeSurfer numbers), on a grid of `spacing` mm -> image (X, Y, Z),
-    non-negative, arbitrary units."""
-    kind = rng.choice(np.array(["T1", "T2", "FLAIR", "free"]), p=[0.75, 0.1, 0.05, 0.1])
+    non-negative, arbitrary units. shares: see SHARES; they add up to 1."""
+    kind = rng.choice(np.array(list(shares)), p=list(shares.values()))
     means, stds = draw_means(rng, values, None if kind == "free" else str(kind))
     mean = torch.from_numpy(means.astype(np.float32))[labels]
     std = torch.from_numpy(stds.astype(np.float32))[labels]
