@@ -119,15 +119,23 @@ class Segmenter(nn.Module):
         best = like.max(1)
         return [int(i) if float(v) >= SAME else None for v, i in zip(best.values, best.indices, strict=True)]
 
-    def as_named(self, codes: Tensor, names: Sequence[str | None]) -> Tensor:
-        """Codes (N, state_dim) with the taught one in place of each that means something else than its name: what a
-        reply calls "left hippocampus" must not be the mask of the right one."""
+    def settle(self, codes: Tensor, names: Sequence[str | None] | None = None) -> tuple[Tensor, list[int | None]]:
+        """Codes (N, state_dim) with the taught one in place of each that means a taught phrase, and which that is (its
+        position in `taught_names`, or None). names: what a reply calls each. A taught name wins over the code: what is
+        called "left hippocampus" must not be the mask of the right one.
+
+        What a context leaves in a state beside the phrase is noise to the masks, which were learned of the phrases
+        alone: with a cosine of 0.99 to the taught code, a hippocampus still differed by 8 % in volume with the
+        wording of the question."""
         taught = {name: i for i, name in enumerate(self.config.taught_names)}
-        rows = [
-            code if name is None or taught.get(name, meant) == meant else self.taught_codes[taught[name]]
-            for code, name, meant in zip(codes, names, self.meant(codes), strict=True)
-        ]
-        return torch.stack(rows) if rows else codes
+        meant = self.meant(codes)
+        if names is not None:
+            meant = [i if name is None else taught.get(name, i) for i, name in zip(meant, names, strict=True)]
+        settled = codes.clone()
+        for row, i in enumerate(meant):
+            if i is not None:
+                settled[row] = self.taught_codes[i]
+        return settled, meant
 
     def whiten(self, states: Tensor) -> Tensor:
         """`<SEG>` states (N, lm_dim) -> codes (N, state_dim) in which phrases are far apart. Fixed once fitted: the

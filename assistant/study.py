@@ -1,7 +1,8 @@
 """A study: one opened scan with everything that is computed for it once.
 
-The coarse level is encoded when first needed, fine tiles when a mask first reaches them; both stay. A further mask then
-costs its prompt tokens and dot products with pixels that are already there.
+The coarse level is encoded when first needed, fine tiles when a mask first reaches them or while nothing else is to do
+(`encode_next`); both stay. A further mask then costs its prompt tokens and dot products with pixels that are already
+there.
 
 Zoom (SegVol's zoom-out-zoom-in, Du et al. 2024, with one set of weights): the coarse mask says which fine tiles matter,
 and the fine logits replace the coarse ones there. Tiles overlap and are blended linearly, each voxel by how far it is
@@ -33,7 +34,8 @@ from assistant.segmenter import Segmenter
 from assistant.vision import Features
 from assistant.volume import Volume
 
-OVERLAP = 16
+OVERLAP = 16  # fine voxels that neighbouring tiles share at least
+MARGIN = 6  # of them, those at a tile's side that its neighbour alone decides
 VISUAL_SIDE = 4  # visual tokens are a 4 x 4 x 4 pooling of the coarsest features
 NOWHERE = -10.0  # logit where nothing was drawn
 
@@ -68,12 +70,17 @@ def tile_starts(n: int, tile: int) -> list[int]:
     return [2 * round(s / 2) for s in np.linspace(0, n - tile, count)]
 
 
-def blend_weights(size: Sequence[int]) -> Tensor:
-    """Weight of each voxel of a tile (X, Y, Z): falls linearly over the outer OVERLAP voxels, never to 0."""
+def blend_weights(start: Sequence[int], size: Sequence[int], whole: Sequence[int]) -> Tensor:
+    """Weight of each voxel of the tile of `size` that begins at `start` of a level of `whole` voxels (X, Y, Z): towards
+    a side where it has a neighbour it falls linearly, to 0 in the last MARGIN voxels."""
     axes = []
-    for n in size:
-        edge = torch.minimum(torch.arange(n) + 0.5, n - 0.5 - torch.arange(n))
-        axes.append((edge / OVERLAP).clamp(max=1))
+    for s, n, end in zip(start, size, whole, strict=True):
+        at, line = torch.arange(n) + 0.5 - MARGIN, torch.ones(n)
+        if s > 0:
+            line = line.minimum(at / (OVERLAP - 2 * MARGIN))
+        if s + n < end:
+            line = line.minimum(at.flip(0) / (OVERLAP - 2 * MARGIN))
+        axes.append(line.clamp_min(0))
     return torch.einsum("i,j,k->ijk", *axes)
 
 
@@ -116,7 +123,9 @@ class Study:
 
     @cached_property
     def canonical(self) -> Canonical:
-        return preprocess.canonical(self.volume, self.segmenter.config.coarse_size)
+        """Both levels of the volume, resampled in float32 whoever asks for them first."""
+        with torch.autocast("cpu", enabled=False):
+            return preprocess.canonical(self.volume, self.segmenter.config.coarse_size)
 
     @cached_property
     def coarse(self) -> Features:
@@ -150,6 +159,38 @@ class Study:
                 self._tiles[start] = self.segmenter.encode(image.to(self.device), context).pixel[0]
             self.encoded_tiles += 1
         return self._tiles[start]
+
+    @torch.inference_mode()
+    def encode_next(self) -> bool:
+        """Encode one more fine tile, of those that show anything the nearest to what was looked at so far (at first, to
+        the middle). False when there is none left: a further mask then costs no more than its prompt tokens."""
+        c = self.canonical
+        if c.fine is None or c.fine_grid is None:
+            return False
+        left = [start for start in self._tile_grid() if start not in self._tiles and self._shows(start)]
+        if not left:
+            return False
+        middle = [tuple((n - self._side) / 2 for n in c.fine_grid.shape)]
+        looked_at = np.array([*self._tiles] or middle, float)
+        start = min(left, key=lambda s: float(np.abs(looked_at - np.array(s)).sum(1).min()))
+        if self.rivals is None:
+            self.tile(start)
+        else:
+            self._claims(start)
+        return True
+
+    def _tile_grid(self) -> list[tuple[int, int, int]]:
+        """Where the fine tiles begin."""
+        assert self.canonical.fine_grid is not None
+        x, y, z = (tile_starts(n, self._side) for n in self.canonical.fine_grid.shape)
+        return list(product(x, y, z))
+
+    def _shows(self, start: tuple[int, int, int]) -> bool:
+        """Whether a fine tile is more than air."""
+        assert self.canonical.fine is not None
+        x, y, z = (slice(s, s + self._side) for s in start)
+        part = self.canonical.fine[:, x, y, z].flatten(1)
+        return bool((part.amax(1) - part.amin(1) > 0.02).any())
 
     # -- what the language model is given ---------------------------------------------------------------------------
 
@@ -292,16 +333,12 @@ class Study:
         given = list(prompts) if prompts is not None else [None] * len(states)
         on_grid = [self._grid_prompt(p) for p in given]
         model, config = self.segmenter, self.segmenter.config
-        codes = model.whiten(states.to(self.device))
-        if names is not None:
-            codes = model.as_named(codes, names)
+        codes, meant = model.settle(model.whiten(states.to(self.device)), names)
         with self._autocast():
             heads = model.heads(model.query(codes), self.coarse, on_grid)
             coarse = model.coarse_logits(heads, self.coarse, on_grid)
         logit, quality = model.mask_decoder.judge(heads, coarse)
         presence = (logit / config.presence_temperature).sigmoid()
-        a, b = config.quality_scale
-        meant = model.meant(codes)
         chosen: dict[int, _Drawing] = {}
         for i, prompt in enumerate(on_grid):
             # a positive click or a given mask says by itself that something is there
@@ -355,11 +392,11 @@ class Study:
             sums.append(torch.zeros(tuple(int(n) for n in high - low)))
             weights.append(torch.zeros_like(sums[-1]))
         size = tuple(min(self._side, n) for n in c.fine_grid.shape)
-        window = blend_weights(size)
-        along = [tile_starts(n, self._side) for n in c.fine_grid.shape]
-        for start in product(along[0], along[1], along[2]):
+        for start in self._tile_grid():
+            window = blend_weights(start, size, c.fine_grid.shape)
             half = tuple(slice(s // 2, (s + n) // 2) for s, n in zip(start, size, strict=True))
-            users = [i for i, where in enumerate(live) if bool(where[half].any())]
+            counts = window[::2, ::2, ::2] + window[1::2, 1::2, 1::2] > 0
+            users = [i for i, where in enumerate(live) if bool((where[half] & counts).any())]
             if not users:
                 continue
             grid = _shifted(c.fine_grid, start, size)
@@ -380,9 +417,11 @@ class Study:
                 there = tuple(slice(a - s, b - s) for (a, b), s in zip(spans, low, strict=True))
                 sums[i][there] += logits[mine] * window[mine]
                 weights[i][there] += window[mine]
-        for mask, low, total, weight in zip(out, lows, sums, weights, strict=True):
-            # what no chosen tile covers was judged empty at the coarse level
-            logits = torch.where(weight > 0, total / weight.clamp_min(1e-6), torch.full_like(total, NOWHERE))
+        for mask, where, low, total, weight in zip(out, live, lows, sums, weights, strict=True):
+            # what the coarse level judged empty stays so, even where a tile shows it
+            box = where[tuple(slice(a // 2, (a + n) // 2) for a, n in zip(low, total.shape, strict=True))]
+            seen = F.interpolate(box[None, None].float(), size=total.shape)[0, 0] > 0
+            logits = torch.where(seen, total / weight.clamp_min(1e-6), torch.full_like(total, NOWHERE))
             self._to_volume(mask, logits, c.fine_grid, low, cut)
         return out
 

@@ -81,6 +81,20 @@ def test_the_mask_is_of_what_the_text_names(segmenter):
         assert np.array_equal(one.decode(STATES[1:2], None, [name])[0].mask, expected), name
 
 
+def test_the_same_thing_asked_differently_is_the_same_mask(segmenter):
+    """What a context adds to a state changes no voxel as long as the state means the same."""
+    other_words = STATES[:4] + 0.05 * torch.randn(4, 24, generator=torch.Generator().manual_seed(8))
+    assert segmenter.meant(segmenter.whiten(other_words)) == [0, 1, 2, 3]
+    for one, two in zip(study(segmenter).decode(STATES[:4]), study(segmenter).decode(other_words), strict=True):
+        assert np.array_equal(one.mask, two.mask)
+        assert one.presence == two.presence
+    codes = segmenter.whiten(STATES)
+    settled, meant = segmenter.settle(codes)
+    for row, index in enumerate(meant):
+        assert torch.equal(settled[row], codes[row] if index is None else segmenter.taught_codes[index])
+    assert None in meant
+
+
 def test_where_a_person_points_the_mask_is_theirs(segmenter):
     """A click on what a rival claims is not overruled by the rival; one on what the mask keeps changes no rule."""
     shown = study(segmenter)

@@ -51,7 +51,43 @@ def test_tiles_cover_every_voxel_with_overlap():
             covered[s : s + 48] += 1
         assert covered.min() >= 1
         assert all(b - a <= 48 - 14 for a, b in itertools.pairwise(starts))
-    assert float(blend_weights((48, 48, 48)).min()) > 0
+
+
+def test_blending_leaves_out_what_a_neighbour_shows_better_and_nothing_else():
+    """Along an axis of n fine voxels every voxel has weight, and a tile's rim none where there is another."""
+    for n in range(48, 161, 2):
+        total = np.zeros(n)
+        for s in tile_starts(n, 48):
+            line = blend_weights((s, 0, 0), (48, 2, 2), (n, 2, 2))[:, 0, 0].numpy()
+            assert (line[:6] == (0 if s > 0 else 1)).all()
+            assert (line[-6:] == (0 if s + 48 < n else 1)).all()
+            total[s : s + 48] += line
+        assert total.min() > 0
+
+
+def test_all_encoded_beforehand_is_the_same_mask_for_less(segmenter):
+    """`encode_next` goes through all tiles that show anything, once; a mask then encodes nothing and is the same."""
+    ahead, lazy = Study(volume(), segmenter), Study(volume(), segmenter)
+    parts = 0
+    while ahead.encode_next():
+        parts += 1
+    assert parts == ahead.encoded_tiles > 0
+    assert not ahead.encode_next()
+    for one, two in zip(ahead.decode(STATES), lazy.decode(STATES), strict=True):
+        assert (one.mask == two.mask).all()
+    assert ahead.encoded_tiles == parts
+    assert lazy.encoded_tiles <= parts
+
+
+def test_air_is_not_encoded_ahead(segmenter):
+    voxels = np.zeros((150, 60, 70), np.float32)
+    voxels[:40] = np.random.default_rng(1).uniform(50, 100, (40, 60, 70))
+    voxels[142:] = 80.0  # so that the field of view is not cut to the rest
+    study = Study(Volume.from_array(voxels, np.eye(4), modality="MR"), segmenter)
+    every = len(study._tile_grid())
+    while study.encode_next():
+        pass
+    assert 0 < study.encoded_tiles < every
 
 
 def test_many_at_once_equal_one_at_a_time_on_the_scan(segmenter):
