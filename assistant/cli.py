@@ -282,6 +282,14 @@ def chat(options: argparse.Namespace) -> None:
     print(CHAT_HELP, flush=True)
     with stdout_kept():
         session.prepare()  # while the user reads and types
+    with session.reading_on():
+        converse(session, options)
+    if options.out and session.turns:
+        print(f"written to {session.export(options.out).parent}")
+
+
+def converse(session: Session, options: argparse.Namespace) -> None:
+    """Lines from the terminal, each a question or a command, until there are no more."""
     pointing: dict[str, Any] = {}
     while True:
         try:
@@ -303,8 +311,6 @@ def chat(options: argparse.Namespace) -> None:
             print(f"deixis: {error}", file=sys.stderr)  # the conversation goes on
         except KeyboardInterrupt:
             print("\nstopped")
-    if options.out and session.turns:
-        print(f"written to {session.export(options.out).parent}")
 
 
 def chat_command(session: Session, line: str, pointing: dict[str, Any]) -> None:

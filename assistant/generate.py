@@ -39,7 +39,7 @@ MAX_PHRASE = 24  # tokens between <p> and </p>
 # 2 below
 # the likeliest first token when they miss it, greetings and refusals 5 to 10 below.
 LOOK_FIRST = 3.5
-GUESS_FROM = 2  # a guess continues what followed the same so many tokens
+GUESS_FROM = (3, 2, 1)  # a guess continues what followed the same so many tokens; the longest that stood before
 GUESS_MOST = 8  # tokens guessed in one pass: such a pass takes less than two of a single token
 _NOTHING = "I have no measurement that answers this."
 _SENTENCE_END = re.compile(r"[.!?]+[)\"']*(?=\s)|\n+")
@@ -421,16 +421,17 @@ class Chat:
         return logits[0]
 
     def _guess(self, ids: Sequence[int]) -> list[int]:
-        """What followed the last time that the last GUESS_FROM tokens stood here: ordinary tokens, GUESS_MOST at most.
-        Empty where the cache cannot go back."""
+        """What followed the last time that the last tokens stood here: ordinary tokens, GUESS_MOST at most. Empty where
+        the cache cannot go back."""
         if not self._cache.is_croppable or any(self._cache.is_sliding):
             return []
-        last = list(ids[-GUESS_FROM:])
-        for end in range(len(ids) - 1, GUESS_FROM - 1, -1):
-            if list(ids[end - GUESS_FROM : end]) == last:
-                guess = list(ids[end : end + GUESS_MOST])
-                plain = next((i for i, token in enumerate(guess) if token in self._special), len(guess))
-                return guess[:plain]
+        for count in GUESS_FROM:
+            last = list(ids[-count:])
+            for end in range(len(ids) - 1, count - 1, -1):
+                if list(ids[end - count : end]) == last:
+                    guess = list(ids[end : end + GUESS_MOST])
+                    plain = next((i for i, token in enumerate(guess) if token in self._special), len(guess))
+                    return guess[:plain]
         return []
 
     def _feed(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:

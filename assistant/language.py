@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from safetensors import safe_open
@@ -110,7 +110,7 @@ def find_base(
 def load_base(
     name: str | Path = DEFAULT_BASE,
     *,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype | Literal["auto"] = torch.float32,
     quantize: str | None = None,
     device: str | torch.device = "cpu",
     trainable: bool = True,
@@ -119,7 +119,8 @@ def load_base(
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase, BaseIdentity]:
     """(causal LM in eval mode, tokenizer, identity), with the special tokens added.
 
-    ``quantize`` is None, "4bit" (NF4) or "8bit", through bitsandbytes; ``dtype`` is what is computed in.
+    ``quantize`` is None, "4bit" (NF4) or "8bit", through bitsandbytes; ``dtype`` is what is computed in
+    ("auto": what the files hold).
     ``trainable=False`` lets a 4-bit model use kernels through which no gradient flows.
     """
     folder = find_base(name, allow_network=allow_network, progress=progress)
@@ -211,7 +212,7 @@ def keep_trainable_4bit(lm: nn.Module) -> None:
             module.support_avx512bf16_for_cpu = False
 
 
-def _quantization(quantize: str | None, dtype: torch.dtype) -> BitsAndBytesConfig | None:
+def _quantization(quantize: str | None, dtype: torch.dtype | str) -> BitsAndBytesConfig | None:
     if quantize is None:
         return None
     if quantize == "4bit":

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -234,12 +234,15 @@ class DeixisModel(nn.Module):
             raise ModelError(f"{folder}'s config.json does not fit this version of Deixis ({error})") from error
         if dtype is None:
             dtype = torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
-        lm, tokenizer, identity = _base(base or manifest.base.name, dtype, device, quantize, allow_network, trainable)
+        merged = not trainable and not quantize
+        # LoRA's small changes join weights as precise as the base's files have them, which are rounded after that
+        read_as: torch.dtype | Literal["auto"] = "auto" if merged else dtype
+        lm, tokenizer, identity = _base(base or manifest.base.name, read_as, device, quantize, allow_network, trainable)
         checkpoint.check_base(manifest, identity, folder)
         stored = checkpoint.read_tensors(folder, checkpoint.ADAPTER)
-        merged = not trainable and not quantize
         if merged:
             adapter.fold(lm, tokenizer, config.lora, stored, f"{folder}'s adapter")
+            cast(nn.Module, lm).to(dtype)
         else:
             wrapped = adapter.wrap(lm, tokenizer, config.lora)
             adapter.load(wrapped, stored, f"{folder}'s adapter")
@@ -256,7 +259,7 @@ class DeixisModel(nn.Module):
 
 def _base(
     base: Base,
-    dtype: torch.dtype,
+    dtype: torch.dtype | Literal["auto"],
     device: str | torch.device,
     quantize: str | None,
     allow_network: bool,

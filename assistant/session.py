@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +30,8 @@ from assistant.prompt_encoder import Prompt
 from assistant.question import Point, Question, asks_what_is_pointed_at, checked_question, make_prompt
 from assistant.study import Study
 from assistant.volume import Volume, open_volume, save_mask
+
+log = logging.getLogger("deixis.session")
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,11 @@ def load_model(
     if isinstance(model, DeixisModel):
         return model
     folder = default_checkpoint() if model is None else Path(model)
-    return DeixisModel.from_pretrained(folder, base, device=checked_device(device), quantize=quantize)
+    place = checked_device(device)
+    # A pass takes as long as the weights take to be read: half of it in bfloat16, where the CPU computes in that
+    fast = place == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    dtype = torch.bfloat16 if fast and not quantize else None
+    return DeixisModel.from_pretrained(folder, base, dtype, place, quantize)
 
 
 def checked_device(name: str) -> str:
@@ -92,6 +99,7 @@ class Session:
         self.turns: list[Turn] = []
         self._open_seconds = open_seconds
         self._busy = threading.Lock()
+        self._computing = threading.Lock()
 
     @staticmethod
     def open(
@@ -128,7 +136,38 @@ class Session:
             with self._enough_memory():
                 self.chat.prepare()
         finally:
-            self._busy.release()
+            self._end()
+
+    def read_on(self) -> bool:
+        """Encode one more part of the scan; False when there is no more to encode.
+
+        Later answers then have less left to do. For another thread while nothing is asked: a question waits for the
+        part under way at most, and while it is answered nothing is done here.
+        """
+        if self._busy.locked():
+            return True
+        with self._computing, self._enough_memory():
+            return self.study.encode_next()
+
+    @contextlib.contextmanager
+    def reading_on(self) -> Iterator[None]:
+        """Within the block, a thread encodes the rest of the scan whenever no question is being answered."""
+        left = threading.Event()
+
+        def read() -> None:
+            try:
+                while not left.wait(0.005) and self.read_on():
+                    pass
+            except ResourceError as error:
+                log.warning("the scan is not read ahead: %s", error)  # a question may still find the memory
+
+        reader = threading.Thread(target=read, name="deixis-reader", daemon=True)
+        reader.start()
+        try:
+            yield
+        finally:
+            left.set()
+            reader.join()
 
     def ask(
         self,
@@ -212,7 +251,7 @@ class Session:
                         self.turns.append(Turn(question, reply))
                     yield event
         finally:
-            self._busy.release()
+            self._end()
 
     @contextlib.contextmanager
     def _enough_memory(self) -> Iterator[None]:
@@ -227,6 +266,11 @@ class Session:
     def _begin(self) -> None:
         if not self._busy.acquire(blocking=False):
             raise QuestionError("the last question is still being answered: wait for it or stop it first")
+        self._computing.acquire()  # at most one tile: see `read_on`
+
+    def _end(self) -> None:
+        self._computing.release()
+        self._busy.release()
 
     def _pointed_at(self, prompt: Prompt) -> tuple[torch.Tensor, str | None]:
         """Feature and name of what is pointed at: the mask, else the box, else the first positive point."""
@@ -265,7 +309,7 @@ class Session:
             self.chat.undo()
             return self.turns.pop()
         finally:
-            self._busy.release()
+            self._end()
 
     def export(self, folder: str | Path) -> Path:
         """Write every mask, one label map and a manifest into a folder; see `assistant.export`."""

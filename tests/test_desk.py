@@ -33,6 +33,11 @@ def test_a_seat_around_a_real_session(seat: Seat, tiny_scan: Path, tmp_path: Pat
         next(seat.ask("Where?"))
     seat.open(tiny_scan)
     seat.prepare()
+    for thread in threading.enumerate():  # the rest of the scan is encoded while the reader looks at it
+        if thread.name == "deixis-reader":
+            thread.join()
+    assert seat._session is not None
+    assert not seat._session.read_on()
     (*_, turn) = seat.ask("Show me the left hippocampus")
     assert turn.done
     assert not turn.error

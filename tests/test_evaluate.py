@@ -160,7 +160,8 @@ def test_the_files(tmp_path):
         "machine": {"torch": "2", "device": "cpu", "threads": 1},
         "timings": {
             "scan": "a template", "threads": 1, "cold_start_s": 9.0, "open_s": 2.0, "first_answer_s": 4.0,
-            "second_answer_s": 1.0, "first_decode_1_s": 1.0, "first_decode_8_s": 1.5,
+            "second_answer_s": 1.0, "reading_on_s": 3.0, "second_answer_after_reading_on_s": 0.5,
+            "first_decode_1_s": 1.0, "first_decode_8_s": 1.5,
             "decode_1_s": 0.2, "decode_8_s": 0.3, "peak_memory_gb": 1.5,
         },
     }  # fmt: skip

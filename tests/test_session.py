@@ -6,6 +6,8 @@ import dataclasses
 import json
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import nibabel
@@ -96,6 +98,37 @@ def test_a_prepared_session_answers_the_same_with_less_left_to_do(session, tiny_
     assert prepared.study.encoded_tiles - tiles == session.study.encoded_tiles - tiles
     prepared.prepare()  # in mid-conversation there is nothing to prepare
     assert len(prepared.turns) == 1
+
+
+def test_a_session_reads_on_while_nothing_is_asked(session, tiny_scan, tiny_model):
+    """In the block a thread encodes the whole scan; the answer is the same, and encodes nothing."""
+    ahead = Session.open(tiny_scan, model=tiny_model)
+    with ahead.reading_on():
+        ours = ahead.ask("Where is it?", points=[CLICK])  # asked while it reads
+        deadline = time.monotonic() + 60
+        while ahead.read_on():
+            assert time.monotonic() < deadline
+    theirs = session.ask("Where is it?", points=[CLICK])
+    assert ours.text == theirs.text
+    assert np.array_equal(ours.findings[0].mask, theirs.findings[0].mask)
+    tiles = ahead.study.encoded_tiles
+    ahead.ask("Show me the left block.")
+    assert ahead.study.encoded_tiles == tiles
+    assert not [thread for thread in threading.enumerate() if thread.name == "deixis-reader"]
+
+
+def test_reading_on_gives_way_to_a_question(session):
+    calls: list[int] = []
+    encode = session.study.encode_next
+    session.study.encode_next = lambda: calls.append(1) or encode()
+    events = session.stream("Where is it?", points=[CLICK])
+    next(events)
+    assert session.read_on()  # there may be more to do; nothing was done
+    assert not calls
+    events.close()
+    while session.read_on():
+        pass
+    assert calls
 
 
 def test_the_scan_is_encoded_once(session):

@@ -66,6 +66,15 @@ def _measure(folder: Path, device: str, process_started: float) -> dict[str, Any
     t3 = clock()
     for _ in (FIRST, SECOND):  # what was found would be recalled, not looked for again
         session.undo()
+    # the desk and `deixis chat` read on while nobody asks, as here between the two questions
+    reader = Session.open(session.volume, model=session.model)
+    reader.ask(FIRST)
+    t4 = clock()
+    while reader.read_on():
+        pass
+    t5 = clock()
+    reader.ask(SECOND)
+    t6 = clock()
     states = torch.cat([_state(session, name) for name in EIGHT])
     first_one, first_eight = (_decode(Study(session.volume, session.model.segmenter), states[:n]) for n in (1, 8))
     study = session.study
@@ -78,6 +87,8 @@ def _measure(folder: Path, device: str, process_started: float) -> dict[str, Any
         "open_s": t1 - t0,
         "first_answer_s": t2 - t1,
         "second_answer_s": t3 - t2,
+        "reading_on_s": t5 - t4,
+        "second_answer_after_reading_on_s": t6 - t5,
         "first_decode_1_s": first_one,
         "first_decode_8_s": first_eight,
         "decode_1_s": one,

@@ -40,6 +40,7 @@ class OpenScan(Protocol):
         *,
         should_stop: Callable[[], bool] | None = None,
     ) -> Iterator[Event]: ...
+    def read_on(self) -> bool: ...
     def undo(self) -> object: ...
     def export(self, folder: str | Path) -> object: ...
 
@@ -103,6 +104,7 @@ class Seat:
         self._busy = threading.Lock()
         self._doing = ""
         self._stop = threading.Event()
+        self._closed = False
         self._changed = threading.Event()
         self._session: OpenScan | None = None
         self.folder = folder
@@ -153,13 +155,28 @@ class Seat:
             return self._open_session(volume)
         if self._session is None:
             self._session = self._open_session(volume)
+            threading.Thread(
+                target=self._read_on, args=(self._session,), name="deixis-reader", daemon=True
+            ).start()
         return self._session
+
+    def _read_on(self, session: OpenScan) -> None:
+        """Encode the rest of the scan, a part at a time, while no reader of this machine waits for an answer."""
+        try:
+            while session is self._session and not self._closed:
+                with self._turnstile:
+                    if not session.read_on():
+                        return
+                time.sleep(0.005)  # whoever waits at the turnstile goes first
+        except ResourceError as error:
+            log.warning("the scan is not read ahead: %s", error)  # a question may still find the memory
 
     def notice(self, text: str) -> None:
         self.log.append(Notice(text))
 
     def close(self) -> None:
         """Stop a running answer and delete the viewer's files."""
+        self._closed = True
         self._stop.set()
         shutil.rmtree(self.folder, ignore_errors=True)
 
