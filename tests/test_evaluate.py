@@ -16,7 +16,7 @@ from assistant.generate import Finding
 from assistant.session import Reply
 from assistant.volume import Volume
 from training import evaluate
-from training.evaluate import Row, examine, point_out, questions, summarise, write
+from training.evaluate import Results, Row, examine, point_out, questions, summarise, write
 from training.scans import AAL_VALUES, Scan, scans, truths
 
 SHAPE = (10, 8, 6)
@@ -31,7 +31,7 @@ def half(side: str) -> np.ndarray:
 def a_scan(absent: list[str] | None = None) -> Scan:
     masks = {"left hippocampus": half("left"), "right hippocampus": half("right")}
     gone = ["liver", "left kidney", "pancreas", "prostate"] if absent is None else absent
-    return Scan("brain", "case 1", Path("case1.nii.gz"), masks, gone, voxel_ml=0.008)
+    return Scan("brain", "case 1", Path("case1.nii.gz"), masks, gone, spacing=(2.0, 2.0, 2.0))
 
 
 def finding(phrase: str, mask: np.ndarray | None) -> Finding:
@@ -90,14 +90,14 @@ def test_points_at_the_inside_of_each_part_and_counts_the_name():
     found = list(point_out(session, scan, "brain", volume))
     assert [(p.phrase, p.right) for p in found] == [("left hippocampus", True), ("right hippocampus", False)]
     assert session.undone == 2
-    assert summarise([], found)["pointed_right"]["value"] == 0.5
+    assert summarise(Results(pointing=found))["pointed_right"]["value"] == 0.5
 
 
 def test_right_masks_right_refusals():
     session = Answers({p: (p, m) for p, m in a_scan().truths.items()})
     rows = list(examine(session, a_scan(), "brain", absent=4))
     assert session.undone == len(session.asked) == 6
-    summary = summarise(rows)
+    summary = summarise(Results(rows))
     assert summary["families"]["brain"]["dice_mean_over_structures"] == 1.0
     assert (
         summary["refused_absent"]["value"] == summary["kept_present"]["value"] == summary["named_right"]["value"] == 1.0
@@ -114,14 +114,14 @@ def test_swapped_sides_are_seen():
     }
     rows = list(examine(Answers(swapped), a_scan(), "brain"))
     assert [row.sides_swapped for row in rows if row.there] == [True, False]
-    assert summarise(rows)["sides_swapped"]["hits"] == 1
+    assert summarise(Results(rows))["sides_swapped"]["hits"] == 1
 
 
 def test_a_mask_under_another_name_does_not_count_for_the_target():
     rows = list(examine(Answers({"left hippocampus": ("right hippocampus", half("left"))}), a_scan([]), "brain"))
     left = rows[0]
     assert (left.found, left.dice, left.named) == (False, 0.0, "right hippocampus")
-    assert summarise(rows)["named_right"]["hits"] == 0
+    assert summarise(Results(rows))["named_right"]["hits"] == 0
 
 
 def test_a_synonym_in_the_reply_counts():
@@ -133,7 +133,7 @@ def test_a_synonym_in_the_reply_counts():
 def test_a_refused_present_target_scores_nothing_and_is_still_named():
     rows = list(examine(Answers({"left hippocampus": ("left hippocampus", None)}), a_scan([]), "brain"))
     assert (rows[0].found, rows[0].dice, rows[0].volume_error) == (False, 0.0, -1.0)
-    summary = summarise(rows)
+    summary = summarise(Results(rows))
     assert summary["named_right"]["hits"] == 1  # the left one; the right one was answered with nothing at all
     assert summary["kept_present"]["value"] == 0.0
 
@@ -142,7 +142,7 @@ def test_any_mask_for_an_absent_target_is_a_false_finding():
     rows = list(examine(Answers({"liver": ("left hippocampus", half("left"))}), a_scan(["liver"]), "brain"))
     assert rows[-1].found
     assert math.isnan(rows[-1].dice)
-    assert summarise(rows)["refused_absent"] == {
+    assert summarise(Results(rows))["refused_absent"] == {
         "value": 0.0,
         "hits": 0,
         "total": 1,
@@ -165,7 +165,7 @@ def test_the_files(tmp_path):
             "decode_1_s": 0.2, "decode_8_s": 0.3, "peak_memory_gb": 1.5,
         },
     }  # fmt: skip
-    write(tmp_path, rows, about)
+    write(tmp_path, Results(rows), about)
     report = (tmp_path / "report.md").read_text()
     assert "| left hippocampus | 1 | 1 | 1.000 |" in report
     assert "0.25 of the first" in report

@@ -8,9 +8,10 @@ if the model named that target. Each question is taken back (`Session.undo`) bef
 depend on the order of the questions; the scan is encoded once. `training/metrics.py` says what is done about empty
 masks.
 
-Then it points at the innermost voxel of each structure: "What is this?"
+Then it points at the innermost voxel of each structure ("What is this?"); and on a few scans it asks in other words
+(`wordings`), of the same scan changed (`robustness`), and corrects with clicks (`clicks`).
 
-Writes report.md (for people), summary.json, cases.csv and pointing.csv (one line a question).
+Writes report.md (for people), summary.json, and a CSV for each study, one line a question.
 """
 
 from __future__ import annotations
@@ -23,19 +24,22 @@ import platform
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
 from assistant.errors import DeixisError
-from assistant.session import Reply
 from assistant.volume import Volume
 from data_recipes import ontology
-from training import metrics
+from training import clicks, metrics, robustness, wordings
+from training.answers import Asked, mask_for, same_structure, voxels
+from training.clicks import Clicked
+from training.robustness import Perturbed
 from training.scans import FAMILIES, Scan, scans
+from training.wordings import Wording
 
 # The wordings a target is asked in, one drawn for each question: one wording alone would say little of words.
 REQUESTS = (
@@ -50,19 +54,16 @@ REQUESTS = (
 ASKED_OPENLY = ("Is there a {} in this scan?", "Can you see the {}?", "Is the {} visible here?")
 PRESUPPOSED = ("Segment the {}.", "What is the volume of the {}?", "The {} looks enlarged, measure it.")
 ABSENT_PER_SCAN = 6
-
-
-class Asked(Protocol):
-    """What is evaluated: `assistant.session.Session`, or anything that answers like one."""
-
-    def ask(self, text: str, points: Sequence[Sequence[float]] | None = None) -> Reply: ...
-
-    def undo(self) -> object: ...
+STUDIES = ("masks", "pointing", "words", "robustness", "clicks")
+TUMOUR = "tumour"
 
 
 @dataclass(frozen=True)
 class Row:
-    """One question and what came of it. Volumes in mL; dice, iou and volume_error NaN where the target is absent."""
+    """One question and what came of it. Volumes in mL, distances in mm; what `metrics` leaves undefined is NaN.
+
+    taught: whether the embedded model has masks for it (of an absent target: whether a rule or the presence head had
+    to refuse it). overlap_ml: of prediction and truth."""
 
     family: str
     case: str
@@ -75,6 +76,14 @@ class Row:
     dice: float
     iou: float
     volume_error: float
+    hd95: float
+    asd: float
+    nsd: float
+    lesions: int
+    lesions_found: int
+    lesions_false: int
+    taught: bool
+    overlap_ml: float
     truth_ml: float
     predicted_ml: float
     sides_swapped: bool
@@ -105,12 +114,14 @@ def examine(session: Asked, scan: Scan, group: str, seed: int = 0, absent: int =
         reply = session.ask(question)
         seconds = time.perf_counter() - started
         truth = scan.truths.get(phrase)
-        # A present target is answered by a mask under its own name. For an absent one any mask is a false finding.
-        masks = [f for f in reply.findings if f.present and (truth is None or same_structure(f.phrase, phrase))]
-        finding = masks[0] if masks else None
+        # For an absent target any mask is a false finding.
+        finding = next((f for f in reply.findings if f.present), None) if truth is None else mask_for(reply, phrase)
         about = finding or next(iter(reply.findings), None)
-        shape = (1,) if truth is None else truth.shape
-        mask = np.zeros(shape, bool) if finding is None or truth is None else np.asarray(finding.mask, dtype=bool)
+        mask = np.zeros(1, bool) if truth is None else voxels(finding, truth.shape)
+        known = ontology.lookup(phrase)
+        compared = np.zeros(1, bool) if truth is None else truth
+        surface = metrics.surface(mask, compared, scan.spacing, metrics.tolerance_mm(known.base if known else phrase))
+        parts = metrics.lesions(mask, compared) if phrase == TUMOUR and truth is not None else metrics.NO_LESIONS
         other = scan.truths.get(ontology.flip(phrase)) if ontology.flip(phrase) != phrase else None
         yield Row(
             family=group,
@@ -124,6 +135,14 @@ def examine(session: Asked, scan: Scan, group: str, seed: int = 0, absent: int =
             dice=math.nan if truth is None else metrics.dice(mask, truth),
             iou=math.nan if truth is None else metrics.iou(mask, truth),
             volume_error=math.nan if truth is None else metrics.volume_error(mask, truth),
+            hd95=surface.hd95,
+            asd=surface.asd,
+            nsd=surface.nsd,
+            lesions=parts.truths,
+            lesions_found=parts.found,
+            lesions_false=parts.false,
+            taught=known is not None and known.taught,
+            overlap_ml=0.0 if truth is None else float((mask & truth).sum()) * voxel_ml,
             truth_ml=0.0 if truth is None else float(truth.sum()) * voxel_ml,
             predicted_ml=0.0 if finding is None else float(finding.volume_ml or 0.0),
             sides_swapped=truth is not None and other is not None and metrics.sides_swapped(mask, truth, other),
@@ -167,25 +186,42 @@ def point_out(session: Asked, scan: Scan, group: str, volume: Volume) -> Iterato
         session.undo()
 
 
-def same_structure(said: str, asked: str) -> bool:
-    """Whether two phrases name one structure."""
-    if said == asked:
-        return True
-    one, other = ontology.lookup(said), ontology.lookup(asked)
-    return one is not None and one == other
+@dataclass
+class Results:
+    """All rows of an evaluation, one list a file."""
+
+    cases: list[Row] = field(default_factory=list)
+    pointing: list[Pointing] = field(default_factory=list)
+    words: list[Wording] = field(default_factory=list)
+    robustness: list[Perturbed] = field(default_factory=list)
+    clicks: list[Clicked] = field(default_factory=list)
 
 
-def summarise(rows: Sequence[Row], pointings: Sequence[Pointing] = ()) -> dict[str, Any]:
-    """All figures of a table of rows: by family, by structure, presence, sides, words, pointing."""
+def summarise(results: Results) -> dict[str, Any]:
+    """All figures: by family, by structure, presence, sides, words, pointing, robustness, clicks."""
+    rows, pointings = results.cases, results.pointing
     families = list(dict.fromkeys(r.family for r in rows))
     rates = metrics.presence_rates([r.there for r in rows], [r.found for r in rows])
     sided = [r for r in rows if r.there and ontology.flip(r.phrase) != r.phrase]
     present = [r for r in rows if r.there]
+    diagram = metrics.reliability([r.there for r in rows], [r.presence for r in rows])
+    # a target that was refused or not understood has an IoU of 0; a refused absent one of 1 (LISA's gIoU)
+    every_iou = [r.iou if r.there else float(not r.found) for r in rows]
     return {
         "families": {name: _family([r for r in rows if r.family == name]) for name in families},
         "refused_absent": rates.refused.to_dict(),
         "refused_absent_adversarial": _refused(r for r in rows if r.adversarial).to_dict(),
+        "refused_absent_taught": _refused(r for r in rows if r.taught).to_dict(),
         "kept_present": rates.kept.to_dict(),
+        "recognised": metrics.Rate(sum(r.found == r.there for r in rows), len(rows)).to_dict(),
+        "presence_auroc": metrics.auroc([r.there for r in rows], [r.presence for r in rows]),
+        "presence_ece": metrics.calibration_error(diagram),
+        "presence_reliability": [asdict(b) for b in diagram],
+        "quality_correlation": metrics.correlation([r.quality for r in rows], [r.iou for r in rows]),
+        "giou": metrics.mean(every_iou),
+        "ciou": metrics.cumulative_iou(
+            [r.overlap_ml for r in present], [r.truth_ml + r.predicted_ml - r.overlap_ml for r in present]
+        ),
         "sides_swapped": metrics.Rate(sum(r.sides_swapped for r in sided), len(sided)).to_dict(),
         "named_right": metrics.Rate(sum(_named(r) for r in present), len(present)).to_dict(),
         "pointed_right": metrics.Rate(sum(p.right for p in pointings), len(pointings)).to_dict(),
@@ -194,6 +230,9 @@ def summarise(rows: Sequence[Row], pointings: Sequence[Pointing] = ()) -> dict[s
             "median": metrics.median(r.seconds for r in rows),
             "max": max((r.seconds for r in rows), default=math.nan),
         },
+        "words": wordings.summarise(results.words) if results.words else None,
+        "robustness": robustness.summarise(results.robustness) if results.robustness else None,
+        "clicks": clicks.summarise(results.clicks) if results.clicks else None,
     }
 
 
@@ -220,6 +259,9 @@ def _family(rows: Sequence[Row]) -> dict[str, Any]:
             "dice_median": metrics.median(r.dice for r in group),
             "iou": metrics.mean(r.iou for r in group),
             "volume_error_median": metrics.median(r.volume_error for r in group),
+            "hd95_median": metrics.median(r.hd95 for r in group),
+            "asd_median": metrics.median(r.asd for r in group),
+            "nsd": metrics.mean(r.nsd for r in group),
             "found": sum(r.found for r in group),
         }
         for phrase, group in sorted(by_phrase.items())
@@ -229,23 +271,25 @@ def _family(rows: Sequence[Row]) -> dict[str, Any]:
         "dice_mean_over_structures": metrics.mean(s["dice"] for s in structures.values()),
         "refused_absent": _refused(rows).to_dict(),
         "kept_present": metrics.Rate(sum(r.found for r in present), len(present)).to_dict(),
+        "lesions_found": metrics.Rate(sum(r.lesions_found for r in rows), sum(r.lesions for r in rows)).to_dict(),
+        "lesions_false": sum(r.lesions_false for r in rows),
         "structures": structures,
     }
 
 
-def write(
-    out: Path, rows: Sequence[Row], about: dict[str, Any], pointings: Sequence[Pointing] = ()
-) -> dict[str, Any]:
-    """cases.csv, pointing.csv, summary.json and report.md in ``out``; the summary."""
+def write(out: Path, results: Results, about: dict[str, Any]) -> dict[str, Any]:
+    """A CSV for each study, summary.json and report.md in ``out``; the summary."""
     from training.report import markdown
 
     out.mkdir(parents=True, exist_ok=True)
-    for name, kind, lines in (("cases.csv", Row, rows), ("pointing.csv", Pointing, pointings)):
-        with (out / name).open("w", newline="") as file:
-            writer = csv.DictWriter(file, [f.name for f in fields(kind)])
-            writer.writeheader()
-            writer.writerows(asdict(line) for line in lines)
-    summary = {**about, **summarise(rows, pointings)}
+    for part in fields(results):
+        lines = getattr(results, part.name)
+        if lines:
+            with (out / f"{part.name}.csv").open("w", newline="") as file:
+                writer = csv.DictWriter(file, [f.name for f in fields(lines[0])])
+                writer.writeheader()
+                writer.writerows(asdict(line) for line in lines)
+    summary = {**about, **summarise(results)}
     # NaN is no JSON: what is undefined is null
     (out / "summary.json").write_text(json.dumps(_plain(summary), indent=1, allow_nan=False) + "\n")
     (out / "report.md").write_text(markdown(summary))
@@ -258,6 +302,13 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(inner) for inner in value]
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def _studies(text: str) -> tuple[str, ...]:
+    chosen = tuple(name for name in text.split(",") if name)
+    if unknown := set(chosen) - set(STUDIES):
+        raise argparse.ArgumentTypeError(f"{', '.join(sorted(unknown))} is none of {', '.join(STUDIES)}")
+    return chosen
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -275,6 +326,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--limit", type=int, default=None, help="at most so many scans of each family")
     parser.add_argument("--contrasts", type=int, default=4, help="synthesised images for each brain label map")
+    parser.add_argument("--studies", default=STUDIES, type=_studies, help=f"of {','.join(STUDIES)}")
+    parser.add_argument("--few-scans", type=int, default=2, help="scans of each family for words, robustness, clicks")
+    parser.add_argument("--targets", type=int, default=6, help="structures of each of those scans")
     parser.add_argument("--absent", type=int, default=ABSENT_PER_SCAN, help="absent structures asked of each scan")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
@@ -300,24 +354,41 @@ def _run(options: argparse.Namespace, families: Sequence[str]) -> int:
 
     checkpoint = options.model or default_checkpoint()
     model = load_model(checkpoint, device=options.device)
-    rows: list[Row] = []
-    pointings: list[Pointing] = []
+    results = Results()
     for family in families:
         found = scans(
             family, options.data, options.split, limit=options.limit, seed=options.seed, contrasts=options.contrasts
         )
-        for scan in found:
+        for number, scan in enumerate(found):
             session = Session.open(scan.image, model=model)
-            new = list(examine(session, scan, family, options.seed, options.absent))
-            rows += new
-            pointed = list(point_out(session, scan, family, session.volume))
-            pointings += pointed
-            print(
-                f"{family} {scan.case}: Dice {metrics.mean(r.dice for r in new):.3f}, "
-                f"refused {sum(not r.found for r in new if not r.there)}/{sum(not r.there for r in new)}, "
-                f"pointed right {sum(p.right for p in pointed)}/{len(pointed)}, {sum(r.seconds for r in new):.0f} s",
-                flush=True,
-            )
+            few = (scan, session.volume, family, options.seed, options.targets)
+            if "masks" in options.studies:
+                new = list(examine(session, scan, family, options.seed, options.absent))
+                results.cases += new
+                print(
+                    f"{family} {scan.case}: Dice {metrics.mean(r.dice for r in new):.3f}, "
+                    f"refused {sum(not r.found for r in new if not r.there)}/{sum(not r.there for r in new)}, "
+                    f"{sum(r.seconds for r in new):.0f} s",
+                    flush=True,
+                )
+            if "pointing" in options.studies:
+                pointed = list(point_out(session, scan, family, session.volume))
+                results.pointing += pointed
+                print(f"  pointed at, named right {sum(p.right for p in pointed)}/{len(pointed)}", flush=True)
+            if number >= options.few_scans:
+                continue
+            if "words" in options.studies:
+                said = list(wordings.ask_in_other_words(session, scan, family, options.seed, options.targets))
+                results.words += said
+                print(f"  in other words, found {sum(w.found for w in said)}/{len(said)}", flush=True)
+            if "robustness" in options.studies:
+                worn = list(robustness.ask_of_changed_scans(lambda v: Session.open(v, model=model), *few))
+                results.robustness += worn
+                print(f"  on changed scans, Dice {metrics.mean(p.dice for p in worn):.3f}", flush=True)
+            if "clicks" in options.studies:
+                clicked = list(clicks.correct(session, *few))
+                results.clicks += clicked
+                print(f"  after clicks, Dice {metrics.mean(c.dice for c in clicked if c.clicks):.3f}", flush=True)
     about: dict[str, Any] = {
         "command": " ".join(["python -m training.evaluate", *sys.argv[1:]]),
         "split": options.split,
@@ -331,7 +402,7 @@ def _run(options: argparse.Namespace, families: Sequence[str]) -> int:
         },
         "timings": None if options.no_timings else timing.measure_timings(checkpoint, options.device),
     }
-    summary = write(options.out, rows, about, pointings)
+    summary = write(options.out, results, about)
     print(
         f"{options.out / 'report.md'}: refused {summary['refused_absent']['value']:.3f}, "
         f"kept {summary['kept_present']['value']:.3f}"

@@ -2,13 +2,17 @@
 
 The policy for empty masks, once for every figure here:
 
-- truth not empty, prediction empty (missed or refused): Dice and IoU are 0, the volume error is -100 %.
-- truth empty: Dice, IoU and the relative volume error are not defined and come back as NaN. Means leave NaN out.
+- truth not empty, prediction empty (missed or refused): Dice, IoU and surface Dice are 0, the volume error is -100 %.
+  There is no distance to a surface that is not there: distances are NaN, so their means are over what was found.
+- truth empty: Dice, IoU, the relative volume error and all of a surface are not defined and come back as NaN. Means
+  leave NaN out.
   Whether the absent structure was refused is counted by :func:`presence_rates` and by nothing else, so that a model
   cannot lift its Dice by refusing, nor lose Dice by what the presence rates already count.
 
+Only gIoU counts absent targets, as its authors do: a refusal is 1 there, a false mask 0.
+
 Masks are boolean arrays of one common shape (any axis order, both the same), compared voxel by voxel on the scan's own
-grid.
+grid. Surfaces and the ROC are left to the packages surface-distance (Nikolov et al. 2021) and scikit-learn.
 """
 
 from __future__ import annotations
@@ -18,6 +22,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage, stats
+
+#: mm that two experts' contours may differ by: Nikolov et al. 2021, table 1, and a voxel for the structures of 1 mm
+#: scans. What has no line here gets TOLERANCE_MM.
+TOLERANCES_MM = {"brainstem": 2.5, "mandible": 1.01, "parotid gland": 2.85, "spinal cord": 2.93}
+TOLERANCE_MM = 1.0
 
 
 def _pair(prediction: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -53,6 +63,122 @@ def volume_error(prediction: np.ndarray, truth: np.ndarray) -> float:
     if not t.any():
         return math.nan
     return float(p.sum()) / float(t.sum()) - 1.0
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Distances between two surfaces, mm: the greatest, the 95th percentile, the mean of both ways; and the share of
+    both surfaces that lies within the tolerance of the other (normalised surface Dice)."""
+
+    hd: float
+    hd95: float
+    asd: float
+    nsd: float
+
+
+def surface(prediction: np.ndarray, truth: np.ndarray, spacing: Sequence[float], tolerance: float) -> Surface:
+    """Surfaces at subvoxel accuracy, each element weighted by its area; spacing (3,) mm of the masks' axes."""
+    import surface_distance
+
+    p, t = _pair(prediction, truth)
+    if not t.any():
+        return Surface(math.nan, math.nan, math.nan, math.nan)
+    if not p.any():
+        return Surface(math.nan, math.nan, math.nan, 0.0)
+    found = surface_distance.compute_surface_distances(t, p, spacing)
+    there, back = surface_distance.compute_average_surface_distance(found)
+    areas = [float(found[f"surfel_areas_{name}"].sum()) for name in ("gt", "pred")]
+    return Surface(
+        float(surface_distance.compute_robust_hausdorff(found, 100)),
+        float(surface_distance.compute_robust_hausdorff(found, 95)),
+        float(there * areas[0] + back * areas[1]) / sum(areas),
+        float(surface_distance.compute_surface_dice_at_tolerance(found, tolerance)),
+    )
+
+
+def tolerance_mm(base: str) -> float:
+    """Tolerance of a structure, by its name without a side."""
+    return TOLERANCES_MM.get(base, TOLERANCE_MM)
+
+
+@dataclass(frozen=True)
+class Lesions:
+    """Connected parts (26 neighbours). found: of the truth's, those that the prediction touches; false: of the
+    prediction's, those that touch no truth; dice: mean over the truth's, each with all that touches it."""
+
+    truths: int
+    found: int
+    false: int
+    dice: float
+
+
+NO_LESIONS = Lesions(0, 0, 0, math.nan)
+
+
+def lesions(prediction: np.ndarray, truth: np.ndarray) -> Lesions:
+    """Lesion by lesion: a mask of one large lesion must not hide that small ones were missed."""
+    p, t = _pair(prediction, truth)
+    corners = np.ones((3, 3, 3))
+    parts, count = ndimage.label(t, corners)
+    mine, claimed = ndimage.label(p, corners)
+    scores = []
+    for part in range(1, count + 1):
+        one = parts == part
+        touching = np.isin(mine, np.setdiff1d(mine[one], [0]))
+        scores.append(dice(touching, one))
+    false = claimed - len(np.setdiff1d(mine[t], [0]))
+    return Lesions(count, sum(s > 0 for s in scores), false, mean(scores))
+
+
+def cumulative_iou(intersections: Sequence[float], unions: Sequence[float]) -> float:
+    """cIoU (LISA, Lai et al. 2024): all intersections over all unions, in mL. Large targets dominate it."""
+    return sum(intersections) / sum(unions) if sum(unions) else math.nan
+
+
+def auroc(there: Sequence[bool], presence: Sequence[float]) -> float:
+    """Probability that a present target was given more presence than an absent one; NaN where one kind is missing."""
+    from sklearn.metrics import roc_auc_score
+
+    known = [(t, p) for t, p in zip(there, presence, strict=True) if not math.isnan(p)]
+    if len({t for t, _ in known}) < 2:
+        return math.nan
+    return float(roc_auc_score(*zip(*known, strict=True)))
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Answers with a presence in [low, high): how many, their mean presence, and the share that was there."""
+
+    low: float
+    high: float
+    n: int
+    said: float
+    was: float
+
+
+def reliability(there: Sequence[bool], presence: Sequence[float], bins: int = 10) -> list[Bin]:
+    """The reliability diagram of a presence (DeGroot and Fienberg 1983), equal bins, empty ones left out."""
+    known = np.array([(p, t) for t, p in zip(there, presence, strict=True) if not math.isnan(p)], float).reshape(-1, 2)
+    which = np.minimum((known[:, 0] * bins).astype(int), bins - 1)
+    return [
+        Bin(b / bins, (b + 1) / bins, int((which == b).sum()), *map(float, known[which == b].mean(0)))
+        for b in range(bins)
+        if (which == b).any()
+    ]
+
+
+def calibration_error(diagram: Sequence[Bin]) -> float:
+    """Expected calibration error (Naeini et al. 2015): |said - was|, weighted by how many."""
+    total = sum(b.n for b in diagram)
+    return sum(b.n * abs(b.said - b.was) for b in diagram) / total if total else math.nan
+
+
+def correlation(one: Sequence[float], other: Sequence[float]) -> float:
+    """Spearman's rank correlation of the pairs without NaN; NaN for fewer than three or a constant."""
+    pairs = np.array([(a, b) for a, b in zip(one, other, strict=True) if not (math.isnan(a) or math.isnan(b))])
+    if len(pairs) < 3 or (pairs == pairs[0]).all(0).any():
+        return math.nan
+    return float(stats.spearmanr(pairs[:, 0], pairs[:, 1]).statistic)
 
 
 def sides_swapped(prediction: np.ndarray, own: np.ndarray, other: np.ndarray) -> bool:

@@ -25,11 +25,17 @@ def markdown(summary: Mapping[str, Any]) -> str:
         "|---|---|---|---|",
         _rate("absent targets refused", summary["refused_absent"]),
         _rate("of these, presupposed by the question", summary["refused_absent_adversarial"]),
+        _rate("of these, structures that it was taught", summary["refused_absent_taught"]),
         _rate("present targets not refused", summary["kept_present"]),
         _rate("left and right swapped", summary["sides_swapped"]),
         _rate("target named as asked", summary["named_right"]),
         _rate("structure pointed at named right", summary["pointed_right"]),
         _rate("replies corrected against their notes", summary["corrected_replies"]),
+        "",
+        f"Presence: AUROC {_number(summary['presence_auroc'])}, expected calibration error "
+        f"{_number(summary['presence_ece'])}. Quality against the true IoU: Spearman's "
+        f"{_number(summary['quality_correlation'])}. gIoU {_number(summary['giou'])} (absent targets count 1 when "
+        f"refused), cIoU {_number(summary['ciou'])}.",
         "",
     ]
     for name, family in summary["families"].items():
@@ -39,16 +45,25 @@ def markdown(summary: Mapping[str, Any]) -> str:
             f"{family['scans']} scans. Dice, mean over structures: **{_number(family['dice_mean_over_structures'])}**; "
             f"absent refused {_share(family['refused_absent'])}; present not refused {_share(family['kept_present'])}.",
             "",
-            "| structure | n | found | Dice | 95 % | median | IoU | volume error, median |",
-            "|---|---|---|---|---|---|---|---|",
+            "| structure | n | found | Dice | 95 % | median | IoU | surface Dice | HD95, mm | mean distance, mm "
+            "| volume error |",
+            "|---|---|---|---|---|---|---|---|---|---|---|",
         ]
         for phrase, s in family["structures"].items():
             low, high = s["dice_interval95"]
             lines.append(
                 f"| {phrase} | {s['n']} | {s['found']} | {_number(s['dice'])} | {_number(low)} to {_number(high)} "
-                f"| {_number(s['dice_median'])} | {_number(s['iou'])} | {_percent(s['volume_error_median'])} |"
+                f"| {_number(s['dice_median'])} | {_number(s['iou'])} | {_number(s['nsd'])} | {_mm(s['hd95_median'])} "
+                f"| {_mm(s['asd_median'])} | {_percent(s['volume_error_median'])} |"
             )
         lines.append("")
+        if family["lesions_found"]["total"]:
+            lines += [
+                f"Lesion by lesion: found {_share(family['lesions_found'])}; {family['lesions_false']} false parts.", ""
+            ]
+    if summary["families"]:
+        lines += ["Distances and volume errors are medians; distances are of the masks that were found.", ""]
+    lines += _words(summary["words"]) + _robustness(summary["robustness"]) + _clicks(summary["clicks"])
     timings = summary["timings"]
     if timings is not None:
         lines += [
@@ -82,6 +97,72 @@ def markdown(summary: Mapping[str, Any]) -> str:
             "",
         ]
     return "\n".join(lines)
+
+
+def _words(words: Mapping[str, Any] | None) -> list[str]:
+    if words is None:
+        return []
+    rows = [
+        f"| {kind} | {_share(w['found'])} | {_number(w['dice'])} | {_interval(w)} "
+        f"| {_number(w['less_than_plain_median'])} |"
+        for kind, w in words["kinds"].items()
+    ]
+    return [
+        "## In other words",
+        "",
+        f"{words['targets']} targets. Mean over targets: the plain name {_number(words['plain_name'])}, the median of "
+        f"all wordings {_number(words['median_over_wordings'])}, best less worst wording {_number(words['spread'])}.",
+        "",
+        "| asked by | found | Dice | 95 % | less than the plain name, median |",
+        "|---|---|---|---|---|",
+        *rows,
+        "",
+    ]
+
+
+def _robustness(changes: Mapping[str, Any] | None) -> list[str]:
+    if changes is None:
+        return []
+    rows = [f"| {name} | {c['n']} | {_number(c['dice'])} | {_interval(c)} |" for name, c in changes.items()]
+    return [
+        "## The same scan, changed",
+        "",
+        "Dice with the mask of the unchanged scan, in patient space, where both see.",
+        "",
+        "| change | n | Dice | 95 % |",
+        "|---|---|---|---|",
+        *rows,
+        "",
+    ]
+
+
+def _clicks(families: Mapping[str, Any] | None) -> list[str]:
+    if families is None:
+        return []
+    counts = list(next(iter(families.values()))["dice"])
+    rows = [
+        f"| {name} | {f['n']} | " + " | ".join(_number(f["dice"][n]) for n in counts) + f" | {f['worse_after_all']} |"
+        for name, f in families.items()
+    ]
+    return [
+        "## After clicks",
+        "",
+        "Simulated: each click at the innermost voxel of the largest error. Dice after so many, from the words on.",
+        "",
+        "| family | targets | " + " | ".join(counts) + " | worse at the end |",
+        "|---" * (len(counts) + 3) + "|",
+        *rows,
+        "",
+    ]
+
+
+def _interval(values: Mapping[str, Any]) -> str:
+    low, high = values["dice_interval95"]
+    return f"{_number(low)} to {_number(high)}"
+
+
+def _mm(value: float | None) -> str:
+    return "-" if value is None or math.isnan(value) else f"{value:.1f}"
 
 
 def _missing(value: float | None) -> bool:

@@ -55,7 +55,7 @@ class Scan:
 
     family: one of `ontology.SCAN_FAMILIES`; image: a file, or a volume made here; truths: {canonical phrase: bool mask
     on the image's own (stored) grid}, none of them empty; absent: phrases that a scan of this kind cannot show;
-    voxel_ml: millilitres a voxel.
+    spacing: mm along the axes of the stored grid.
     """
 
     family: str
@@ -63,7 +63,17 @@ class Scan:
     image: Path | Volume
     truths: dict[str, np.ndarray]
     absent: list[str]
-    voxel_ml: float
+    spacing: tuple[float, float, float]
+
+    @property
+    def voxel_ml(self) -> float:
+        return float(np.prod(self.spacing)) / 1000
+
+
+def stored_spacing(volume: Volume) -> tuple[float, float, float]:
+    """mm along the axes of a volume's file."""
+    x, y, z = np.linalg.norm(volume.native.affine[:3, :3], axis=0).tolist()
+    return (x, y, z)
 
 
 def recipe_scans(recipe: Callable[[Path, str], Iterator[Case]], root: Path, split: str) -> Iterator[Scan]:
@@ -74,9 +84,8 @@ def recipe_scans(recipe: Callable[[Path, str], Iterator[Case]], root: Path, spli
             raise ValueError(f"{case.id} has no image: it can be synthesised from, not asked about")
         # the file itself is given to the session, as a user would, unless it is no file that a user has
         image = case.image if case.form == "nifti" and case.image is not None else volume
-        yield Scan(
-            case.family, case.id, image, truths(volume, labels, case.phrases), absent(case.family), volume.voxel_ml
-        )
+        masks = truths(volume, labels, case.phrases)
+        yield Scan(case.family, case.id, image, masks, absent(case.family), stored_spacing(volume))
 
 
 def truths(volume: Volume, labels: np.ndarray, phrases: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
@@ -109,9 +118,8 @@ def synthetic_brains(
         for number in range(contrasts):
             rng = np.random.default_rng([seed, number, *case.id.encode()])
             volume = synthesised(labels, affine, rng, f"{case.id} synthesised {number}", shares)
-            yield Scan(
-                "brain", volume.name, volume, truths(volume, labels, case.phrases), absent("brain"), volume.voxel_ml
-            )
+            masks = truths(volume, labels, case.phrases)
+            yield Scan("brain", volume.name, volume, masks, absent("brain"), stored_spacing(volume))
 
 
 def colin(root: Path, split: str) -> Iterator[Scan]:
@@ -125,7 +133,7 @@ def colin(root: Path, split: str) -> Iterator[Scan]:
         for offset, side in enumerate(ontology.SIDES)
     }
     masks = truths(volume, labels, phrases)
-    yield Scan("brain", "colin27", folder / "image.nii.gz", masks, absent("brain"), volume.voxel_ml)
+    yield Scan("brain", "colin27", folder / "image.nii.gz", masks, absent("brain"), stored_spacing(volume))
 
 
 FAMILIES: dict[str, Callable[[Path, str, int, int], Iterator[Scan]]] = {
