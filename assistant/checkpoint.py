@@ -4,6 +4,7 @@
     adapter.safetensors    LoRA and the added tokens' embeddings
     projector.safetensors  Projector and RegionProjector
     segmenter.safetensors  encoder, prompt encoder, mask decoder
+    glossary.json          the names of structures; where a checkpoint has none, names are the language model's alone
     manifest.json          base name and hash, seeds, data, versions, sha256 of every file above
 
 Only what was trained is stored; the base language model is named by its hash. The manifest is written last.
@@ -31,7 +32,7 @@ from assistant.errors import ModelError, ResourceError
 from assistant.language import BaseIdentity
 
 FORMAT = 1
-CONFIG, MANIFEST = "config.json", "manifest.json"
+CONFIG, GLOSSARY, MANIFEST = "config.json", "glossary.json", "manifest.json"
 ADAPTER, PROJECTOR, SEGMENTER = "adapter.safetensors", "projector.safetensors", "segmenter.safetensors"
 _PACKAGES = ("torch", "transformers", "peft", "segment-anything", "numpy", "safetensors")
 
@@ -76,12 +77,14 @@ def write(
     tensors: Mapping[str, Mapping[str, Tensor]],
     base: BaseIdentity,
     *,
+    glossary: str | None = None,
     seeds: Mapping[str, int] | None = None,
     data: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
     dtype: torch.dtype | None = None,
 ) -> Manifest:
-    """Write a checkpoint; ``tensors`` maps a file's name to its state dict. ``dtype`` stores floats in that type.
+    """Write a checkpoint; ``tensors`` maps a file's name to its state dict; ``glossary`` is JSON. ``dtype`` stores
+    floats in that type.
 
     A file is replaced whole or not at all, and the manifest only when all of them are there.
     """
@@ -89,6 +92,8 @@ def write(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _replace(folder / CONFIG, json.dumps(config, indent=2, sort_keys=True) + "\n")
+        if glossary is not None:
+            _replace(folder / GLOSSARY, glossary)
         for name, state in tensors.items():
             # save, not save_file: that makes files only their owner may read, whatever the umask says
             part = folder / (name + ".part")
@@ -96,7 +101,10 @@ def write(
             os.replace(part, folder / name)
         manifest = Manifest(
             base=base,
-            files={name: file_hash(folder / name) for name in (CONFIG, *tensors)},
+            files={
+                name: file_hash(folder / name)
+                for name in (CONFIG, *tensors, *([] if glossary is None else [GLOSSARY]))
+            },
             seeds=dict(seeds or {}),
             data=dict(data or {}),
             training=dict(training or {}),

@@ -11,7 +11,7 @@ differs is cropped and what is new is fed. Undoing a turn or correcting a senten
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -39,6 +39,8 @@ MAX_PHRASE = 24  # tokens between <p> and </p>
 # 2 below
 # the likeliest first token when they miss it, greetings and refusals 5 to 10 below.
 LOOK_FIRST = 3.5
+# What the question mentions by a name of the glossary is what a reply names, unless the model is very sure of another.
+MENTIONED = 8.0
 GUESS_FROM = (3, 2, 1)  # a guess continues what followed the same so many tokens; the longest that stood before
 GUESS_MOST = 8  # tokens guessed in one pass: such a pass takes less than two of a single token
 _NOTHING = "I have no measurement that answers this."
@@ -249,6 +251,7 @@ class Chat:
         written: list[int] = []
         # What is pointed at is named by the masks that claim it, as far as they know it: ground first, then speak
         given: list[int] = []
+        mentioned = self._mentioned()
         if name is not None and self._targets is not None:
             given = [self._open, *conversation.encode_text(model.tokenizer, name), self._close]
         for step in range(max_new_tokens):
@@ -263,6 +266,8 @@ class Chat:
                 banned |= self._verdicts
                 logits = logits.clone()
                 logits[self._open] += LOOK_FIRST
+            if in_phrase:
+                logits = self._leaning(logits, draft.run, mentioned, {note.phrase for note in targets})
             if phrase_start is not None and not draft.run:
                 banned.add(self._close)  # a phrase has a word at least
             token = given.pop(0) if given else self._pick(logits, banned, temperature, sampler)
@@ -311,6 +316,25 @@ class Chat:
         visible = conversation.visible(draft.accepted)
         yield from draft.news(visible)
         yield Done(draft.accepted, visible, tuple(removed), tuple(corrections), stopped)
+
+    def _mentioned(self) -> dict[str, list[int]]:
+        """The phrases that the question mentions, as they would be written, with the `</p>` behind them."""
+        glossary, tokenizer = self.model.glossary, self.model.tokenizer
+        if glossary is None:
+            return {}
+        phrases = dict.fromkeys(p for meant in glossary.mentioned(self.messages[-1].content) for p in meant)
+        return {p: [*conversation.encode_text(tokenizer, p), self._close] for p in phrases}
+
+    def _leaning(
+        self, logits: Tensor, written: Sequence[int], mentioned: Mapping[str, Sequence[int]], done: set[str]
+    ) -> Tensor:
+        """Logits inside a name of which `written` is there, leaning towards what was mentioned and is not done yet."""
+        n = len(written)
+        on = {ids[n] for p, ids in mentioned.items() if p not in done and list(ids[:n]) == list(written)}
+        if on:
+            logits = logits.clone()
+            logits[sorted(on)] += MENTIONED
+        return logits
 
     def _preview(self, draft: _Draft) -> str:
         """What may be shown now: what was accepted, and the name of a target that is being looked for."""

@@ -19,6 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from assistant import adapter, checkpoint, conversation
 from assistant.adapter import LoraSettings
 from assistant.errors import ModelError
+from assistant.glossary import Glossary
 from assistant.language import DEFAULT_BASE, BaseIdentity, load_base, word_table
 from assistant.projector import Projector, RegionProjector
 from assistant.segmenter import Segmenter, SegmenterConfig
@@ -95,6 +96,7 @@ class DeixisModel(nn.Module):
         self.base = base
         self.merged = not adapted
         self.manifest: checkpoint.Manifest | None = None  # of the checkpoint it was loaded from
+        self.glossary: Glossary | None = None
         self.projector = Projector(config.segmenter.visual_dim, width, config.image_tokens)
         self.region_projector = RegionProjector(config.segmenter.region_dim, width)
         self._image_id = conversation.token_id(tokenizer, conversation.IMAGE)
@@ -207,7 +209,15 @@ class DeixisModel(nn.Module):
             checkpoint.SEGMENTER: self.segmenter.state_dict(),
         }
         return checkpoint.write(
-            folder, self.config.to_dict(), tensors, self.base, seeds=seeds, data=data, training=training, dtype=dtype
+            folder,
+            self.config.to_dict(),
+            tensors,
+            self.base,
+            glossary=None if self.glossary is None else self.glossary.to_json(),
+            seeds=seeds,
+            data=data,
+            training=training,
+            dtype=dtype,
         )
 
     @staticmethod
@@ -254,6 +264,8 @@ class DeixisModel(nn.Module):
             model.segmenter, checkpoint.read_tensors(folder, checkpoint.SEGMENTER), f"{folder}'s segmenter"
         )
         model.manifest = manifest
+        if checkpoint.GLOSSARY in manifest.files:
+            model.glossary = Glossary.from_json((Path(folder) / checkpoint.GLOSSARY).read_text(encoding="utf-8"))
         return model.to(device).eval()
 
 

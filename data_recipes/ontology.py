@@ -16,11 +16,11 @@ flipped images.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 
+from assistant.glossary import Glossary, normalise
 from data_recipes.anatomy import GROUPS, RANGE_SOURCES, TAUGHT, UNTAUGHT, Group, Row
 
 SIDES = ("left", "right")
@@ -88,14 +88,6 @@ class Structure:
         """Every name that means this structure, the canonical one first; no repeats."""
         other = [n for names in self.translations.values() for n in names]
         return tuple(dict.fromkeys([self.name, *self.synonyms, *self.abbreviations, *self.latin, *other]))
-
-
-def normalise(text: str) -> str:
-    """Lower case, accents and punctuation dropped, single spaces: the key under which names are compared."""
-    text = text.lower().replace("ß", "ss").replace("œ", "oe").replace("æ", "ae")
-    text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    text = text.replace("'s", " s").replace("’s", " s")
-    return " ".join(re.sub(r"[^\w]+|_", " ", text).split())
 
 
 def _split(names: str) -> list[str]:
@@ -265,6 +257,43 @@ def resolve(text: str, family: str | None = None) -> tuple[Structure, ...]:
         wanted = [s for s in SIDES if s in sides] if sides and not both else list(SIDES)
         return tuple(names[f"{side} {row.base}"] for side in wanted)
     return (exact[0],) if exact else ((by_name()[rows[0].base],) if rows and not rows[0].sided and not sides else ())
+
+
+# Names of the table that mostly stand for other words: French for the spleen, abbreviations at the start of a sentence
+_WORDS_TOO = {"rate", "Am", "Hip", "Pal", "Par", "Put", "Tu"}
+
+
+def glossary() -> Glossary:
+    """All names of the table, for `assistant.glossary` to find in a question.
+
+    A name without a side stands for both sides (and for the whole where there is one), a plural too. What the
+    table calls an abbreviation counts as it is spelled."""
+    names: dict[str, list[str]] = {}
+    short: dict[str, list[str]] = {}
+
+    def enter(name: str, phrase: str, abbreviation: bool) -> None:
+        chinese = not name.isascii() and any("\u4e00" <= c <= "\u9fff" for c in name)
+        exact = abbreviation and not chinese
+        if name in _WORDS_TOO:
+            return
+        entry = (short if exact else names).setdefault(name if exact or chinese else normalise(name), [])
+        if phrase not in entry:
+            entry.append(phrase)
+
+    for row in (*TAUGHT, *UNTAUGHT):
+        phrases = [f"{side} {row.base}" for side in SIDES] if row.sided else [row.base]
+        plain = [e.split(" ", 1)[1] for group in (row.latin, row.de, row.fr, row.es) for e in _split(group)]
+        for phrase in phrases:
+            for name in (row.base, *_split(row.en), *_split(row.plural), *plain, *_split(row.zh)):
+                enter(name, phrase, False)
+            for name in (part for abbreviation in _split(row.abbr) for part in abbreviation.split("/")):
+                enter(name, phrase, " " not in name)
+    for structure in all_structures():
+        for name in (*structure.synonyms, *structure.latin, *(n for t in structure.translations.values() for n in t)):
+            enter(name, structure.name, False)
+    return Glossary(
+        {k: tuple(v) for k, v in names.items()}, {k: tuple(v) for k, v in short.items()}, dict(_SIDE_WORDS)
+    )
 
 
 @cache

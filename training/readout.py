@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from assistant.errors import DeixisError
+from data_recipes import ontology
 from training.converse import freeze
 from training.data import FeatureBank, Pack, collate
 from training.packed import FrozenCodes, PackedModel
@@ -110,6 +111,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     segmenter.state_mean.copy_(mean)
     segmenter.state_axes.copy_(axes)
     figures = {"penalty": best[1], "states": len(states), "nearest_before": before, "nearest_after": best[0]}
+    start.model.glossary = ontology.glossary()
     start.model.save_pretrained(
         options.out,
         seeds={**start.seeds, "readout": options.seed},

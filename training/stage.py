@@ -147,6 +147,7 @@ def finish(start: Start, stage: str, config: Any, step: int, this: Run) -> Path:
     """Write the run's checkpoint, with what every stage so far was asked and took."""
     folder = this.out / "checkpoint"
     settings = json.loads(json.dumps(asdict(config), default=str))
+    start.model.glossary = ontology.glossary()
     start.model.save_pretrained(
         folder,
         seeds={**start.seeds, stage: config.seed},

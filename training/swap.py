@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from assistant.model import DeixisModel
+from data_recipes import ontology
 from training.stage import load_segmenter
 
 
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     model.config = replace(model.config, segmenter=see.config)
     manifest = model.manifest
     assert manifest is not None
+    model.glossary = ontology.glossary()
     model.save_pretrained(
         options.out,
         seeds=manifest.seeds,

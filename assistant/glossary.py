@@ -1,0 +1,88 @@
+"""The names that structures go by: which of them a question mentions.
+
+A small language model hears names that it seldom read as others: "Kehlkopf" (larynx) was answered with the brainstem.
+Names are a table, not a matter of judgement, so a checkpoint carries the table, and a reply that opens a name leans
+towards what the question mentions. What the question is about stays the language model's to say.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+LONGEST = 7  # words of a name
+NEAR = 3  # words between a name and the side that goes with it, at most
+_CHINESE = re.compile(r"[\u4e00-\u9fff]")
+
+
+def normalise(text: str) -> str:
+    """Lower case, accents and punctuation dropped, single spaces: the key under which names are compared."""
+    text = text.lower().replace("ß", "ss").replace("œ", "oe").replace("æ", "ae")
+    text = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    text = text.replace("'s", " s").replace("’s", " s")
+    return " ".join(re.sub(r"[^\w]+|_", " ", text).split())
+
+
+@dataclass(frozen=True)
+class Glossary:
+    """names: a name as `normalise` has it -> the canonical phrases it may mean; abbreviations: likewise, spelled
+    exactly; sides: a word -> "left" or "right". A phrase of one side begins with it."""
+
+    names: Mapping[str, tuple[str, ...]]
+    abbreviations: Mapping[str, tuple[str, ...]]
+    sides: Mapping[str, str]
+
+    def mentioned(self, text: str) -> list[tuple[str, ...]]:
+        """What a text names, in order of appearance: for each mention the canonical phrases that it may mean."""
+        found: list[tuple[int, tuple[str, ...]]] = []
+        for name in self._chinese:
+            while (at := text.find(name)) >= 0:
+                found.append((at, self.names[name]))
+                text = text[:at] + " " * len(name) + text[at + len(name) :]
+        words, starts, spelled = [], [], []
+        for match in re.finditer(r"[^\W_]+", text):
+            for word in normalise(match.group()).split():
+                words.append(word)
+                starts.append(match.start())
+                spelled.append(match.group())
+        at = 0
+        while at < len(words):
+            length, meant = self._at(words, spelled, at)
+            if meant:
+                found.append((starts[at], self._sided(meant, words, at, at + length)))
+            at += length
+        return [meant for _, meant in sorted(found)]
+
+    def _at(self, words: list[str], spelled: list[str], at: int) -> tuple[int, tuple[str, ...]]:
+        """The longest name that begins at a word: (how many words, what it may mean); (1, ()) where none does."""
+        for length in range(min(LONGEST, len(words) - at), 0, -1):
+            meant = self.names.get(" ".join(words[at : at + length]))
+            if meant:
+                return length, meant
+        return 1, self.abbreviations.get(spelled[at], ())
+
+    def _sided(self, meant: tuple[str, ...], words: list[str], start: int, stop: int) -> tuple[str, ...]:
+        """Only the phrases of the side that stands nearest to a name, before it rather than behind it."""
+        before = [self.sides.get(word) for word in reversed(words[max(0, start - NEAR) : start])]
+        behind = [self.sides.get(word) for word in words[stop : stop + NEAR]]
+        side = next((side for side in (*before, *behind) if side), None)
+        kept = tuple(phrase for phrase in meant if side and phrase.startswith(f"{side} "))
+        return kept or meant
+
+    @cached_property
+    def _chinese(self) -> list[str]:
+        return sorted((name for name in self.names if _CHINESE.search(name)), key=len, reverse=True)
+
+    def to_json(self) -> str:
+        parts = {"names": self.names, "abbreviations": self.abbreviations, "sides": self.sides}
+        return json.dumps(parts, ensure_ascii=False, indent=0, sort_keys=True) + "\n"
+
+    @staticmethod
+    def from_json(text: str) -> Glossary:
+        parts = json.loads(text)
+        names, abbreviations = ({k: tuple(v) for k, v in parts[p].items()} for p in ("names", "abbreviations"))
+        return Glossary(names, abbreviations, parts["sides"])

@@ -1,0 +1,124 @@
+"""Which structures a question mentions, and that a reply names those."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+import torch
+
+from assistant import checkpoint, conversation, generate
+from assistant.errors import ModelError
+from assistant.generate import MENTIONED, Chat, Done, Grounded
+from assistant.glossary import Glossary
+from assistant.model import DeixisModel
+from data_recipes import ontology
+from tests.tiny_language import FakeStudy, tiny_base, tiny_model
+
+SMALL = Glossary(
+    {"liver": ("liver",), "leber": ("liver",), "larynx": ("larynx",), "kehlkopf": ("larynx",), "喉": ("larynx",),
+     "kidney": ("left kidney", "right kidney"), "parotid gland": ("left parotid gland", "right parotid gland"),
+     "gland": ("thyroid gland",)},
+    {"LV": ("left lateral ventricle", "right lateral ventricle")},
+    {"left": "left", "right": "right", "linke": "left"},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Hello, what can you do?", []),
+        ("Wie groß ist der Kehlkopf?", [("larynx",)]),
+        ("请标出喉，谢谢", [("larynx",)]),
+        ("Is the LIVER bigger than the right kidney?", [("liver",), ("right kidney",)]),
+        ("the kidney on the left", [("left kidney",)]),
+        ("kidneys? any kidney", [("left kidney", "right kidney")]),
+        ("left parotid gland", [("left parotid gland",)]),  # the longest name, not the gland in it
+        ("die linke LV", [("left lateral ventricle",)]),
+        ("lv", []),  # abbreviations as they are spelled
+        ("is it on the right, far away from what is the liver", [("liver",)]),  # no side to choose
+        ("kidney left kidney right", [("left kidney",), ("left kidney",)]),  # before a name rather than behind it
+    ],
+)
+def test_what_is_mentioned(text, expected):
+    assert SMALL.mentioned(text) == expected
+
+
+def test_the_ontology_mentions_its_own_names():
+    """Every name of every structure, in a sentence, is heard as that structure; abbreviations that are words are not
+    heard at all."""
+    glossary = ontology.glossary()
+    missed = []
+    for structure in ontology.all_structures():
+        for name in structure.names:
+            meant = [phrase for mention in glossary.mentioned(f"So: {name}!") for phrase in mention]
+            if structure.name not in meant:
+                missed.append(name)
+        assert structure.name not in missed
+    words = {"rate", "Am", "Hip", "Pal", "Par", "Put", "Tu"}
+    assert all(words & set(re.split(r"[\W_]+", name)) for name in missed)
+    assert glossary.mentioned("Am I right? Put it there, at what rate?") == []
+    assert Glossary.from_json(glossary.to_json()) == glossary
+
+
+@pytest.fixture
+def chat() -> Chat:
+    model = tiny_model()
+    model.glossary = SMALL
+    return Chat(model, FakeStudy([3] * 40))
+
+
+def replies(chat: Chat, question: str) -> list[str]:
+    """What the reply looked for; each reply is made to open a name first."""
+    opened = chat._open
+    pick = chat._pick
+    steps: list[int] = []
+
+    def first(logits, banned, temperature, sampler):
+        steps.append(1)
+        return opened if len(steps) == 1 else pick(logits, banned, temperature, sampler)
+
+    chat._pick = first
+    events = list(chat.reply(question, max_new_tokens=30))
+    assert isinstance(events[-1], Done)
+    chat._pick = pick
+    return [event.finding.phrase for event in events if isinstance(event, Grounded)]
+
+
+def test_a_reply_names_what_the_question_mentions(chat, monkeypatch):
+    """A tiny random model opens a name: without a mention it writes anything, with one it writes that. (Its logits are
+    larger than a trained model's.)"""
+    monkeypatch.setattr(generate, "MENTIONED", 80.0)
+    assert replies(chat, "Where is it?")[:1] != ["larynx"]
+    assert replies(chat, "Wie groß ist der Kehlkopf?")[0] == "larynx"
+    assert replies(chat, "Und die Leber?")[0] == "liver"
+    assert replies(chat, "the left kidney")[0] == "left kidney"
+    assert replies(chat, "the right kidney, please")[0] == "right kidney"
+
+
+def test_what_is_done_is_leaned_towards_no_more_and_certainty_wins(chat):
+    tokens = conversation.encode_text(chat.model.tokenizer, "larynx")
+    mentioned = {"larynx": [*tokens, chat._close]}
+    logits = torch.zeros(len(chat.model.tokenizer))
+    leaning = chat._leaning(logits, [], mentioned, set())
+    assert leaning[tokens[0]] == MENTIONED
+    assert leaning.sum() == MENTIONED  # nothing else has changed
+    assert not logits.any()
+    assert not chat._leaning(logits, [], mentioned, {"larynx"}).any()
+    assert chat._leaning(logits, tokens, mentioned, set())[chat._close] == MENTIONED
+    assert not chat._leaning(logits, [tokens[0] + 1], mentioned, set()).any()  # another name is being written
+    logits[tokens[0] + 1] = MENTIONED + 1
+    assert int(chat._leaning(logits, [], mentioned, set()).argmax()) == tokens[0] + 1
+
+
+def test_a_checkpoint_keeps_its_glossary(tmp_path):
+    model = tiny_model()
+    model.save_pretrained(tmp_path / "without")
+    assert DeixisModel.from_pretrained(tmp_path / "without", base=tiny_base()).glossary is None
+    model.glossary = SMALL
+    folder = tmp_path / "with"
+    model.save_pretrained(folder)
+    assert DeixisModel.from_pretrained(folder, base=tiny_base()).glossary == SMALL
+    (folder / checkpoint.GLOSSARY).write_text("{}")
+    with pytest.raises(ModelError, match="was changed"):
+        DeixisModel.from_pretrained(folder, base=tiny_base())
