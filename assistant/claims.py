@@ -63,7 +63,8 @@ def flaw(sentence: str, targets: Sequence[Note], known: Sequence[str], said: str
 def statement(targets: Sequence[Note]) -> str:
     """What was measured, as sentences: the text that takes the place of one that contradicts it. "" without targets."""
     present = _distinct([note for note in targets if note.measurement is not None])
-    absent = _distinct([note for note in targets if note.measurement is None])
+    absent = _distinct([note for note in targets if note.measurement is None and note.taught])
+    unknown = _distinct([note for note in targets if not note.taught])
     parts = [f"The {n.phrase} ({n.id}) is {format_ml(n.measurement.volume_ml)} mL." for n in present if n.measurement]
     if len(present) == 2:
         first, second = present
@@ -72,10 +73,17 @@ def statement(targets: Sequence[Note]) -> str:
             words = re.sub(rf"\b{note.id}\b", f"the {note.phrase}", words, count=1)
         parts.append(words[0].upper() + words[1:] + ".")
     if absent:
-        names = [f"the {note.phrase}" for note in absent]
-        listed = names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
-        parts.append(f"{listed[0].upper()}{listed[1:]} {'was' if len(names) == 1 else 'were'} not found.")
+        listed = _listed(absent, "and")
+        parts.append(f"{listed[0].upper()}{listed[1:]} {'was' if len(absent) == 1 else 'were'} not found.")
+    if unknown:
+        it = "it is" if len(unknown) == 1 else "they are"
+        parts.append(f"I was never taught to find {_listed(unknown, 'or')}, so I cannot say whether {it} there.")
     return " ".join(parts)
+
+
+def _listed(notes: Sequence[Note], word: str) -> str:
+    names = [f"the {note.phrase}" for note in notes]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} {word} {names[-1]}"
 
 
 def mentions(text: str, targets: Sequence[Note]) -> list[tuple[int, int, Note]]:

@@ -360,7 +360,7 @@ def finding_line(finding: Finding) -> str:
     """One finding on one line, in the decimals of the notes: `m1  left hippocampus: 2.9 mL, 38.1 mm, mean 112, ...`."""
     from assistant.evidence import format_mean, format_ml, format_mm, format_probability
 
-    words = [] if finding.present else ["not found"]
+    words = [] if finding.present else ["not found" if finding.presence is not None else "never taught"]
     if finding.volume_ml is not None:
         words.append(f"{format_ml(finding.volume_ml)} mL")
     if finding.longest_diameter_mm is not None:

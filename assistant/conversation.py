@@ -61,6 +61,7 @@ _CHIP = re.compile(
 )  # fmt: skip
 _OPEN = re.compile(r"\s*<p>((?:(?!</p>).)*)</p>", re.DOTALL)  # a phrase whose <SEG> is still to come
 _UNFINISHED = re.compile(r"<p>(?:(?!</p>).)*\Z|<obs>(?:(?!</obs>).)*\Z", re.DOTALL)
+NEVER_TAUGHT = "never taught"  # ends the note of what the model cannot tell
 _PRESENT_NOTE = re.compile(r"(?P<id>m\d+) (?P<name>.*?):")
 
 
@@ -301,5 +302,5 @@ def _chip_text(chip: re.Match[str]) -> str:
         return phrase
     present = _PRESENT_NOTE.match(note)
     if present is None:
-        return f"{phrase} (not found)"
+        return f"{phrase} (never taught)" if note.endswith(NEVER_TAUGHT) else f"{phrase} (not found)"
     return f"{phrase} ({present['name'] if present['id'] == phrase.strip() else present['id']})"

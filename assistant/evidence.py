@@ -18,6 +18,7 @@ from decimal import Decimal
 
 import numpy as np
 
+from assistant.conversation import NEVER_TAUGHT
 from assistant.volume import Volume
 
 
@@ -174,7 +175,8 @@ def _decimals(value: float, steps: Sequence[tuple[float, int]], otherwise: int) 
 class Note:
     """One ``<obs>`` note; ``str(note)`` is its text.
 
-    id: "m1"...; "" when the target is absent. measurement: None when absent. quality: None for masks made of others.
+    id: "m1"...; "" when the target is absent. measurement: None when absent. presence, quality: None for masks made of
+    others; presence of an absent one is None where the model was never taught such a thing.
     compare: (id, measurement) of the mask found before it in the same reply; the comparison names that one first, as
     the sentence that follows will.
     """
@@ -190,8 +192,14 @@ class Note:
     def present(self) -> bool:
         return self.measurement is not None
 
+    @property
+    def taught(self) -> bool:
+        return self.measurement is not None or self.presence is not None
+
     def __str__(self) -> str:
         m = self.measurement
+        if not self.taught:
+            return f"{self.phrase}: not found, {NEVER_TAUGHT}"
         if m is None:
             return f"{self.phrase}: not found" + _probability("presence", self.presence)
         unit = f" {m.intensity_unit}" if m.intensity_unit else ""

@@ -26,7 +26,8 @@ _ALGEBRA = re.compile(r"m\d+(?:\s*[+&-]\s*m\d+)+")
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """One target of a reply. Absent: id "", present False, no numbers, no mask.
+    """One target of a reply. Absent: id "", present False, no numbers, no mask; presence None where the model was
+    never taught such a thing and cannot tell.
 
     mask: bool (X, Y, Z) on the volume's RAS grid; centroid_mm: RAS+ mm; turn: number of the question, from 0.
     """
@@ -34,7 +35,7 @@ class Finding:
     id: str
     phrase: str
     present: bool
-    presence: float
+    presence: float | None
     quality: float | None
     volume_ml: float | None
     longest_diameter_mm: float | None
@@ -114,9 +115,10 @@ class Findings:
         # least of its parts', since a chain of masks is as good as its worst.
         note = Note(self._next_id(), expression, None, None, m)
         quality = min((part.quality for part in parts if part.quality is not None), default=None)
-        return self._present(note, mask, min(part.presence for part in parts), quality, m, earlier, turn)
+        presence = min(part.presence for part in parts if part.presence is not None)
+        return self._present(note, mask, presence, quality, m, earlier, turn)
 
-    def _absent(self, phrase: str, presence: float, quality: float | None, turn: int) -> tuple[Finding, Note]:
+    def _absent(self, phrase: str, presence: float | None, quality: float | None, turn: int) -> tuple[Finding, Note]:
         finding = Finding("", phrase, False, presence, quality, None, None, None, "", None, None, turn)
         self.found.append(finding)
         return finding, Note("", phrase, presence)
@@ -125,7 +127,7 @@ class Findings:
         self,
         note: Note,
         mask: np.ndarray,
-        presence: float,
+        presence: float | None,
         quality: float | None,
         m: Measurement,
         earlier: Sequence[Note],

@@ -275,6 +275,8 @@ class Chat:
                 token = self._close
             if token in self._ends:
                 break
+            if not all(note.taught for note in targets) and phrase_start is None and self._is_word(token):
+                break  # that it cannot tell is the program's to say: the model knows "found" and "not found" alone
             written.append(token)
             if token == self._close and self._targets is not None:
                 phrase_start = None
@@ -316,6 +318,10 @@ class Chat:
         visible = conversation.visible(draft.accepted)
         yield from draft.news(visible)
         yield Done(draft.accepted, visible, tuple(removed), tuple(corrections), stopped)
+
+    def _is_word(self, token: int) -> bool:
+        """Neither markup nor white space."""
+        return token not in self._special and bool(conversation.decode_text(self.model.tokenizer, [token]).strip())
 
     def _mentioned(self) -> dict[str, list[int]]:
         """The phrases that the question mentions, as they would be written, with the `</p>` behind them."""

@@ -42,10 +42,12 @@ NOWHERE = -10.0  # logit where nothing was drawn
 
 @dataclass(frozen=True)
 class Decoded:
-    """One mask: on the volume's RAS grid (X, Y, Z) bool, empty where `present` is False."""
+    """One mask: on the volume's RAS grid (X, Y, Z) bool, empty where `present` is False.
+
+    presence: None where it cannot be told, since the segmenter was never taught such a thing."""
 
     mask: np.ndarray
-    presence: float
+    presence: float | None
     quality: float
     present: bool
 
@@ -340,14 +342,11 @@ class Study:
         logit, quality = model.mask_decoder.judge(heads, coarse)
         presence = (logit / config.presence_temperature).sigmoid()
         chosen: dict[int, _Drawing] = {}
+        unknown = [bool(config.taught_names) and m is None and p is None for m, p in zip(meant, on_grid, strict=True)]
         for i, prompt in enumerate(on_grid):
             # a positive click or a given mask says by itself that something is there
             shown = prompt is not None and bool((prompt.labels > 0.5).any() or prompt.mask is not None)
-            # and of what it was never taught the segmenter can say nothing else
-            unknown = bool(config.taught_names) and meant[i] is None and prompt is None
-            if unknown:
-                presence[i] = 0.0
-            elif shown or float(presence[i]) >= config.presence_threshold:
+            if not unknown[i] and (shown or float(presence[i]) >= config.presence_threshold):
                 own = coarse[i].float()
                 chosen[i] = _Drawing(heads.fine[i], own, prompt, given[i], self._competing(own, meant[i], prompt))
         drawn = dict(zip(chosen, self._draw(list(chosen.values())), strict=True))
@@ -355,7 +354,7 @@ class Study:
         return [
             Decoded(
                 drawn[i] if i in drawn else np.zeros(self.volume.shape, bool),
-                float(presence[i]),
+                None if unknown[i] else float(presence[i]),
                 min(1.0, max(0.0, a * float(quality[i]) + b)),
                 bool(i in drawn and drawn[i].any()),
             )

@@ -384,6 +384,23 @@ def test_with_the_real_segmenter(model, tiny_volume):
     assert done.visible
 
 
+def test_what_was_never_taught_is_another_answer_than_not_found(scripted):
+    """Whatever the model would say of it: that it cannot tell is the program's to say, and is no correction."""
+    chat, _ = scripted("<p>liver</p> <p>spleen</p> No, neither was found.", volumes=(-1, 0))
+    done, grounded, _ = ask(chat, "Are the liver and the spleen there?")
+    assert [event.finding.presence for event in grounded] == [None, 0.03]
+    assert conversation.notes(done.content)[0] == "liver: not found, never taught"
+    assert done.visible == (
+        "liver (never taught), spleen (not found)\nThe spleen was not found. I was never taught to find the liver, so I"
+        " cannot say whether it is there."
+    )
+    assert done.corrections == ()
+    assert not done.stopped
+    chat, _ = scripted("<p>liver</p> <p>heart</p> Found.", volumes=(-1, -1))
+    done, _, _ = ask(chat, "Are the liver and the heart there?")
+    assert done.visible.endswith("never taught to find the liver or the heart, so I cannot say whether they are there.")
+
+
 def test_loops_are_seen():
     assert generate._loops([1, 2, 3] * 4)
     assert not generate._loops([1, 2, 3] * 3)

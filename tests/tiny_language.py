@@ -85,7 +85,7 @@ def tiny_model(*, tied: bool = True) -> DeixisModel:
 @dataclass(frozen=True)
 class FakeDecoded:
     mask: np.ndarray
-    presence: float
+    presence: float | None
     quality: float
     present: bool
 
@@ -99,7 +99,7 @@ def block_volume() -> Volume:
 
 @dataclass
 class FakeStudy:
-    """Stands for Study: the n-th decoded mask has ``volumes[n]`` voxels of 1 mL; 0 is absent."""
+    """Stands for Study: the n-th decoded mask has ``volumes[n]`` voxels of 1 mL; 0 is absent, -1 never taught."""
 
     volumes: list[int]
     volume: Volume = field(default_factory=block_volume)
@@ -118,8 +118,8 @@ class FakeStudy:
         for index, state in enumerate(seg):
             mask = np.zeros((10, 10, 10), bool)
             size = self.volumes[len(self.states)]
-            mask.reshape(-1)[:size] = True
+            mask.reshape(-1)[: max(0, size)] = True
             self.states.append(state.clone())
             self.prompts.append(None if prompts is None else prompts[index])
-            decoded.append(FakeDecoded(mask, 0.98 if size else 0.03, 0.87, size > 0))
+            decoded.append(FakeDecoded(mask, None if size < 0 else 0.98 if size else 0.03, 0.87, size > 0))
         return decoded

@@ -41,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             phrases = [*scan.truths, *absent]
             states = bank.states[[bank.rows[p][0] for p in phrases]]
             for phrase, found in zip(phrases, study.decode(states), strict=True):
-                presence[phrase in scan.truths].append(found.presence)
+                if found.presence is not None:
+                    presence[phrase in scan.truths].append(found.presence)
                 if phrase in scan.truths:
                     dice[phrase].append(metrics.dice(volume.to_native(found.mask).astype(bool), scan.truths[phrase]))
         means = {k: float(np.mean(v)) for k, v in dice.items()}

@@ -106,7 +106,11 @@ def findings_table(seat: Seat) -> str:
         if finding.id not in seat.overlay_files:
             rows.append(
                 f'<tr class="dx-absent"><td></td><td></td><td>{phrase}</td>'
-                f'<td colspan="3">not found</td><td>{finding.presence:.2f}</td><td></td></tr>'
+                + (
+                    '<td colspan="5">never taught: it may be there</td></tr>'
+                    if finding.presence is None
+                    else f'<td colspan="3">not found</td><td>{finding.presence:.2f}</td><td></td></tr>'
+                )
             )
             continue
         shown = finding.id not in seat.hidden
