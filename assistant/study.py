@@ -16,7 +16,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import product
 
 import numpy as np
@@ -72,7 +72,8 @@ def tile_starts(n: int, tile: int) -> list[int]:
     return [2 * round(s / 2) for s in np.linspace(0, n - tile, count)]
 
 
-def blend_weights(start: Sequence[int], size: Sequence[int], whole: Sequence[int]) -> Tensor:
+@lru_cache(maxsize=256)
+def blend_weights(start: tuple[int, ...], size: tuple[int, ...], whole: tuple[int, ...]) -> Tensor:
     """Weight of each voxel of the tile of `size` that begins at `start` of a level of `whole` voxels (X, Y, Z): towards
     a side where it has a neighbour it falls linearly, to 0 in the last MARGIN voxels."""
     axes = []
@@ -92,11 +93,21 @@ def live_voxels(logits: Tensor) -> Tensor:
     Specks are left out: a connected part of less than a tenth of the largest one's mass costs a tile and is an error
     far more often than a find."""
     spread = logits.sigmoid()
-    parts, count = ndimage.label(spread.numpy() > min(0.2, 0.5 * float(spread.max())), np.ones((3, 3, 3)))
-    mass = ndimage.sum_labels(spread.numpy(), parts, np.arange(count + 1))
+    drawn = spread > min(0.2, 0.5 * float(spread.max()))
+    live = torch.zeros_like(drawn)
+    spots = drawn.nonzero()
+    if not len(spots):
+        return live
+    # all that follows happens in the box of what is drawn, and one voxel around it
+    box = tuple(
+        slice(max(0, int(a) - 1), int(b) + 2) for a, b in zip(spots.amin(0), spots.amax(0), strict=True)
+    )
+    parts, _ = ndimage.label(drawn[box].numpy(), np.ones((3, 3, 3)))
+    mass = np.bincount(parts.ravel(), spread[box].numpy().ravel())
     mass[0] = 0
-    kept = (mass >= 0.1 * mass.max())[parts] & (parts > 0)
-    return torch.from_numpy(ndimage.maximum_filter(kept, 3))
+    kept = torch.from_numpy((mass >= 0.1 * mass.max())[parts] & (parts > 0))
+    live[box] = F.max_pool3d(kept[None, None].float(), 3, 1, 1)[0, 0] > 0
+    return live
 
 
 class Study:
@@ -395,7 +406,12 @@ class Study:
             window = blend_weights(start, size, c.fine_grid.shape)
             half = tuple(slice(s // 2, (s + n) // 2) for s, n in zip(start, size, strict=True))
             counts = window[::2, ::2, ::2] + window[1::2, 1::2, 1::2] > 0
-            users = [i for i, where in enumerate(live) if bool((where[half] & counts).any())]
+            near = [
+                i
+                for i, low in enumerate(lows)
+                if all(s < a + n and a < s + m for s, m, a, n in zip(start, size, low, sums[i].shape, strict=True))
+            ]
+            users = [i for i in near if bool((live[i][half] & counts).any())]
             if not users:
                 continue
             grid = _shifted(c.fine_grid, start, size)

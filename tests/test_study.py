@@ -11,7 +11,7 @@ import torch
 from assistant.errors import QuestionError
 from assistant.prompt_encoder import Prompt
 from assistant.segmenter import Segmenter, SegmenterConfig
-from assistant.study import Study, blend_weights, tile_starts
+from assistant.study import Study, blend_weights, live_voxels, tile_starts
 from assistant.volume import Volume
 
 
@@ -162,3 +162,16 @@ def test_a_scan_at_coarse_resolution_needs_no_tiles(segmenter):
     study.decode(STATES)
     assert study.canonical.fine_grid is None
     assert study.encoded_tiles == 0
+
+
+def test_live_voxels_are_what_is_drawn_and_a_voxel_around_it_without_specks():
+    """Two parts, one at the border; a speck of a twentieth of the larger one's mass is left out."""
+    logits = torch.full((20, 16, 12), -9.0)
+    logits[0:4, 4:8, 4:8] = 6.0
+    logits[12:16, 4:8, 4:7] = 6.0
+    logits[18:20, 14, 10] = 6.0
+    live = live_voxels(logits)
+    expected = torch.zeros_like(live)
+    expected[0:5, 3:9, 3:9] = expected[11:17, 3:9, 3:8] = True
+    assert torch.equal(live, expected)
+    assert not live_voxels(torch.full((8, 8, 8), -200.0)).any()
