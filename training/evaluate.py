@@ -11,7 +11,7 @@ masks.
 Then it points at the innermost voxel of each structure ("What is this?"); and on a few scans it asks in other words
 (`wordings`), of the same scan changed (`robustness`), and corrects with clicks (`clicks`).
 
-Writes report.md (for people), summary.json, and a CSV for each study, one line a question.
+Writes report.md and report.html (for people), summary.json, and a CSV for each study, one line a question.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from scipy import ndimage
 from assistant.errors import DeixisError
 from assistant.volume import Volume
 from data_recipes import ontology
-from training import clicks, metrics, robustness, wordings
+from training import clicks, metrics, plots, robustness, wordings
 from training.answers import Asked, mask_for, same_structure, voxels
 from training.clicks import Clicked
 from training.robustness import Perturbed
@@ -186,6 +186,18 @@ def point_out(session: Asked, scan: Scan, group: str, volume: Volume) -> Iterato
         session.undo()
 
 
+def worst_of(session: Asked, scan: Scan, volume: Volume, rows: Sequence[Row]) -> list[plots.Picture]:
+    """The scan's worst mask, asked for again to be drawn. Empty where nothing was there."""
+    row = min((r for r in rows if r.there), key=lambda r: r.dice, default=None)
+    if row is None:
+        return []
+    truth = scan.truths[row.phrase]
+    mask = voxels(mask_for(session.ask(row.question), row.phrase), truth.shape)
+    session.undo()
+    caption = f"{row.case}, {row.phrase}"
+    return [plots.picture(volume, volume.from_native(truth), volume.from_native(mask), caption, row.dice)]
+
+
 @dataclass
 class Results:
     """All rows of an evaluation, one list a file."""
@@ -277,8 +289,10 @@ def _family(rows: Sequence[Row]) -> dict[str, Any]:
     }
 
 
-def write(out: Path, results: Results, about: dict[str, Any]) -> dict[str, Any]:
-    """A CSV for each study, summary.json and report.md in ``out``; the summary."""
+def write(
+    out: Path, results: Results, about: dict[str, Any], pictures: Sequence[plots.Picture] = ()
+) -> dict[str, Any]:
+    """A CSV for each study, summary.json, report.md and report.html in ``out``; the summary."""
     from training.report import markdown
 
     out.mkdir(parents=True, exist_ok=True)
@@ -293,6 +307,7 @@ def write(out: Path, results: Results, about: dict[str, Any]) -> dict[str, Any]:
     # NaN is no JSON: what is undefined is null
     (out / "summary.json").write_text(json.dumps(_plain(summary), indent=1, allow_nan=False) + "\n")
     (out / "report.md").write_text(markdown(summary))
+    (out / "report.html").write_text(plots.page(summary, pictures), encoding="utf-8")
     return summary
 
 
@@ -354,7 +369,7 @@ def _run(options: argparse.Namespace, families: Sequence[str]) -> int:
 
     checkpoint = options.model or default_checkpoint()
     model = load_model(checkpoint, device=options.device)
-    results = Results()
+    results, pictures = Results(), list[plots.Picture]()
     for family in families:
         found = scans(
             family, options.data, options.split, limit=options.limit, seed=options.seed, contrasts=options.contrasts
@@ -365,6 +380,7 @@ def _run(options: argparse.Namespace, families: Sequence[str]) -> int:
             if "masks" in options.studies:
                 new = list(examine(session, scan, family, options.seed, options.absent))
                 results.cases += new
+                pictures += worst_of(session, scan, session.volume, new)
                 print(
                     f"{family} {scan.case}: Dice {metrics.mean(r.dice for r in new):.3f}, "
                     f"refused {sum(not r.found for r in new if not r.there)}/{sum(not r.there for r in new)}, "
@@ -402,7 +418,7 @@ def _run(options: argparse.Namespace, families: Sequence[str]) -> int:
         },
         "timings": None if options.no_timings else timing.measure_timings(checkpoint, options.device),
     }
-    summary = write(options.out, results, about)
+    summary = write(options.out, results, about, pictures)
     print(
         f"{options.out / 'report.md'}: refused {summary['refused_absent']['value']:.3f}, "
         f"kept {summary['kept_present']['value']:.3f}"
