@@ -24,7 +24,7 @@ def segmenter() -> Segmenter:
     torch.manual_seed(0)
     config = SegmenterConfig(
         lm_dim=24, state_dim=8, channels=(8, 8, 16, 16, 16), blocks=(1, 1, 1, 1, 1), pixel_dim=8, dim=16,
-        presence_threshold=0.0, rival_threshold=0.0,
+        presence_threshold=0.0, rival_threshold=0.0, coarse_size=48,
     )  # fmt: skip
     model = Segmenter(config)
     model.fit_states(STATES)

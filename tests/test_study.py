@@ -11,7 +11,7 @@ import torch
 from assistant.errors import QuestionError
 from assistant.prompt_encoder import Prompt
 from assistant.segmenter import Segmenter, SegmenterConfig
-from assistant.study import Study, blend_weights, live_voxels, tile_starts
+from assistant.study import Study, blend_weights, live_voxels, tile_starts, without_specks
 from assistant.volume import Volume
 
 
@@ -20,7 +20,7 @@ def segmenter() -> Segmenter:
     torch.manual_seed(0)
     config = SegmenterConfig(
         lm_dim=24, state_dim=8, channels=(8, 8, 16, 16, 16), blocks=(1, 1, 1, 1, 1), pixel_dim=8, dim=16,
-        presence_threshold=0.0,
+        presence_threshold=0.0, coarse_size=48,
     )  # fmt: skip
     model = Segmenter(config)
     model.fit_states(torch.randn(12, 24))
@@ -81,7 +81,7 @@ def test_all_encoded_beforehand_is_the_same_mask_for_less(segmenter):
 
 def test_air_is_not_encoded_ahead(segmenter):
     voxels = np.zeros((150, 60, 70), np.float32)
-    voxels[:40] = np.random.default_rng(1).uniform(50, 100, (40, 60, 70))
+    voxels[:30] = np.random.default_rng(1).uniform(50, 100, (30, 60, 70))
     voxels[142:] = 80.0  # so that the field of view is not cut to the rest
     study = Study(Volume.from_array(voxels, np.eye(4), modality="MR"), segmenter)
     every = len(study._tile_grid())
@@ -175,3 +175,16 @@ def test_live_voxels_are_what_is_drawn_and_a_voxel_around_it_without_specks():
     expected[0:5, 3:9, 3:9] = expected[11:17, 3:9, 3:8] = True
     assert torch.equal(live, expected)
     assert not live_voxels(torch.full((8, 8, 8), -200.0)).any()
+
+
+def test_specks_go_and_parts_stay():
+    mask = np.zeros((20, 12, 12), bool)
+    mask[1:6, 1:6, 1:5] = True  # 100 voxels
+    mask[10:11, 1:6, 1:2] = True  # 5: a twentieth
+    mask[15, 1:5, 8] = True  # 4
+    mask[19, 11, 11] = True
+    kept = mask.copy()
+    kept[15:] = False
+    assert np.array_equal(without_specks(mask), kept)
+    assert mask[19, 11, 11]  # the given one is as it was
+    assert not without_specks(np.zeros((4, 4, 4), bool)).any()
