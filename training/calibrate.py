@@ -4,8 +4,9 @@ and that the report leaves out.
     python -m training.calibrate --see runs/see/last.pt --data ../shared/data --out runs/calibrated.pt
 
 Writes the run's averaged weights with the settings that the program reads from the checkpoint: the mask threshold with
-the best mean Dice, the temperature of presence (maximum likelihood), the presence threshold (best mean of present found
-and absent refused, each family alike), and the line from raw to calibrated quality (least squares on the true IoU).
+the best mean Dice, the temperature of presence (maximum likelihood), the presence threshold (good mean of present found
+and absent refused, each family alike, near a half), and the line from raw to calibrated quality (least squares on the
+true IoU).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from training.stage import load_segmenter
 
 SYNTHETIC = ("brain", "brain_free")
 # Below a half two structures that exclude one another could share a voxel
+ENOUGH = 0.02
 MASK_THRESHOLDS = (0.5, 0.6, 0.7)
 
 
@@ -90,13 +92,14 @@ def fit_temperature(presence: np.ndarray, there: np.ndarray) -> float:
 
 def fit_threshold(presence: np.ndarray, there: np.ndarray, family: np.ndarray) -> float:
     """Threshold of the best mean of (present found, absent refused), each family counting alike, however many
-    structures it has; the middle of the best stretch."""
+    structures it has; of those within ENOUGH of the best the one nearest to a half, which is what a calibrated
+    probability stands for: one odd answer on a few scans is no reason to call 0.8 absent."""
     grid = np.linspace(0.05, 0.95, 91)
     right = np.where(there, presence >= grid[:, None], presence < grid[:, None])
     parts = [(family == f) & (there == t) for f in np.unique(family) for t in (True, False)]
     scores = np.mean([right[:, part].mean(1) for part in parts if part.any()], axis=0)
-    best = np.flatnonzero(scores >= scores.max() - 1e-9)
-    return float(np.round(grid[best[len(best) // 2]], 3))
+    good = grid[scores >= scores.max() - ENOUGH]
+    return float(np.round(good[np.argmin(np.abs(good - 0.5))], 3))
 
 
 def fit_quality(quality: np.ndarray, iou: np.ndarray) -> tuple[float, float]:

@@ -119,9 +119,11 @@ def draw(case: PackedCase, rng: np.random.Generator, tiles: int = 1, side: int =
     low, high = _crop(low, high, case.spacing, rng, 0.05 if case.family == "brain" else 0.15)
     extent = (high - low) * case.spacing
     size = 64
-    spacing = max(float(extent.max()) / size * rng.uniform(0.97, 1.12), float(case.spacing.min()))
+    # some scans are coarser than those there are to learn from: the grid then is (`preprocess.coarse_grid`)
+    finest = float(case.spacing.min()) * (rng.uniform(1, 2.2) if rng.random() < 0.15 else 1.0)
+    spacing = max(float(extent.max()) / size * rng.uniform(0.97, 1.12), finest)
     shape = preprocess.level_shape(extent, spacing, size)
-    fine = spacing > preprocess.FINE_FROM * float(case.spacing.min())
+    fine = spacing > preprocess.FINE_FROM * finest
     work_shape = (2 * shape[0], 2 * shape[1], 2 * shape[2]) if fine else shape
     work_spacing = spacing / 2 if fine else spacing
     mirror = bool(rng.random() < 0.5)
