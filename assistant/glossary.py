@@ -49,11 +49,16 @@ class Glossary:
                 words.append(word)
                 starts.append(match.start())
                 spelled.append(match.group())
+        # "L" is the left one; "l'hippocampe" and "lh" are not
+        sides = [
+            self.sides.get(word) if len(word) > 2 or said.isupper() else None
+            for word, said in zip(words, spelled, strict=True)
+        ]
         at = 0
         while at < len(words):
             length, meant = self._at(words, spelled, at)
             if meant:
-                found.append((starts[at], self._sided(meant, words, at, at + length)))
+                found.append((starts[at], self._sided(meant, sides, at, at + length)))
             at += length
         return [meant for _, meant in sorted(found)]
 
@@ -65,11 +70,11 @@ class Glossary:
                 return length, meant
         return 1, self.abbreviations.get(spelled[at], ())
 
-    def _sided(self, meant: tuple[str, ...], words: list[str], start: int, stop: int) -> tuple[str, ...]:
+    @staticmethod
+    def _sided(meant: tuple[str, ...], sides: list[str | None], start: int, stop: int) -> tuple[str, ...]:
         """Only the phrases of the side that stands nearest to a name, before it rather than behind it."""
-        before = [self.sides.get(word) for word in reversed(words[max(0, start - NEAR) : start])]
-        behind = [self.sides.get(word) for word in words[stop : stop + NEAR]]
-        side = next((side for side in (*before, *behind) if side), None)
+        near = [*reversed(sides[max(0, start - NEAR) : start]), *sides[stop : stop + NEAR]]
+        side = next((side for side in near if side), None)
         kept = tuple(phrase for phrase in meant if side and phrase.startswith(f"{side} "))
         return kept or meant
 

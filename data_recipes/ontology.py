@@ -259,8 +259,9 @@ def resolve(text: str, family: str | None = None) -> tuple[Structure, ...]:
     return (exact[0],) if exact else ((by_name()[rows[0].base],) if rows and not rows[0].sided and not sides else ())
 
 
-# Names of the table that mostly stand for other words: French for the spleen, abbreviations at the start of a sentence
-_WORDS_TOO = {"rate", "Am", "Hip", "Pal", "Par", "Put", "Tu"}
+# Names of the table that mostly stand for other words: French for the spleen, abbreviations at a sentence's start,
+# Spanish for "without"
+_WORDS_TOO = {"rate", "Am", "Hip", "Pal", "Par", "Put", "Tu", "sin"}
 
 
 def glossary() -> Glossary:
@@ -291,9 +292,8 @@ def glossary() -> Glossary:
     for structure in all_structures():
         for name in (*structure.synonyms, *structure.latin, *(n for t in structure.translations.values() for n in t)):
             enter(name, structure.name, False)
-    return Glossary(
-        {k: tuple(v) for k, v in names.items()}, {k: tuple(v) for k, v in short.items()}, dict(_SIDE_WORDS)
-    )
+    sides = {word: side for word, side in _SIDE_WORDS.items() if word not in _WORDS_TOO}
+    return Glossary({k: tuple(v) for k, v in names.items()}, {k: tuple(v) for k, v in short.items()}, sides)
 
 
 @cache

@@ -57,6 +57,14 @@ def test_a_seat_around_a_real_session(seat: Seat, tiny_scan: Path, tmp_path: Pat
         seat.undo()
 
 
+def test_a_seat_that_is_left_computes_no_more(seat: Seat, tiny_scan: Path) -> None:
+    """At the program's end nothing may be in the middle of a computation: torch would abort."""
+    seat.open(tiny_scan)
+    seat.prepare()
+    seat.leave()
+    assert not [t for t in threading.enumerate() if t.name.startswith("deixis-")]
+
+
 def test_a_bad_scan_leaves_the_open_one(seat: Seat, tiny_scan: Path, tmp_path: Path) -> None:
     seat.open(tiny_scan)
     before = (seat.volume, seat.scan_file)

@@ -20,7 +20,7 @@ SMALL = Glossary(
      "kidney": ("left kidney", "right kidney"), "parotid gland": ("left parotid gland", "right parotid gland"),
      "gland": ("thyroid gland",)},
     {"LV": ("left lateral ventricle", "right lateral ventricle")},
-    {"left": "left", "right": "right", "linke": "left"},
+    {"left": "left", "right": "right", "linke": "left", "l": "left", "r": "right", "droit": "right"},
 )  # fmt: skip
 
 
@@ -34,6 +34,9 @@ SMALL = Glossary(
         ("the kidney on the left", [("left kidney",)]),
         ("kidneys? any kidney", [("left kidney", "right kidney")]),
         ("left parotid gland", [("left parotid gland",)]),  # the longest name, not the gland in it
+        ("l'LV droit", [("right lateral ventricle",)]),
+        ("r kidney", [("left kidney", "right kidney")]),
+        ("L kidney, R kidney", [("left kidney",), ("right kidney",)]),
         ("die linke LV", [("left lateral ventricle",)]),
         ("lv", []),  # abbreviations as they are spelled
         ("is it on the right, far away from what is the liver", [("liver",)]),  # no side to choose
@@ -57,6 +60,7 @@ def test_the_ontology_mentions_its_own_names():
         assert structure.name not in missed
     words = {"rate", "Am", "Hip", "Pal", "Par", "Put", "Tu"}
     assert all(words & set(re.split(r"[\W_]+", name)) for name in missed)
+    assert glossary.mentioned("Où est l'hippocampe droit ?") == [("right hippocampus",)]
     assert glossary.mentioned("Am I right? Put it there, at what rate?") == []
     assert Glossary.from_json(glossary.to_json()) == glossary
 

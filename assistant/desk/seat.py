@@ -7,16 +7,18 @@ model down.
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
 import logging
 import shutil
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -92,6 +94,16 @@ def as_sentence(error: BaseException) -> str:
     )
 
 
+_seats: weakref.WeakSet[Seat] = weakref.WeakSet()
+
+
+@atexit.register
+def _leave() -> None:
+    """Stop and wait for what is being computed: torch aborts a program that ends in the middle of it."""
+    for seat in list(_seats):
+        seat.leave()
+
+
 class Seat:
     """One page's state. Methods raise DeixisError before they change anything; `ask` keeps its error in the turn."""
 
@@ -105,6 +117,8 @@ class Seat:
         self._doing = ""
         self._stop = threading.Event()
         self._closed = False
+        self._threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+        _seats.add(self)
         self._changed = threading.Event()
         self._session: OpenScan | None = None
         self.folder = folder
@@ -155,10 +169,14 @@ class Seat:
             return self._open_session(volume)
         if self._session is None:
             self._session = self._open_session(volume)
-            threading.Thread(
-                target=self._read_on, args=(self._session,), name="deixis-reader", daemon=True
-            ).start()
+            self._work(self._read_on, (self._session,), "deixis-reader")
         return self._session
+
+    def _work(self, what: Callable[..., None], arguments: tuple[Any, ...], name: str) -> None:
+        """Do something in a thread that does not keep the program alive, but is waited for when it ends (`_leave`)."""
+        thread = threading.Thread(target=what, args=arguments, name=name, daemon=True)
+        self._threads.add(thread)
+        thread.start()
 
     def _read_on(self, session: OpenScan) -> None:
         """Encode the rest of the scan, a part at a time, while no reader of this machine waits for an answer."""
@@ -173,6 +191,13 @@ class Seat:
 
     def notice(self, text: str) -> None:
         self.log.append(Notice(text))
+
+    def leave(self) -> None:
+        """Stop what is being computed, and wait until it has stopped."""
+        self._closed = True
+        self._stop.set()
+        for thread in list(self._threads):
+            thread.join()
 
     def close(self) -> None:
         """Stop a running answer and delete the viewer's files."""
@@ -200,9 +225,7 @@ class Seat:
         self.log.append(turn)
         self._stop.clear()
         # The guard goes over to the thread that answers: it is released when the answer ends, whoever is watching.
-        threading.Thread(
-            target=self._answer, args=(self.volume, turn, guard), name="deixis-answer", daemon=True
-        ).start()
+        self._work(self._answer, (self.volume, turn, guard), "deixis-answer")
         while not turn.done:
             yield turn
             self._changed.wait(timeout=1.0)
