@@ -165,3 +165,14 @@ def test_cumulative_iou_and_correlation():
     assert math.isnan(metrics.cumulative_iou([], []))
     assert metrics.correlation([0.1, 0.5, 0.9, math.nan], [0.2, 0.3, 0.8, 0.5]) == 1
     assert math.isnan(metrics.correlation([0.5, 0.5, 0.5], [0.1, 0.2, 0.3]))
+
+
+def test_an_interval_over_scans_is_wider_than_one_over_questions():
+    """Ten structures of a scan that fail together are one failure, not ten."""
+    values = np.repeat(np.array([[0.9], [0.8], [0.2], [0.85]]), 10, 1)
+    low, high = metrics.clustered_interval(values)
+    single = metrics.mean_interval(values.ravel())
+    assert low < single[0] < values.mean() < single[1] < high
+    values[1:, 3] = math.nan  # a structure of one scan alone
+    assert all(0.2 < v < 0.95 for v in metrics.clustered_interval(values))
+    assert math.isnan(metrics.clustered_interval(values[:1])[0])

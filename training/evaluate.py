@@ -281,12 +281,22 @@ def _family(rows: Sequence[Row]) -> dict[str, Any]:
     return {
         "scans": len({r.case for r in rows}),
         "dice_mean_over_structures": metrics.mean(s["dice"] for s in structures.values()),
+        "dice_interval95": list(metrics.clustered_interval(_by_scan(present))),
         "refused_absent": _refused(rows).to_dict(),
         "kept_present": metrics.Rate(sum(r.found for r in present), len(present)).to_dict(),
         "lesions_found": metrics.Rate(sum(r.lesions_found for r in rows), sum(r.lesions for r in rows)).to_dict(),
         "lesions_false": sum(r.lesions_false for r in rows),
         "structures": structures,
     }
+
+
+def _by_scan(rows: Sequence[Row]) -> np.ndarray:
+    """Dice (scans, structures), NaN where it was not asked."""
+    cases, phrases = (list(dict.fromkeys(getattr(r, name) for r in rows)) for name in ("case", "phrase"))
+    table = np.full((len(cases), len(phrases)), np.nan)
+    for row in rows:
+        table[cases.index(row.case), phrases.index(row.phrase)] = row.dice
+    return table
 
 
 def write(

@@ -244,6 +244,22 @@ def median(values: Iterable[float]) -> float:
     return float(np.median(kept)) if kept else math.nan
 
 
+def clustered_interval(values: np.ndarray, seed: int = 0, rounds: int = 2000) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean over columns of their means, when whole rows are drawn anew: values (scans,
+    structures), NaN where a scan has no such structure. Structures of one scan fail together, so scans are what is
+    drawn. (NaN, NaN) for fewer than two scans."""
+    if len(values) < 2:
+        return (math.nan, math.nan)
+    rng = np.random.default_rng(seed)
+    drawn = values[rng.integers(0, len(values), (rounds, len(values)))]  # (rounds, scans, structures)
+    known = ~np.isnan(drawn)
+    count = known.sum(1)
+    sums = np.where(known, drawn, 0).sum(1)
+    means = np.where(count > 0, sums / np.maximum(count, 1), np.nan)
+    low, high = np.quantile(np.nanmean(means, 1), [0.025, 0.975])
+    return (float(low), float(high))
+
+
 def mean_interval(values: Iterable[float], seed: int = 0, rounds: int = 2000) -> tuple[float, float]:
     """95 % bootstrap interval of the mean (percentile method), values without NaN; (NaN, NaN) for fewer than two."""
     kept = np.array([v for v in values if not math.isnan(v)])

@@ -42,7 +42,8 @@ def markdown(summary: Mapping[str, Any]) -> str:
         lines += [
             f"## {name}",
             "",
-            f"{family['scans']} scans. Dice, mean over structures: **{_number(family['dice_mean_over_structures'])}**; "
+            f"{family['scans']} scans. Dice, mean over structures: **{_number(family['dice_mean_over_structures'])}** "
+            f"({_interval(family)} when scans are drawn anew); "
             f"absent refused {_share(family['refused_absent'])}; present not refused {_share(family['kept_present'])}.",
             "",
             "| structure | n | found | Dice | 95 % | median | IoU | surface Dice | HD95, mm | mean distance, mm "
