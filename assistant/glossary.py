@@ -7,6 +7,7 @@ towards what the question mentions. What the question is about stays the languag
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 import unicodedata
@@ -16,7 +17,16 @@ from functools import cached_property
 
 LONGEST = 7  # words of a name
 NEAR = 3  # words between a name and the side that goes with it, at most
+ALIKE = 0.87  # difflib's ratio from which a long word is a name's word mistyped: two letters swapped in eight.
+# "carotid" is no mistyped "parotid"
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
+# "the structure that joins the brain to the spinal cord": what a description mentions is not what it is about
+_DESCRIPTION = re.compile(
+    r"\b(?:structure|part|region|organ|area|gland|space|chamber|nucleus|one|something)s?"
+    r" (?:that|which|whose|where|in which)\b"
+    r"|\b(?:what|which) (?:structure|part|region|organ|area|gland|nucleus)\b",
+    re.IGNORECASE,
+)
 
 
 def normalise(text: str) -> str:
@@ -39,6 +49,8 @@ class Glossary:
     def mentioned(self, text: str) -> list[tuple[str, ...]]:
         """What a text names, in order of appearance: for each mention the canonical phrases that it may mean."""
         found: list[tuple[int, tuple[str, ...]]] = []
+        described = _DESCRIPTION.search(text)
+        text = text[: described.start()] if described else text
         for name in self._chinese:
             while (at := text.find(name)) >= 0:
                 found.append((at, self.names[name]))
@@ -46,7 +58,7 @@ class Glossary:
         words, starts, spelled = [], [], []
         for match in re.finditer(r"[^\W_]+", text):
             for word in normalise(match.group()).split():
-                words.append(word)
+                words.append(self._spelled_right(word))
                 starts.append(match.start())
                 spelled.append(match.group())
         # "L" is the left one; "l'hippocampe" and "lh" are not
@@ -77,6 +89,16 @@ class Glossary:
         side = next((side for side in near if side), None)
         kept = tuple(phrase for phrase in meant if side and phrase.startswith(f"{side} "))
         return kept or meant
+
+    def _spelled_right(self, word: str) -> str:
+        """A long word as the names have it, where it is nearly one of theirs."""
+        if len(word) < 6 or word in self._words:
+            return word
+        return next(iter(difflib.get_close_matches(word, self._words, 1, ALIKE)), word)
+
+    @cached_property
+    def _words(self) -> frozenset[str]:
+        return frozenset(word for name in self.names for word in name.split() if len(word) >= 6)
 
     @cached_property
     def _chinese(self) -> list[str]:

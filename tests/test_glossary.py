@@ -32,10 +32,14 @@ SMALL = Glossary(
         ("请标出喉，谢谢", [("larynx",)]),
         ("Is the LIVER bigger than the right kidney?", [("liver",), ("right kidney",)]),
         ("the kidney on the left", [("left kidney",)]),
-        ("kidneys? any kidney", [("left kidney", "right kidney")]),
+        ("any kidney", [("left kidney", "right kidney")]),
         ("left parotid gland", [("left parotid gland",)]),  # the longest name, not the gland in it
         ("l'LV droit", [("right lateral ventricle",)]),
         ("r kidney", [("left kidney", "right kidney")]),
+        ("the livre, the Kehlkofp and the kidneys", [("larynx",), ("left kidney", "right kidney")]),  # long words only
+        ("the structure that lies between the liver and the left kidney", []),
+        ("Is the liver smaller than the organ which touches the larynx?", [("liver",)]),
+        ("which part holds the larynx?", []),
         ("L kidney, R kidney", [("left kidney",), ("right kidney",)]),
         ("die linke LV", [("left lateral ventricle",)]),
         ("lv", []),  # abbreviations as they are spelled
