@@ -15,6 +15,15 @@ def test_temperature_of_overconfident_probabilities_is_found():
     assert abs(fit_temperature(1 / (1 + np.exp(-2 * logits)), there) - 2) < 0.15
 
 
+def test_answers_that_are_all_right_do_not_make_certainty():
+    """Twenty right answers at 0.95 stay about 0.95; without Platt's targets the fit would be the grid's sharpest."""
+    there = np.arange(20) % 2 == 0
+    presence = np.where(there, 0.95, 0.05)
+    temperature = fit_temperature(presence, there)
+    calibrated = 1 / (1 + (0.05 / 0.95) ** (1 / temperature))
+    assert 0.85 < calibrated < 0.96
+
+
 def test_threshold_parts_what_can_be_parted():
     presence = np.array([0.1, 0.2, 0.35, 0.7, 0.8, 0.9])
     there = presence > 0.5

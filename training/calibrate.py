@@ -82,11 +82,16 @@ def answers(
 
 
 def fit_temperature(presence: np.ndarray, there: np.ndarray) -> float:
-    """Temperature of least negative log-likelihood; presence: probabilities at temperature 1."""
+    """Temperature of least negative log-likelihood; presence: probabilities at temperature 1. The targets are Platt's
+    (1999), short of 0 and 1 by how few answers there are: where all are right the sharpest would be the likeliest."""
     p = np.clip(presence, 1e-6, 1 - 1e-6)
     logits = np.log(p / (1 - p))
     grid = np.exp(np.linspace(np.log(0.25), np.log(4), 81))
-    losses = [np.mean(np.logaddexp(0, np.where(there, -logits, logits) / t)) for t in grid]
+    target = np.where(there, (there.sum() + 1) / (there.sum() + 2), 1 / ((~there).sum() + 2))
+    # -log p(target): both outcomes, weighted by the target
+    losses = [
+        np.mean(target * np.logaddexp(0, -logits / t) + (1 - target) * np.logaddexp(0, logits / t)) for t in grid
+    ]
     return float(grid[int(np.argmin(losses))])
 
 
