@@ -14,6 +14,7 @@ from assistant.language import phrase_states
 from assistant.model import DeixisModel
 from assistant.session import Session
 from data_recipes import ontology
+from data_recipes.synthesis.contrast import SHARES
 from tests.tiny_language import tiny_base
 from tests.tiny_training import SEGMENTER, tiny_bank, tiny_segmenter
 from training import align, converse, run, see
@@ -112,7 +113,7 @@ def test_see_then_align_then_converse_then_a_mask(tmp_path):
     )  # fmt: skip
     segmenter = see.train(see_config, tmp_path / "see").eval()
     affine = np.diag([4.0, 4.0, 4.0, 1.0])
-    volume = synthesised(case.values[case.labels.numpy()], affine, np.random.default_rng(0), "head")
+    volume = synthesised(case.values[case.labels.numpy()], affine, np.random.default_rng(0), "head", SHARES)
     masks = {name: case.labels.numpy() == index for index, name in ((2, "left hippocampus"), (3, "right hippocampus"))}
     scan = features(volume, masks, segmenter, 1, np.random.default_rng(0))
     assert scan.visual.shape == (64, segmenter.config.visual_dim)
