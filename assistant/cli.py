@@ -360,16 +360,16 @@ def finding_line(finding: Finding) -> str:
     """One finding on one line, in the decimals of the notes: `m1  left hippocampus: 2.9 mL, 38.1 mm, mean 112, ...`."""
     from assistant.evidence import format_mean, format_ml, format_mm, format_probability
 
-    words = [] if finding.present else ["not found" if finding.presence is not None else "never taught"]
+    words = [] if finding.present else ["not found" if finding.taught else "never taught"]
     if finding.volume_ml is not None:
         words.append(f"{format_ml(finding.volume_ml)} mL")
     if finding.longest_diameter_mm is not None:
         words.append(f"longest diameter {format_mm(finding.longest_diameter_mm)} mm")
     if finding.mean_intensity is not None:
         words.append(f"mean {format_mean(finding.mean_intensity)} {finding.intensity_unit}".rstrip())
-    if finding.presence is not None:
+    if finding.taught:
         words.append(f"presence {format_probability(finding.presence)}")
-    if finding.quality is not None:
+    if finding.quality is not None and finding.taught:
         words.append(f"quality {format_probability(finding.quality)}")
     return f"{finding.id or '-':4}{finding.phrase}: {', '.join(words)}"
 

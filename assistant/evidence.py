@@ -176,7 +176,7 @@ class Note:
     """One ``<obs>`` note; ``str(note)`` is its text.
 
     id: "m1"...; "" when the target is absent. measurement: None when absent. presence, quality: None for masks made of
-    others; presence of an absent one is None where the model was never taught such a thing.
+    others. taught: False where the model was never taught such a thing.
     compare: (id, measurement) of the mask found before it in the same reply; the comparison names that one first, as
     the sentence that follows will.
     """
@@ -187,14 +187,11 @@ class Note:
     quality: float | None = None
     measurement: Measurement | None = None
     compare: tuple[str, Measurement] | None = None
+    taught: bool = True
 
     @property
     def present(self) -> bool:
         return self.measurement is not None
-
-    @property
-    def taught(self) -> bool:
-        return self.measurement is not None or self.presence is not None
 
     def __str__(self) -> str:
         m = self.measurement

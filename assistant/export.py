@@ -85,6 +85,7 @@ def finding_facts(finding: Finding) -> dict[str, Any]:
         "phrase": finding.phrase,
         "present": finding.present,
         "presence": finding.presence,
+        "taught": finding.taught,
         "quality": finding.quality,
         "volume_ml": finding.volume_ml,
         "longest_diameter_mm": finding.longest_diameter_mm,

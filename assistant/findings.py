@@ -26,8 +26,8 @@ _ALGEBRA = re.compile(r"m\d+(?:\s*[+&-]\s*m\d+)+")
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """One target of a reply. Absent: id "", present False, no numbers, no mask; presence None where the model was
-    never taught such a thing and cannot tell.
+    """One target of a reply. Absent: id "", present False, no numbers, no mask. taught: False where the model
+    was never taught such a thing, so that its absence (presence 0) says nothing.
 
     mask: bool (X, Y, Z) on the volume's RAS grid; centroid_mm: RAS+ mm; turn: number of the question, from 0.
     """
@@ -35,7 +35,7 @@ class Finding:
     id: str
     phrase: str
     present: bool
-    presence: float | None
+    presence: float
     quality: float | None
     volume_ml: float | None
     longest_diameter_mm: float | None
@@ -44,6 +44,7 @@ class Finding:
     mask: np.ndarray | None
     centroid_mm: tuple[float, float, float] | None
     turn: int
+    taught: bool = True
 
 
 class Findings:
@@ -80,7 +81,7 @@ class Findings:
                     return self._recalled(finding, earlier)
         decoded = self.study.decode(state.float(), None if prompt is None else [prompt], [phrase])[0]
         if not decoded.present:
-            return (*self._absent(phrase, decoded.presence, decoded.quality, turn), True)
+            return (*self._absent(phrase, decoded.presence, decoded.quality, turn, decoded.taught), True)
         m = measure(self.study.volume, decoded.mask)
         note = Note(self._next_id(), phrase, decoded.presence, decoded.quality, m)
         return (*self._present(note, decoded.mask, decoded.presence, decoded.quality, m, earlier, turn), True)
@@ -115,19 +116,20 @@ class Findings:
         # least of its parts', since a chain of masks is as good as its worst.
         note = Note(self._next_id(), expression, None, None, m)
         quality = min((part.quality for part in parts if part.quality is not None), default=None)
-        presence = min(part.presence for part in parts if part.presence is not None)
-        return self._present(note, mask, presence, quality, m, earlier, turn)
+        return self._present(note, mask, min(part.presence for part in parts), quality, m, earlier, turn)
 
-    def _absent(self, phrase: str, presence: float | None, quality: float | None, turn: int) -> tuple[Finding, Note]:
-        finding = Finding("", phrase, False, presence, quality, None, None, None, "", None, None, turn)
+    def _absent(
+        self, phrase: str, presence: float, quality: float | None, turn: int, taught: bool = True
+    ) -> tuple[Finding, Note]:
+        finding = Finding("", phrase, False, presence, quality, None, None, None, "", None, None, turn, taught)
         self.found.append(finding)
-        return finding, Note("", phrase, presence)
+        return finding, Note("", phrase, presence, taught=taught)
 
     def _present(
         self,
         note: Note,
         mask: np.ndarray,
-        presence: float | None,
+        presence: float,
         quality: float | None,
         m: Measurement,
         earlier: Sequence[Note],

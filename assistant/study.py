@@ -44,12 +44,13 @@ NOWHERE = -10.0  # logit where nothing was drawn
 class Decoded:
     """One mask: on the volume's RAS grid (X, Y, Z) bool, empty where `present` is False.
 
-    presence: None where it cannot be told, since the segmenter was never taught such a thing."""
+    taught: False where the segmenter knows no such thing, and its absence says nothing; presence is 0 then."""
 
     mask: np.ndarray
-    presence: float | None
+    presence: float
     quality: float
     present: bool
+    taught: bool = True
 
 
 @dataclass(frozen=True)
@@ -384,9 +385,10 @@ class Study:
         return [
             Decoded(
                 drawn[i] if i in drawn else np.zeros(self.volume.shape, bool),
-                None if unknown[i] else float(presence[i]),
+                0.0 if unknown[i] else float(presence[i]),
                 min(1.0, max(0.0, a * float(quality[i]) + b)),
                 bool(i in drawn and drawn[i].any()),
+                not unknown[i],
             )
             for i in range(len(states))
         ]

@@ -36,7 +36,8 @@ def a_scan(absent: list[str] | None = None) -> Scan:
 
 def finding(phrase: str, mask: np.ndarray | None) -> Finding:
     values = dict.fromkeys(Finding.__dataclass_fields__)
-    values |= {"phrase": phrase, "present": mask is not None, "presence": 0.9 if mask is not None else 0.1}
+    there = mask is not None
+    values |= {"taught": True, "phrase": phrase, "present": there, "presence": 0.9 if there else 0.1}
     if mask is not None:
         values |= {"id": "m1", "mask": mask.astype(np.uint8), "volume_ml": float(mask.sum()) * 0.008, "quality": 0.8}
     return Finding(**values)  # type: ignore[arg-type]

@@ -388,7 +388,7 @@ def test_what_was_never_taught_is_another_answer_than_not_found(scripted):
     """Whatever the model would say of it: that it cannot tell is the program's to say, and is no correction."""
     chat, _ = scripted("<p>liver</p> <p>spleen</p> No, neither was found.", volumes=(-1, 0))
     done, grounded, _ = ask(chat, "Are the liver and the spleen there?")
-    assert [event.finding.presence for event in grounded] == [None, 0.03]
+    assert [(event.finding.presence, event.finding.taught) for event in grounded] == [(0.0, False), (0.03, True)]
     assert conversation.notes(done.content)[0] == "liver: not found, never taught"
     assert done.visible == (
         "liver (never taught), spleen (not found)\nThe spleen was not found. I was never taught to find the liver, so I"

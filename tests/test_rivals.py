@@ -181,7 +181,7 @@ def test_what_was_never_taught_is_not_found_unless_pointed_at(segmenter):
     assert unlike  # the threshold of presence is 0 here: anything else would be drawn
     state = far[unlike[:1]]
     refused = one.decode(state)[0]
-    assert (refused.present, refused.presence, refused.mask.any()) == (False, None, False)
+    assert (refused.present, refused.presence, refused.taught, refused.mask.any()) == (False, 0.0, False, False)
     alone = study(without_rivals(segmenter)).decode(state)[0]
     assert alone.presence > 0
     click = Prompt(points_mm=np.array([[40.0, 40.0, 40.0]]), labels=np.array([1]))

@@ -85,9 +85,10 @@ def tiny_model(*, tied: bool = True) -> DeixisModel:
 @dataclass(frozen=True)
 class FakeDecoded:
     mask: np.ndarray
-    presence: float | None
+    presence: float
     quality: float
     present: bool
+    taught: bool = True
 
 
 def block_volume() -> Volume:
@@ -121,5 +122,5 @@ class FakeStudy:
             mask.reshape(-1)[: max(0, size)] = True
             self.states.append(state.clone())
             self.prompts.append(None if prompts is None else prompts[index])
-            decoded.append(FakeDecoded(mask, None if size < 0 else 0.98 if size else 0.03, 0.87, size > 0))
+            decoded.append(FakeDecoded(mask, 0.0 if size < 0 else 0.98 if size else 0.03, 0.87, size > 0, size >= 0))
         return decoded

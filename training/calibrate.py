@@ -72,7 +72,7 @@ def answers(
             for threshold in MASK_THRESHOLDS:
                 segmenter.config = dataclasses.replace(segmenter.config, mask_threshold=threshold)
                 for phrase, found in zip(phrases, study.decode(states), strict=True):
-                    if found.presence is None:
+                    if not found.taught:
                         continue  # never taught: refused by rule, whatever is calibrated
                     there = phrase in scan.truths
                     pair = (volume.to_native(found.mask).astype(bool), scan.truths[phrase]) if there else None

@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             phrases = [*scan.truths, *absent]
             states = bank.states[[bank.rows[p][0] for p in phrases]]
             for phrase, found in zip(phrases, study.decode(states), strict=True):
-                if found.presence is not None:
+                if found.taught:
                     presence[phrase in scan.truths].append(found.presence)
                 if phrase in scan.truths:
                     dice[phrase].append(metrics.dice(volume.to_native(found.mask).astype(bool), scan.truths[phrase]))

@@ -146,7 +146,7 @@ def examine(session: Asked, scan: Scan, group: str, seed: int = 0, absent: int =
             truth_ml=0.0 if truth is None else float(truth.sum()) * voxel_ml,
             predicted_ml=0.0 if finding is None else float(finding.volume_ml or 0.0),
             sides_swapped=truth is not None and other is not None and metrics.sides_swapped(mask, truth, other),
-            presence=math.nan if about is None or about.presence is None else float(about.presence),
+            presence=float(about.presence) if about is not None and about.taught else math.nan,
             quality=math.nan if finding is None or finding.quality is None else float(finding.quality),
             seconds=seconds,
             answer=reply.text,

@@ -108,7 +108,7 @@ def findings_table(seat: Seat) -> str:
                 f'<tr class="dx-absent"><td></td><td></td><td>{phrase}</td>'
                 + (
                     '<td colspan="5">never taught: it may be there</td></tr>'
-                    if finding.presence is None
+                    if not finding.taught
                     else f'<td colspan="3">not found</td><td>{finding.presence:.2f}</td><td></td></tr>'
                 )
             )
