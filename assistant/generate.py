@@ -43,6 +43,7 @@ LOOK_FIRST = 3.5
 MENTIONED = 8.0
 GUESS_FROM = (3, 2, 1)  # a guess continues what followed the same so many tokens; the longest that stood before
 GUESS_MOST = 8  # tokens guessed in one pass: such a pass takes less than two of a single token
+_REFERENCE = re.compile(r"\bit\b(?!')|\b(?:that|this) one\b|(?<=than )(?:that|this)\b", re.IGNORECASE)
 _NOTHING = "I have no measurement that answers this."
 _SENTENCE_END = re.compile(r"[.!?]+[)\"']*(?=\s)|\n+")
 
@@ -251,7 +252,8 @@ class Chat:
         written: list[int] = []
         # What is pointed at is named by the masks that claim it, as far as they know it: ground first, then speak
         given: list[int] = []
-        mentioned = self._mentioned()
+        said = self._resolved(self.messages[-1].content)
+        mentioned = self._mentioned(said)
         if name is not None and self._targets is not None:
             given = [self._open, *conversation.encode_text(model.tokenizer, name), self._close]
         for step in range(max_new_tokens):
@@ -302,7 +304,7 @@ class Chat:
                 draft.add_markup(conversation.NAME)
             else:
                 draft.add_text(token, model)
-            if self._settle(draft, targets, corrections, removed):
+            if self._settle(draft, said, targets, corrections, removed):
                 stopped = True  # what would follow a wrong sentence was thought from it
                 break
             yield from draft.news(self._preview(draft))
@@ -312,7 +314,7 @@ class Chat:
         if phrase_start is not None:  # stopped inside a name: an unfinished target is no target
             draft.run.clear()
             draft.pending = draft.pending[: draft.pending.rindex(conversation.NAME)]
-        self._settle(draft, targets, corrections, removed, last=True)
+        self._settle(draft, said, targets, corrections, removed, last=True)
         if not conversation.split_reply(draft.accepted)[1].strip():
             draft.accepted = f"{draft.accepted.rstrip()} {claims.statement(targets) or _NOTHING}".lstrip()
         visible = conversation.visible(draft.accepted)
@@ -323,12 +325,27 @@ class Chat:
         """Neither markup nor white space."""
         return token not in self._special and bool(conversation.decode_text(self.model.tokenizer, [token]).strip())
 
-    def _mentioned(self) -> dict[str, list[int]]:
+    def _resolved(self, question: str) -> str:
+        """The question with the name of what was found last in place of "it", unless that may be something which the
+        question itself names before."""
+        last = next((finding.phrase for finding in reversed(self.findings) if finding.present), None)
+        glossary = self.model.glossary
+        if last is None or glossary is None:
+            return question
+
+        def named(match: re.Match[str]) -> str:
+            before = question[: match.start()]
+            compared = re.search(r"\b(?:than|with|to) $", before)
+            return match[0] if glossary.mentioned(before) and not compared else f"the {last}"
+
+        return _REFERENCE.sub(named, question)
+
+    def _mentioned(self, said: str) -> dict[str, list[int]]:
         """The phrases that the question mentions, as they would be written, with the `</p>` behind them."""
         glossary, tokenizer = self.model.glossary, self.model.tokenizer
         if glossary is None:
             return {}
-        phrases = dict.fromkeys(p for meant in glossary.mentioned(self.messages[-1].content) for p in meant)
+        phrases = dict.fromkeys(p for meant in glossary.mentioned(said) for p in meant)
         return {p: [*conversation.encode_text(tokenizer, p), self._close] for p in phrases}
 
     def _leaning(
@@ -352,7 +369,14 @@ class Chat:
         return conversation.visible(grounding)
 
     def _settle(
-        self, draft: _Draft, targets: Sequence[Note], corrections: list[str], removed: list[str], *, last: bool = False
+        self,
+        draft: _Draft,
+        said: str,
+        targets: Sequence[Note],
+        corrections: list[str],
+        removed: list[str],
+        *,
+        last: bool = False,
     ) -> bool:
         """Check the sentences that are finished (with ``last``: all there is). True when one had to be replaced."""
         if draft.pending.endswith("\ufffd"):  # half a character: wait for the rest, or do without
@@ -378,7 +402,6 @@ class Chat:
                 continue
             plain = conversation.visible(sentence).strip()
             known = self._known_notes(targets)
-            said = self.messages[-1].content
             problem = claims.flaw(plain, targets, known, said)
             if problem is None:
                 draft.accept(length, sentence)

@@ -104,6 +104,17 @@ def test_a_reply_names_what_the_question_mentions(chat, monkeypatch):
     assert replies(chat, "the right kidney, please")[0] == "right kidney"
 
 
+def test_it_is_what_was_found_last(chat, monkeypatch):
+    assert chat._resolved("Is it bigger?") == "Is it bigger?"  # nothing was found so far
+    monkeypatch.setattr(generate, "MENTIONED", 80.0)
+    replies(chat, "Wie groß ist der Kehlkopf?")
+    monkeypatch.setattr(Chat, "findings", [finding for finding in chat.findings if finding.phrase == "larynx"])
+    assert chat._resolved("Is it bigger than that one?") == "Is the larynx bigger than the larynx?"
+    assert chat._resolved("Does its limit fit? This is it's.") == "Does its limit fit? This is it's."
+    assert chat._resolved("Where is the liver? Is it large?") == "Where is the liver? Is it large?"
+    assert list(chat._mentioned(chat._resolved("Is the liver smaller than it?"))) == ["liver", "larynx"]
+
+
 def test_what_is_done_is_leaned_towards_no_more_and_certainty_wins(chat):
     tokens = conversation.encode_text(chat.model.tokenizer, "larynx")
     mentioned = {"larynx": [*tokens, chat._close]}
