@@ -45,11 +45,7 @@ def next_click(mask: np.ndarray, truth: np.ndarray, spacing: Sequence[float]) ->
     if best is None:
         return None
     _, region, label = best
-    spots = np.argwhere(region)
-    low, high = spots.min(0), spots.max(0) + 1
-    box = region[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-    depth = ndimage.distance_transform_edt(np.pad(box, 1), spacing)
-    return np.array(np.unravel_index(int(depth.argmax()), depth.shape)) - 1 + low, label
+    return metrics.innermost(region, spacing), label
 
 
 def correct(

@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import ndimage
 
 from assistant.errors import DeixisError
 from assistant.volume import Volume
@@ -175,12 +174,7 @@ def point_out(session: Asked, scan: Scan, group: str, volume: Volume) -> Iterato
     for phrase in scan.truths:
         if phrase not in parts:
             continue
-        mask = volume.from_native(scan.truths[phrase])
-        spots = np.argwhere(mask)
-        low, high = spots.min(0), spots.max(0) + 1
-        box = mask[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-        depth = ndimage.distance_transform_edt(np.pad(box, 1), volume.spacing)
-        inmost = np.array(np.unravel_index(int(depth.argmax()), depth.shape)) - 1 + low
+        inmost = metrics.innermost(volume.from_native(scan.truths[phrase]), volume.spacing.tolist())
         reply = session.ask("What is this?", points=[tuple(volume.to_world(inmost[None])[0].tolist())])
         yield Pointing(group, scan.case, phrase, next((f.phrase for f in reply.findings), ""))
         session.undo()

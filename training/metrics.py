@@ -181,6 +181,15 @@ def correlation(one: Sequence[float], other: Sequence[float]) -> float:
     return float(stats.spearmanr(pairs[:, 0], pairs[:, 1]).statistic)
 
 
+def innermost(mask: np.ndarray, spacing: Sequence[float]) -> np.ndarray:
+    """The voxel (3,) of a mask that lies farthest from its outside; spacing (3,) mm. The mask must not be empty."""
+    spots = np.argwhere(mask)
+    low, high = spots.min(0), spots.max(0) + 1
+    box = mask[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+    depth = ndimage.distance_transform_edt(np.pad(box, 1), spacing)
+    return np.array(np.unravel_index(int(depth.argmax()), depth.shape)) - 1 + low
+
+
 def sides_swapped(prediction: np.ndarray, own: np.ndarray, other: np.ndarray) -> bool:
     """Whether a prediction overlaps the other side's truth by more voxels than its own. An empty one is not swapped."""
     p, o = _pair(prediction, own)
