@@ -17,7 +17,7 @@ import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -97,6 +97,14 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+class Stateful(Protocol):
+    """What of an optimizer a run keeps."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
 def learning_rate(step: int, steps: int, peak: float, warmup: int, floor: float = 0.0) -> float:
     """Linear warm-up over ``warmup`` steps, then a cosine down to ``floor * peak`` at ``steps``."""
     if step < warmup:
@@ -142,7 +150,7 @@ class Run:
         """Whether this start has used up its minutes."""
         return minutes is not None and time.monotonic() - self.started >= 60 * minutes
 
-    def resume(self, parameters: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> int:
+    def resume(self, parameters: Mapping[str, torch.nn.Parameter], optimizer: Stateful) -> int:
         """Take up ``state.pt``; the number of steps already done (0 when there is none)."""
         path = self.out / "state.pt"
         if not path.is_file():
@@ -158,7 +166,7 @@ class Run:
             log.write_text("".join(line + "\n" for line in lines))
         return int(state["step"])
 
-    def save(self, step: int, parameters: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer) -> None:
+    def save(self, step: int, parameters: Mapping[str, torch.nn.Parameter], optimizer: Stateful) -> None:
         """Write ``state.pt`` in whole: after ``step`` steps are done."""
         state = {
             "step": step,
@@ -173,7 +181,7 @@ class Run:
         self.saved = time.monotonic()
 
     def save_when_due(
-        self, step: int, parameters: Mapping[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer
+        self, step: int, parameters: Mapping[str, torch.nn.Parameter], optimizer: Stateful
     ) -> bool:
         """Save if the last save is longer ago than the config's minutes."""
         due = time.monotonic() - self.saved >= self.checkpoint_seconds

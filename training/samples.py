@@ -73,6 +73,25 @@ class Sample:
     queries: list[Query]
 
 
+@dataclass(frozen=True)
+class Bend:
+    """How far a family's samples are turned (degrees), stretched (log scale) and bent (mm)."""
+
+    degrees: float = 10
+    scale: float = 0.08
+    elastic_mm: float = 2.0
+    flips: bool = False  # front to back and top to bottom as well: nothing in it has a right way up
+
+
+#: There are 20 patients with a sarcoma, in limbs that lie this way or that: they were known by heart (training Dice
+#: 0.9, dev 0.66) when they were varied as little as heads, which are many and lie alike.
+BENDS = {
+    "hippocampus": Bend(elastic_mm=1.0),
+    "tumour_mr": Bend(degrees=30, scale=0.25, elastic_mm=4.0, flips=True),
+    "tumour_pet": Bend(degrees=30, scale=0.25, elastic_mm=4.0, flips=True),
+}
+
+
 @cache
 def absent_phrases(family: str) -> tuple[str, ...]:
     """Canonical phrases that scans of a family cannot show (or that no one could outline there)."""
@@ -127,9 +146,11 @@ def draw(case: PackedCase, rng: np.random.Generator, tiles: int = 1, side: int =
     work_shape = (2 * shape[0], 2 * shape[1], 2 * shape[2]) if fine else shape
     work_spacing = spacing / 2 if fine else spacing
     mirror = bool(rng.random() < 0.5)
+    bend = BENDS.get(case.family, Bend())
+    flips = rng.random(2) < 0.5 if bend.flips else np.zeros(2, bool)
     warp = geometry.random_warp(
-        rng, work_shape, work_spacing, (low + high) / 2 - 0.5, case.spacing, mirror=mirror,
-        degrees=10, scale=0.08, shear=0.02, elastic_mm={"brain": 2.0, "hippocampus": 1.0}.get(case.family, 2.0),
+        rng, work_shape, work_spacing, (low + high) / 2 - 0.5, case.spacing, mirrors=(mirror, *flips.tolist()),
+        degrees=bend.degrees, scale=bend.scale, shear=0.02, elastic_mm=bend.elastic_mm,
     )  # fmt: skip
     # the field of view ends straight, in the sample's own frame, as a scanner's does; a scan also ends where its
     # array ends
@@ -229,10 +250,10 @@ def _wear(rng: np.random.Generator, image: Tensor, modality: str) -> Tensor:
         return image + rng.uniform(0, 20) * contrast.noise(rng, shape)
     if modality == "MR":
         top = float(image.max()) or 1.0
-        image = (image / top).clamp_min(0) ** float(np.exp(rng.normal(0, 0.15)))
-        image = image * contrast.bias_field(rng, shape, rng.uniform(0, 0.2))
-        return (image + rng.uniform(0, 0.03) * contrast.noise(rng, shape)).clamp_min(0) * top
-    image = image * float(np.exp(rng.normal(0, 0.15)))
+        image = (image / top).clamp_min(0) ** float(np.exp(rng.normal(0, 0.25)))
+        image = image * contrast.bias_field(rng, shape, rng.uniform(0, 0.3))
+        return (image + rng.uniform(0, 0.05) * contrast.noise(rng, shape)).clamp_min(0) * top
+    image = image * float(np.exp(rng.normal(0, 0.3)))
     return (image * (1 + rng.uniform(0, 0.08) * contrast.noise(rng, shape))).clamp_min(0)
 
 
@@ -255,7 +276,7 @@ def _queries(
             present = 0
         elif int(sum(coarse_here[i] for i in indices)) == 0 or found < 0.15 * expected:
             present = None  # a rest at the border: neither here nor absent
-        points, signs = _clicks(coarse, indices, rng) if found and rng.random() < 0.05 else _no_clicks()
+        points, signs = _clicks(coarse, indices, rng) if found and rng.random() < 0.0 else _no_clicks()
         queries.append(Query(phrase, indices, present, exclusive, points, signs))
 
     for value, phrase in names.items():

@@ -46,12 +46,12 @@ def random_warp(
     scale: float = 0.12,
     shear: float = 0.05,
     elastic_mm: float = 3.0,
-    mirror: bool = False,
+    mirrors: tuple[bool, bool, bool] = (False, False, False),
 ) -> Warp:
-    """shape, spacing (mm): the new grid; middle (3,): the source index its middle falls on; source_spacing (3,) mm."""
+    """shape, spacing (mm): the new grid; middle (3,): the source index its middle falls on; source_spacing (3,) mm;
+    mirrors: which axes are mirrored, left to right the first."""
     matrix = random_matrix(rng, degrees, scale, shear)
-    if mirror:
-        matrix = matrix @ np.diag([-1.0, 1.0, 1.0])
+    matrix = matrix @ np.diag([-1.0 if mirrored else 1.0 for mirrored in mirrors])
     axes = [(torch.arange(n) - (n - 1) / 2) * spacing for n in shape]
     x, y, z = axes[0][:, None, None], axes[1][None, :, None], axes[2][None, None, :]
     if elastic_mm > 0:
@@ -68,7 +68,7 @@ def random_warp(
         + float(middle[i])
         for i in range(3)
     ]
-    return Warp(torch.stack(rows).float(), mirror)
+    return Warp(torch.stack(rows).float(), mirrors[0])
 
 
 def pool_coordinates(coordinates: Tensor) -> Tensor:
