@@ -104,6 +104,40 @@ def test_voxels_outside_the_headers_folder(place: str, tmp_path: Path) -> None:
     refused(tmp_path / "a.nhdr", "outside its folder")
 
 
+@pytest.mark.parametrize("suffix", [".mha", ".mhd"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        "ElementDataFile: {}",
+        " ElementDataFile = {}",
+        "ElementDataFile = LIST\na.raw\n{}",
+        "elementdatafile = LOCAL\nElementDataFile = {}",
+    ],
+)
+def test_no_spelling_of_a_metaimage_header_leads_outside_its_folder(end: str, suffix: str, tmp_path: Path) -> None:
+    fields = "ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementType = MET_UCHAR\n"
+    path = tmp_path / f"a{suffix}"
+    path.write_text(fields + end.format("/etc/hostname") + "\n")
+    refused(path, r"outside its folder|text header is damaged")
+
+
+@pytest.mark.parametrize(
+    "end", ["data file: LIST\n{}", "data file: LIST 2\nb.raw\n{}", "datafile: {}", "#" * 99_999 + "\ndata file: {}"]
+)
+def test_no_spelling_of_a_nrrd_header_leads_outside_its_folder(end: str, tmp_path: Path) -> None:
+    head = "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 2 2 2\nencoding: raw\n"
+    (tmp_path / "a.nrrd").write_text(head + end.format("/etc/hostname") + "\n")
+    refused(tmp_path / "a.nrrd", "outside its folder")
+    (tmp_path / "b.nrrd").write_text(head + ("#" * 99 + "\n") * 50_000 + "data file: /etc/hostname\n")
+    refused(tmp_path / "b.nrrd", "header of more than 4,096,000 bytes")
+
+
+def test_voxels_that_look_like_a_header_are_voxels(tmp_path: Path) -> None:
+    voxels = np.frombuffer(b"\ndata file: /etc/hostname\n".ljust(64, b"."), np.uint8).reshape(4, 4, 4)
+    sitk.WriteImage(sitk.GetImageFromArray(voxels), str(tmp_path / "a.nrrd"))
+    assert open_volume(tmp_path / "a.nrrd").shape == (4, 4, 4)
+
+
 def test_series_of_frames_are_offered(tmp_path: Path) -> None:
     path = nifti(tmp_path / "a.nii.gz", np.stack([GOOD] * 3, axis=3))
     refused(path, r"4D \(8 x 9 x 10 x 3\): a series of 3 frames; choose one of 0 to 2")
