@@ -125,6 +125,11 @@ class Session:
         loaded = load_model(model, base, device, quantize)
         return Session(volume, loaded, open_seconds=time.perf_counter() - started)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes held for this scan and conversation, without the model."""
+        return self.volume.voxels.nbytes + self.study.nbytes + self.chat.nbytes
+
     def prepare(self) -> None:
         """Do now what the first answer would start with: encode the scan and read it into the language model.
 
