@@ -27,7 +27,7 @@ from assistant.server import create_app
 from assistant.serving import objects
 from assistant.serving.refusal import Refusal
 from assistant.serving.talk import Talk
-from assistant.serving.tenancy import Limits, Tenancy
+from assistant.serving.tenancy import Limits, Tenancy, safe_name
 from assistant.volume import open_volume
 
 CLICK = [-9.0, -7.0, -2.0]  # RAS+ mm, inside the bright block on the patient's left
@@ -179,6 +179,22 @@ def test_a_file_name_is_no_path(client, tiny_scan, name):
     assert response.json()["name"].endswith("_t1")
     files = [path for path in client.app.state.tenancy.store.rglob("*") if path.is_file()]
     assert [path.parent.name for path in files] == ["upload"]
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\scans\\a.nii.gz", "a.nii.gz"),
+        (".hidden", "hidden"),
+        ("..", "scan"),
+        (None, "scan"),
+        ("a\x00b\n.nii", "a_b_.nii"),
+        ("Kopf ä 肝.nii", "Kopf ä 肝.nii"),
+    ],
+)
+def test_a_clients_file_name_becomes_a_harmless_one(given, name):
+    assert safe_name(given) == name
 
 
 @pytest.mark.parametrize("path", ["scans", "masks"])

@@ -11,8 +11,8 @@ from typing import Any
 from assistant.export import finding_facts
 from assistant.findings import Finding
 from assistant.generate import Delta, Grounded
+from assistant.serving.ask import Usage
 from assistant.serving.refusal import Refusal, refusal_of
-from assistant.serving.talk import Usage
 from assistant.serving.tenancy import Scan, Tenancy
 from assistant.serving.wire import Request
 from assistant.serving.worker import Worker

@@ -15,10 +15,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
+from assistant.serving.ask import Ask, Past, Usage
 from assistant.serving.refusal import Refusal
-from assistant.serving.talk import Ask, Past, Usage
 
 MODEL = "deixis"
 COLDEST = 0.01  # below it a temperature is 0: the logits divided by it would overflow
@@ -77,12 +77,18 @@ class FilePart(Strict):
     file: File
 
 
+def _kind_of_content(value: Any) -> str:
+    """So that a wrong part is told as such, and not also as something that is no text."""
+    return "words" if isinstance(value, str) else "parts"
+
+
 Part = Annotated[TextPart | ImagePart | FilePart, Field(discriminator="type")]
+Content = Annotated[Annotated[str, Tag("words")] | Annotated[list[Part], Tag("parts")], Discriminator(_kind_of_content)]
 
 
 class UserMessage(Strict):
     role: Literal["user"]
-    content: str | list[Part]
+    content: Content
     name: str | None = None
     deixis: Pointing | None = Field(None, description="what this question points at")
 
@@ -91,14 +97,14 @@ class AssistantMessage(BaseModel):
     """An answer, as it was given; only its words are read."""
 
     role: Literal["assistant"]
-    content: str | list[TextPart] | None = None
+    content: Content | None = None
 
 
 class SystemMessage(BaseModel):
     """Accepted, since many clients always send one, and not read: the model was trained with one of its own."""
 
     role: Literal["system", "developer"]
-    content: str | list[TextPart]
+    content: Content
 
 
 Message = Annotated[UserMessage | AssistantMessage | SystemMessage, Field(discriminator="role")]
@@ -312,7 +318,13 @@ DONE = "data: [DONE]\n\n"
 def sentences(errors: Sequence[dict[str, Any]]) -> Iterator[tuple[str, str]]:
     """pydantic's errors as (field, sentence without its end), the value named and cut short."""
     for error in errors:
-        field = ".".join(str(part) for part in error["loc"] if part not in ("body", "query", "path"))
+        path = [part for part in error["loc"] if part not in ("body", "query", "path")]
+        # pydantic names the member of a union after an index and after "content"; no client knows those names
+        named = [
+            part for before, part in zip([None, *path], path, strict=False)
+            if isinstance(part, int) or not (isinstance(before, int) or before == "content")
+        ]  # fmt: skip
+        field = ".".join(map(str, named))
         said = f"{error['msg'][:1].lower()}{error['msg'][1:]}"
         if error["type"] == "extra_forbidden":
             yield field, f"the field {field!r} is not known here: leave it out, or see /docs for those that are"
