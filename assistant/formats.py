@@ -309,7 +309,8 @@ def _check_metaimage_header(path: Path) -> None:
     with path.open("rb") as stream:
         while len(fields) < 1000 and "elementdatafile" not in fields:
             line = stream.readline(4096)
-            match = re.fullmatch(rb"\s*(\w+)\s*[=:]([\x20-\x7e\x80-\xff\t]*)\r?\n?", line)
+            # names as ITK writes them: "DimSize", and what came from elsewhere, "dim[0]" (NIfTI) or "0008|0060" (DICOM)
+            match = re.fullmatch(rb"\s*([\w\[\]|.-]{1,99})\s*[=:]([\x20-\x7e\x80-\xff\t]*)\r?\n?", line)
             if match is None or len(line) == 4096:
                 break
             fields[match[1].decode().lower()] = match[2].decode("latin-1").strip()

@@ -44,7 +44,7 @@ from assistant.serving import objects, wire
 from assistant.serving.address import url_of
 from assistant.serving.answer import GONE, Answer, Found, Item, Waiting, Whole, Words
 from assistant.serving.gate import OVERHEAD, BodyRefused, Gate
-from assistant.serving.refusal import Refusal, error_body, refusal_of
+from assistant.serving.refusal import Refusal, error_body, error_json, refusal_of
 from assistant.serving.tenancy import HowToRead, KeptMask, Limits, Scan, Tenancy
 from assistant.serving.worker import Worker
 
@@ -314,21 +314,21 @@ def add_facts(app: FastAPI, model: DeixisModel, limits: Limits) -> None:
 def add_error_handlers(app: FastAPI) -> None:
     """Every refusal has OpenAI's error shape. What is not foreseen passes on to the gate, which logs it under an id."""
 
-    def told(refusal: Refusal) -> JSONResponse:
-        return JSONResponse(error_body(refusal), refusal.status, refusal.headers)
+    def told(refusal: Refusal) -> Response:
+        return Response(error_json(refusal), refusal.status, refusal.headers, "application/json")
 
     @app.exception_handler(DeixisError)
-    async def refused(_: Request, error: DeixisError) -> JSONResponse:
+    async def refused(_: Request, error: DeixisError) -> Response:
         return told(refusal_of(error))
 
     @app.exception_handler(RequestValidationError)
-    async def wrong_field(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def wrong_field(_: Request, error: RequestValidationError) -> Response:
         wrong = list(wire.sentences(error.errors()))[:3]
         sentence = "; ".join(said for _, said in wrong)
         return told(Refusal(400, sentence, "invalid_value", param=wrong[0][0] if wrong else None))
 
     @app.exception_handler(HTTPException)
-    async def no_such_thing(request: Request, error: HTTPException) -> JSONResponse:
+    async def no_such_thing(request: Request, error: HTTPException) -> Response:
         if isinstance(error, BodyRefused):
             return told(error.refusal)
         what = f"{request.method} {request.url.path[:60]}"

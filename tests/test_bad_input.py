@@ -94,6 +94,16 @@ def test_metaimage_header_without_end(tmp_path: Path) -> None:
     refused(tmp_path / "a.mha", "text header is damaged")
 
 
+def test_metaimage_header_with_names_from_other_formats(tmp_path: Path) -> None:
+    """SimpleITK writes what it read of a NIfTI or DICOM header into the header of a .mha."""
+    image = sitk.GetImageFromArray(GOOD)
+    for name, value in {"dim[0]": "3", "0008|0060": "MR", "ITK_FileNotes": "a: b = c"}.items():
+        image.SetMetaData(name, value)
+    sitk.WriteImage(image, str(tmp_path / "a.mha"))
+    assert b"dim[0] = 3" in (tmp_path / "a.mha").read_bytes()
+    assert open_volume(tmp_path / "a.mha").shape == (10, 9, 8)
+
+
 @pytest.mark.parametrize("place", ["/etc/hostname", "../secret.raw"])
 def test_voxels_outside_the_headers_folder(place: str, tmp_path: Path) -> None:
     fields = "ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementType = MET_UCHAR\n"

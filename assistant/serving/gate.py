@@ -4,7 +4,6 @@ under errors. An ASGI middleware (https://asgi.readthedocs.io), because a body m
 from __future__ import annotations
 
 import asyncio
-import json
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 from starlette.exceptions import HTTPException
 
 from assistant.serving.address import host_of, is_loopback
-from assistant.serving.refusal import Refusal, error_body, refusal_of
+from assistant.serving.refusal import Refusal, error_json, refusal_of
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -117,7 +116,7 @@ def too_large(count: int, most: int) -> Refusal:
 
 
 async def respond(refusal: Refusal, send: Send) -> None:
-    body = json.dumps(error_body(refusal), ensure_ascii=False).encode()
+    body = error_json(refusal)
     headers = {"Content-Type": "application/json", "Content-Length": str(len(body)), **refusal.headers}
     raw = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": "http.response.start", "status": refusal.status, "headers": raw})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import secrets
 from typing import Any
@@ -69,3 +70,8 @@ def error_body(refusal: Refusal) -> dict[str, Any]:
     if refusal.position is not None:
         error["position"] = refusal.position
     return {"error": error}
+
+
+def error_json(refusal: Refusal) -> bytes:
+    """The same as ASCII: a sentence may quote half a character (a lone surrogate), which UTF-8 cannot hold."""
+    return json.dumps(error_body(refusal)).encode("ascii")

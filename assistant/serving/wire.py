@@ -309,7 +309,7 @@ def usage_object(usage: Usage) -> dict[str, int]:
 
 def sse(value: dict[str, Any]) -> str:
     """A server-sent event (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
-    return f"data: {json.dumps(value, ensure_ascii=False, allow_nan=False)}\n\n"
+    return f"data: {json.dumps(value, allow_nan=False)}\n\n"
 
 
 DONE = "data: [DONE]\n\n"
