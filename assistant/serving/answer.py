@@ -73,16 +73,17 @@ class Answer:
 
     def run(self) -> None:
         self._deadline = time.monotonic() + self._tenancy.limits.answer_seconds
+        last: Whole | Refusal
         try:
             with self._tenancy.without_paths():
-                self._compute()
+                last = self._compute()
         except Exception as error:  # noqa: BLE001  the end of this job's line: logged where it is a bug, and told
-            self._send(refusal_of(error))
-        finally:
-            self._tenancy.settle(self._scan)
-            self._tenancy.release(self._scan)
+            last = refusal_of(error)
+        self._tenancy.settle(self._scan)
+        self._tenancy.release(self._scan)
+        self._send(last)  # when all is in order: the client may ask for the scan's place at once
 
-    def _compute(self) -> None:
+    def _compute(self) -> Whole:
         request, scan, talk = self._request, self._scan, self._scan.talk
         waited = time.monotonic() - self._asked
         notes = list(request.notes)
@@ -101,7 +102,7 @@ class Answer:
             "notes": notes,
             "timings": {**reply.timings, "waited": waited},
         }
-        self._send(Whole(reply.text, "length" if talk.was_cut else "stop", talk.usage(), deixis))
+        return Whole(reply.text, "length" if talk.was_cut else "stop", talk.usage(), deixis)
 
     def _check(self) -> None:
         """Raise when there is no reason to go on."""

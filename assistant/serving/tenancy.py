@@ -96,6 +96,7 @@ class Scan:
     last_used: float
     masks: dict[str, KeptMask] = field(default_factory=dict)
     users: int = 0
+    read_ahead: bool = False  # at this moment: its session cannot be closed, but it may go
     held: int = 0  # bytes of the session, as of the last answer
     deleted: bool = False
 
@@ -292,7 +293,7 @@ class Tenancy:
         for other in self._scans.values():
             if self.held <= self.limits.memory_bytes:
                 return
-            if other is not scan and other.users == 0:
+            if other is not scan and other.users == 0 and not other.read_ahead:
                 other.talk.close()
                 other.held = 0
 
@@ -304,13 +305,12 @@ class Tenancy:
             if not open_ones or self.held >= self.limits.memory_bytes:
                 return False
             scan = open_ones[0]
-            scan.users += 1
+            scan.read_ahead = True
         try:
             scan.talk.read_on()
             self.settle(scan)
         finally:
-            with self._lock:
-                scan.users -= 1
+            scan.read_ahead = False
         return True
 
     @contextlib.contextmanager
