@@ -118,6 +118,9 @@ class Scan:
             shape = self.frame.native.shape
             bits = np.unpackbits(np.frombuffer(zlib.decompress(mask.packed), np.uint8), count=int(np.prod(shape)))
             save_mask(self.frame, self.frame.from_native(bits.reshape(shape)), path)
+            if self.deleted:  # meanwhile: saving has made its folder again
+                shutil.rmtree(self.folder, ignore_errors=True)
+                raise no_mask(mask.id)
         return path
 
 
@@ -239,10 +242,7 @@ class Tenancy:
             for scan in self._scans.values():
                 if mask_id in scan.masks:
                     return self.get(scan.id), scan.masks[mask_id]
-        raise Refusal(
-            404, f"there is no mask {mask_id[:60]!r} here: take the mask_url of an answer, while its scan is kept",
-            "mask_not_found",
-        )  # fmt: skip
+        raise no_mask(mask_id)
 
     def mask_name(self, mask: KeptMask) -> str:
         """What the file is called when it is saved."""
@@ -330,6 +330,14 @@ class Tenancy:
             for scan in list(self._scans.values()):
                 self._put_away(scan)
         shutil.rmtree(self.store, ignore_errors=True)
+
+
+def no_mask(mask_id: str) -> Refusal:
+    return Refusal(
+        404,
+        f"there is no mask {mask_id[:60]!r} here: take the mask_url of an answer, while its scan is kept",
+        "mask_not_found",
+    )
 
 
 def safe_name(filename: str | None) -> str:
