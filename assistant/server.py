@@ -20,7 +20,7 @@ import secrets
 import shutil
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from html import escape
 from pathlib import Path
@@ -233,10 +233,10 @@ def add_answers(app: FastAPI, model: DeixisModel, patience: float) -> None:
 
 
 async def streamed(
-    first: Item, items: AsyncIterator[Item], completion: wire.Completion, with_usage: bool
+    first: Item, items: AsyncGenerator[Item, None], completion: wire.Completion, with_usage: bool
 ) -> AsyncIterator[str]:
     """An answer as server-sent events, those of OpenAI with `deixis` beside the choices; `first` came already."""
-    async with aclosing(items):  # type: ignore[type-var]  # an async generator, which its type does not say
+    async with aclosing(items):
         yield completion.chunk({"role": "assistant", "content": ""})
         item = first
         try:

@@ -16,7 +16,7 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -199,7 +199,7 @@ class Session:
         temperature: float = 0.0,
         seed: int = 0,
         should_stop: Callable[[], bool] | None = None,
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         """Ask; the events come while the reply is made: `Delta` (text), `Grounded` (a finding), `Done` at the end.
 
         points: (x, y, z) or (x, y, z, label) in RAS+ mm, label 1 = part of it, 0 = not; box: two opposite corners
@@ -223,7 +223,7 @@ class Session:
 
     def _answer(
         self, question: Question, prompt: Prompt | None, should_stop: Callable[[], bool] | None
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         self._begin()
         try:
             with self._enough_memory():

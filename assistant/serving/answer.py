@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,7 +128,7 @@ class Answer:
 
     async def items(
         self, worker: Worker, left: Callable[[], Coroutine[Any, Any, None]], patience: float
-    ) -> AsyncIterator[Item]:
+    ) -> AsyncGenerator[Item, None]:
         """Get in line and pass on what comes, until `Whole`; raises the Refusal that comes instead.
 
         left: returns when the client has left; the answer is stopped then, as when this iterator is closed. patience:

@@ -5,18 +5,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
 
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from assistant.serving.address import host_of, is_loopback
 from assistant.serving.refusal import Refusal, error_json, refusal_of
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
 
 OPEN_PATHS = ("/health", "/docs", "/openapi.json")  # need no key and tell nothing of a scan
 OVERHEAD = 2**20  # bytes of a request around the scan in it
@@ -34,13 +28,13 @@ class Gate:
     """key: None lets everybody in who is on this machine. most_bytes: of a body, by path; None is any other path.
     pace: seconds that may pass between two parts of a body."""
 
-    def __init__(self, app: App, key: str | None, most_bytes: dict[str | None, int], pace: float) -> None:
+    def __init__(self, app: ASGIApp, key: str | None, most_bytes: dict[str | None, int], pace: float) -> None:
         self._app = app
         self._key = key
         self._most = most_bytes
         self._pace = pace
 
-    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         begun = False

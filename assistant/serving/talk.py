@@ -111,7 +111,7 @@ class Talk:
             ask.text, ask.points, ask.box, ask.mask_id,
             temperature=ask.temperature, seed=ask.seed, should_stop=enough,
         )  # fmt: skip
-        with contextlib.closing(events):  # type: ignore[type-var]  # a generator, which its type does not say
+        with contextlib.closing(events):
             yield from events
         self._asked.append(ask)
 
