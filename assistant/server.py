@@ -104,6 +104,7 @@ def create_app(
     add_scans(app)
     add_answers(app, model, patience)
     add_facts(app, model, kept)
+    describe(app)
     return app
 
 
@@ -298,17 +299,15 @@ def add_facts(app: FastAPI, model: DeixisModel, limits: Limits) -> None:
             f"<a href='openapi.json'>openapi.json</a>, which any OpenAPI viewer shows.</p>{''.join(rows)}"
         )
 
-    described = app.openapi
 
-    def without_422() -> dict[str, Any]:
-        """FastAPI describes a wrong field as its own 422; here it is a 400 of OpenAI's shape."""
-        schema = described()
-        for methods in schema["paths"].values():
-            for what in methods.values():
-                what["responses"].pop("422", None)
-        return schema
-
-    app.openapi = without_422  # type: ignore[method-assign]  # as FastAPI's documentation extends it
+def describe(app: FastAPI) -> None:
+    """Settle the OpenAPI description, when all routes are there. FastAPI describes a wrong field as its own 422; here
+    it is a 400 of OpenAI's shape."""
+    schema = app.openapi()
+    for methods in schema["paths"].values():
+        for what in methods.values():
+            what["responses"].pop("422", None)
+    app.openapi_schema = schema  # what `openapi` returns from now on
 
 
 def add_error_handlers(app: FastAPI) -> None:
