@@ -14,7 +14,6 @@ import logging
 import os
 import secrets
 import shutil
-import socket
 import sys
 import tempfile
 import threading
@@ -26,7 +25,8 @@ import gradio as gr
 
 from assistant.desk import page
 from assistant.desk.seat import OpenScan, Point, Seat, as_sentence
-from assistant.errors import DeixisError, ResourceError
+from assistant.errors import DeixisError
+from assistant.serving.address import check_port
 from assistant.volume import Volume
 
 ROOT = Path(__file__).resolve().parent
@@ -341,15 +341,6 @@ def launch(desk: gr.Blocks, *, host: str = "127.0.0.1", port: int | None = None,
         print(f"The desk is at {address} (stop it with Ctrl+C).", flush=True)
         desk.block_thread()
     return address
-
-
-def check_port(host: str, port: int) -> None:
-    """ResourceError when the port cannot be listened on."""
-    try:
-        with socket.create_server((host, port)):
-            pass
-    except (OSError, OverflowError) as error:
-        raise ResourceError(f"cannot listen on {host}, port {port} ({error}); give another --port or --host") from error
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""The `deixis` command: `ask`, `chat`, `info`, and what other packages add (`app`, ...).
+"""The `deixis` command: `ask`, `chat`, `info`, `serve`, and what other packages add (`app`, ...).
 
     deixis ask scan.nii.gz "Is the left hippocampus smaller than the right?" --out result
     deixis ask scan.nii.gz "What is this?" --point -25,-20,-15 --json
@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import importlib.metadata
 import json
+import logging
 import os
 import re
 import sys
@@ -49,6 +50,16 @@ QUIET = {
 }
 EPILOGUE = """points and boxes are millimetres in RAS+ (x to the patient's right, y to the front, z up)
 research use only: not for diagnosis or treatment"""
+SERVER_EPILOG = "the key may also be given as DEIXIS_API_KEY, where other users of the machine do not see it"
+SERVER_LIMITS = (
+    ("max-upload-mb", 1024, "size of an uploaded scan's file"),
+    ("max-inline-mb", 64, "size of a scan inside a chat request"),
+    ("max-scans", 16, "scans kept at a time"),
+    ("idle-minutes", 30, "without a request, after which a scan is deleted"),
+    ("max-memory-mb", 4096, "memory of all open scans together, without the model"),
+    ("answer-seconds", 120, "time of computing one answer"),
+    ("max-waiting", 8, "questions in line"),
+)
 CHAT_HELP = """Type a question. Commands:
   /point x,y,z[,0]     point for the next question (RAS+ mm; 0 = not part of it)
   /box x0,y0,z0,x1,y1,z1
@@ -74,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments and arguments[0] in (others := other_commands()):
             return others[arguments[0]].load()(arguments[1:]) or 0
         options = build_parser().parse_args(arguments)
-        run = {"ask": ask, "chat": chat, "info": info}[options.command]
+        run = {"ask": ask, "chat": chat, "info": info, "serve": serve}[options.command]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             run(options)
@@ -141,6 +152,13 @@ def box(text: str) -> tuple[float, ...]:
     return numbers(text, (6,))
 
 
+def positive(text: str) -> int:
+    """A whole number of 1 or more."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of 1 or more")
+    return int(text)
+
+
 def build_parser() -> Parser:
     parser = Parser(
         prog="deixis",
@@ -165,10 +183,12 @@ def build_parser() -> Parser:
     model.add_argument("--base", metavar="DIR", help="the language model's folder, when it is not found by its name")
     model.add_argument("--device", default="auto", help="cpu, cuda or auto (default: auto)")
     model.add_argument("--quantize", choices=["8bit", "4bit"], help="load the language model in 8 or 4 bit")
-    model.add_argument("--temperature", type=float, default=0.0, metavar="T", help="default 0: always the same answer")
-    model.add_argument("--seed", type=int, default=0, metavar="N", help="for temperatures above 0")
 
-    one = commands.add_parser("ask", parents=[scan, model], help="ask one question", epilog=EPILOGUE,
+    chance = Parser(add_help=False)
+    chance.add_argument("--temperature", type=float, default=0.0, metavar="T", help="default 0: always the same answer")
+    chance.add_argument("--seed", type=int, default=0, metavar="N", help="for temperatures above 0")
+
+    one = commands.add_parser("ask", parents=[scan, model, chance], help="ask one question", epilog=EPILOGUE,
                               formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     one.add_argument("question", metavar="QUESTION")
     one.add_argument("--point", type=point, action="append", metavar="x,y,z[,label]",
@@ -178,12 +198,21 @@ def build_parser() -> Parser:
     one.add_argument("--json", action="store_true", help="print one JSON object (masks go to --out, else to a new "
                      "folder for temporary files)")  # fmt: skip
 
-    talk = commands.add_parser("chat", parents=[scan, model], help="ask several questions", epilog=CHAT_HELP,
+    talk = commands.add_parser("chat", parents=[scan, model, chance], help="ask several questions", epilog=CHAT_HELP,
                                formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     talk.add_argument("--out", metavar="DIR", help="write masks, label map and manifest here at the end")
 
     facts = commands.add_parser("info", parents=[scan], help="say what a scan is, without a model")
     facts.add_argument("--json", action="store_true", help="print one JSON object")
+
+    server = commands.add_parser("serve", parents=[model], help="answer over HTTP", epilog=SERVER_EPILOG)
+    server.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: this machine only)")
+    server.add_argument("--port", type=int, default=8000, metavar="N", help="default: 8000")
+    server.add_argument("--api-key", metavar="KEY", default=os.environ.get("DEIXIS_API_KEY"),
+                        help="what clients must send; needed with --host")  # fmt: skip
+    for name, default, what in SERVER_LIMITS:
+        text = f"{what} (default: {default})"
+        server.add_argument(f"--{name}", type=positive, default=default, metavar="N", help=text)
     return parser
 
 
@@ -270,6 +299,30 @@ def reply_facts(session: Session, reply: Reply, manifest: Path | None) -> dict[s
         "timings": dict(reply.timings),
         "model": model_facts(session.model),
     }
+
+
+def serve(options: argparse.Namespace) -> None:
+    """`deixis serve`: until interrupted. Bad usage and a model that cannot be loaded end it before it listens."""
+    from assistant.serving.address import check_binding
+
+    check_binding(options.host, options.port, options.api_key)  # before the seconds that the rest takes
+    from assistant import server
+    from assistant.serving.tenancy import MIB, Limits
+    from assistant.session import load_model
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    limits = Limits(
+        upload_bytes=options.max_upload_mb * MIB,
+        inline_bytes=options.max_inline_mb * MIB,
+        scans=options.max_scans,
+        idle_seconds=options.idle_minutes * 60,
+        memory_bytes=options.max_memory_mb * MIB,
+        answer_seconds=options.answer_seconds,
+        waiting=options.max_waiting,
+    )
+    with stdout_kept():
+        model = load_model(options.model, options.base, options.device, options.quantize)
+        server.serve(model, options.host, options.port, options.api_key, limits)
 
 
 def chat(options: argparse.Namespace) -> None:

@@ -29,6 +29,9 @@ ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
 DEFAULT_MAX_VOXELS = 2**30
 """4 GiB as float32; the environment variable DEIXIS_MAX_VOXELS replaces it."""
 
+MAX_HEADER = 4096 * 1000
+"""Bytes of a text header: as many lines, and as long ones, as `_check_metaimage_header` reads."""
+
 log = logging.getLogger("deixis.formats")
 _STDERR = threading.Lock()
 
@@ -306,7 +309,8 @@ def _check_metaimage_header(path: Path) -> None:
     with path.open("rb") as stream:
         while len(fields) < 1000 and "elementdatafile" not in fields:
             line = stream.readline(4096)
-            match = re.fullmatch(rb"\s*(\w+)\s*[=:]([\x20-\x7e\x80-\xff\t]*)\r?\n?", line)
+            # names as ITK writes them: "DimSize", and what came from elsewhere, "dim[0]" (NIfTI) or "0008|0060" (DICOM)
+            match = re.fullmatch(rb"\s*([\w\[\]|.-]{1,99})\s*[=:]([\x20-\x7e\x80-\xff\t]*)\r?\n?", line)
             if match is None or len(line) == 4096:
                 break
             fields[match[1].decode().lower()] = match[2].decode("latin-1").strip()
@@ -322,15 +326,31 @@ def _check_metaimage_header(path: Path) -> None:
 
 
 def _refuse_foreign_data_file(path: Path) -> None:
-    """A header may name the file that holds its voxels: only one in the header's own folder is opened."""
+    """A header may name the files that hold its voxels, one or (LIST) one a line: only those in the header's own
+    folder are opened."""
     with path.open("rb") as stream:
-        head = stream.read(65536)
-    for match in re.finditer(rb"^(?:ElementDataFile\s*=|data ?file:)\s*(.+?)\s*$", head, re.IGNORECASE | re.MULTILINE):
-        name = match[1].decode("utf-8", "replace")
-        if name.upper().startswith(("LOCAL", "LIST")):
+        head = stream.read(MAX_HEADER)
+    # What ends a header: in NRRD an empty line, in MetaImage this field, in this spelling
+    is_nrrd = head.startswith(b"NRRD")
+    end = re.search(rb"\n\r?\n" if is_nrrd else rb"^[ \t]*ElementDataFile[ \t]*[=:].*$", head, re.MULTILINE)
+    if end is None and len(head) == MAX_HEADER:
+        raise ScanError(f"{path.name} has a header of more than {MAX_HEADER:,} bytes; write it again.")
+    rest = b"" if end is None else head[end.end() :]
+    head = head if end is None else head[: end.end()]
+    field = rb"^[ \t]*(?:ElementDataFile[ \t]*[=:]|data ?file:)(.*)$"
+    for match in re.finditer(field, head, re.IGNORECASE | re.MULTILINE):
+        names = [match[1].decode("utf-8", "replace").strip()]
+        if names[0].upper().startswith("LOCAL"):
             continue
-        if "/" in name.removeprefix("./") or "\\" in name:
-            raise ScanError(f"{path.name} keeps its voxels in {name!r}, outside its folder; put both in one folder.")
+        if names[0].upper().startswith("LIST"):
+            names = (head[match.end() :] + rest).decode("utf-8", "replace").split()
+            if path.stat().st_size > MAX_HEADER:
+                raise ScanError(f"{path.name} lists files over more than {MAX_HEADER:,} bytes; write them as one.")
+        for name in names:
+            if "/" in name.removeprefix("./") or "\\" in name:
+                raise ScanError(
+                    f"{path.name} keeps its voxels in {name!r}, outside its folder; put both in one folder."
+                )
 
 
 def _check_metaimage_length(path: Path, keys: Sequence[str], size: Sequence[int], pixel_id: int) -> None:

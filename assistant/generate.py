@@ -156,6 +156,13 @@ class Chat:
     def findings(self) -> list[Finding]:
         return [] if self._targets is None else self._targets.found
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the cache and of the masks found."""
+        kept = [tensor for layer in self._cache.layers for tensor in (layer.keys, layer.values) if tensor is not None]
+        masks = [finding.mask for finding in self.findings if finding.mask is not None]
+        return sum(tensor.nbytes for tensor in kept) + sum(mask.nbytes for mask in masks)
+
     def prepare(self) -> None:
         """Run what every first question starts with (the system's sentence and the scan), so that it need not wait."""
         if not self.messages and self.study is not None:

@@ -46,12 +46,15 @@ class Question:
 
 
 def checked_question(text: str) -> str:
-    """The question without surrounding space. QuestionError when it is empty or too long."""
+    """The question without surrounding space. QuestionError when it is empty, too long or no Unicode text."""
     question = text.strip()
     if not question:
         raise QuestionError('the question is empty: ask something, for example "Show me the left hippocampus"')
     if len(question) > MAX_QUESTION:
         raise QuestionError(f"the question has {len(question):,} characters; the limit is {MAX_QUESTION:,}: shorten it")
+    broken = re.search("[\ud800-\udfff]", question)  # what bytes that are no UTF-8 become, or half of a pair in JSON
+    if broken:
+        raise QuestionError(f"the question holds {broken[0]!r}, half a character: type it again, as UTF-8")
     return question
 
 

@@ -16,7 +16,7 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,6 +125,11 @@ class Session:
         loaded = load_model(model, base, device, quantize)
         return Session(volume, loaded, open_seconds=time.perf_counter() - started)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes held for this scan and conversation, without the model."""
+        return self.volume.voxels.nbytes + self.study.nbytes + self.chat.nbytes
+
     def prepare(self) -> None:
         """Do now what the first answer would start with: encode the scan and read it into the language model.
 
@@ -194,7 +199,7 @@ class Session:
         temperature: float = 0.0,
         seed: int = 0,
         should_stop: Callable[[], bool] | None = None,
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         """Ask; the events come while the reply is made: `Delta` (text), `Grounded` (a finding), `Done` at the end.
 
         points: (x, y, z) or (x, y, z, label) in RAS+ mm, label 1 = part of it, 0 = not; box: two opposite corners
@@ -218,7 +223,7 @@ class Session:
 
     def _answer(
         self, question: Question, prompt: Prompt | None, should_stop: Callable[[], bool] | None
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         self._begin()
         try:
             with self._enough_memory():

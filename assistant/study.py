@@ -145,6 +145,20 @@ class Study:
     def device(self) -> torch.device:
         return self.segmenter.state_mean.device
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of what was computed of the volume so far, on whatever device it lies."""
+        tensors = [*self._tiles.values()]
+        for claims in self._tile_claims.values():
+            tensors += [tensor for c in claims if c is not None for tensor in (c.best, c.owner, c.second)]
+        computed = vars(self)  # where cached_property keeps what was asked for already
+        if "canonical" in computed:
+            c = self.canonical
+            tensors += [t for t in (c.coarse, c.coarse_inside, c.fine, c.fine_inside) if t is not None]
+        if "coarse" in computed:
+            tensors += [self.coarse.pixel, self.coarse.tokens, self.coarse.deep]
+        return sum(tensor.nbytes for tensor in tensors)
+
     def _autocast(self) -> torch.autocast:
         # The weights were trained under bf16 autocast. Without hardware bf16 it is slower than float32 and no better.
         kind = self.device.type

@@ -6,6 +6,7 @@ Nothing here reads the user's cache or a network.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ import pytest
 from assistant.volume import Volume, open_volume
 
 if TYPE_CHECKING:
+    from fastapi.testclient import TestClient
+
     from assistant.model import DeixisModel
 
 # Stored axes (i, j, k) run to the front, to the left and up, 3 x 2 x 2.5 mm: every axis swap or flip that is forgotten
@@ -75,3 +78,12 @@ def tiny_checkpoint(tiny_model: DeixisModel, tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("checkpoint")
     tiny_model.save_pretrained(folder, seeds={"teach": 0})
     return folder
+
+
+@pytest.fixture
+def client(tiny_model: DeixisModel) -> Iterator[TestClient]:
+    """A client of a server with that model and no key."""
+    from tests.clients import client_of
+
+    with client_of(tiny_model) as client:
+        yield client

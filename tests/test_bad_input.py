@@ -94,6 +94,16 @@ def test_metaimage_header_without_end(tmp_path: Path) -> None:
     refused(tmp_path / "a.mha", "text header is damaged")
 
 
+def test_metaimage_header_with_names_from_other_formats(tmp_path: Path) -> None:
+    """SimpleITK writes what it read of a NIfTI or DICOM header into the header of a .mha."""
+    image = sitk.GetImageFromArray(GOOD)
+    for name, value in {"dim[0]": "3", "0008|0060": "MR", "ITK_FileNotes": "a: b = c"}.items():
+        image.SetMetaData(name, value)
+    sitk.WriteImage(image, str(tmp_path / "a.mha"))
+    assert b"dim[0] = 3" in (tmp_path / "a.mha").read_bytes()
+    assert open_volume(tmp_path / "a.mha").shape == (10, 9, 8)
+
+
 @pytest.mark.parametrize("place", ["/etc/hostname", "../secret.raw"])
 def test_voxels_outside_the_headers_folder(place: str, tmp_path: Path) -> None:
     fields = "ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementType = MET_UCHAR\n"
@@ -102,6 +112,40 @@ def test_voxels_outside_the_headers_folder(place: str, tmp_path: Path) -> None:
     head = "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 2 2 2\nencoding: raw\n"
     (tmp_path / "a.nhdr").write_text(f"{head}data file: {place}\n")
     refused(tmp_path / "a.nhdr", "outside its folder")
+
+
+@pytest.mark.parametrize("suffix", [".mha", ".mhd"])
+@pytest.mark.parametrize(
+    "end",
+    [
+        "ElementDataFile: {}",
+        " ElementDataFile = {}",
+        "ElementDataFile = LIST\na.raw\n{}",
+        "elementdatafile = LOCAL\nElementDataFile = {}",
+    ],
+)
+def test_no_spelling_of_a_metaimage_header_leads_outside_its_folder(end: str, suffix: str, tmp_path: Path) -> None:
+    fields = "ObjectType = Image\nNDims = 3\nDimSize = 2 2 2\nElementType = MET_UCHAR\n"
+    path = tmp_path / f"a{suffix}"
+    path.write_text(fields + end.format("/etc/hostname") + "\n")
+    refused(path, r"outside its folder|text header is damaged")
+
+
+@pytest.mark.parametrize(
+    "end", ["data file: LIST\n{}", "data file: LIST 2\nb.raw\n{}", "datafile: {}", "#" * 99_999 + "\ndata file: {}"]
+)
+def test_no_spelling_of_a_nrrd_header_leads_outside_its_folder(end: str, tmp_path: Path) -> None:
+    head = "NRRD0004\ntype: uchar\ndimension: 3\nsizes: 2 2 2\nencoding: raw\n"
+    (tmp_path / "a.nrrd").write_text(head + end.format("/etc/hostname") + "\n")
+    refused(tmp_path / "a.nrrd", "outside its folder")
+    (tmp_path / "b.nrrd").write_text(head + ("#" * 99 + "\n") * 50_000 + "data file: /etc/hostname\n")
+    refused(tmp_path / "b.nrrd", "header of more than 4,096,000 bytes")
+
+
+def test_voxels_that_look_like_a_header_are_voxels(tmp_path: Path) -> None:
+    voxels = np.frombuffer(b"\ndata file: /etc/hostname\n".ljust(64, b"."), np.uint8).reshape(4, 4, 4)
+    sitk.WriteImage(sitk.GetImageFromArray(voxels), str(tmp_path / "a.nrrd"))
+    assert open_volume(tmp_path / "a.nrrd").shape == (4, 4, 4)
 
 
 def test_series_of_frames_are_offered(tmp_path: Path) -> None:
