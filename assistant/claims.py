@@ -11,7 +11,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from assistant.evidence import Note, compare_volumes, format_ml, numbers_in, unsupported_numbers
+from assistant.evidence import (
+    LOW_QUALITY,
+    Note,
+    compare_volumes,
+    format_ml,
+    format_probability,
+    numbers_in,
+    unsupported_numbers,
+)
 
 _SMALLER = r"smaller|less voluminous|shrunken|littler"
 _LARGER = r"larger|bigger|greater|more voluminous"
@@ -213,6 +221,20 @@ def _polarity(sentence: str, targets: Sequence[Note], said: str) -> str | None:
     if asked_there and not yes and all(note.present for note in targets):
         return "what was asked for was found"
     return None
+
+
+def caution(targets: Sequence[Note]) -> str:
+    """What a reader must be told of the outlines: which of the masks are expected to be poor; "" where none is."""
+    poor = [n for n in _distinct(targets) if n.present and n.quality is not None and n.quality < LOW_QUALITY]
+    if not poor:
+        return ""
+    named = [f"{n.id} ({n.phrase}, {format_probability(n.quality or 0.0)})" for n in poor]
+    listed = named[0] if len(named) == 1 else f"{', '.join(named[:-1])} and {named[-1]}"
+    one = len(named) == 1
+    return (
+        f"The outline{'' if one else 's'} of {listed} {'is' if one else 'are'} uncertain: the number is the estimated "
+        "overlap with an expert's."
+    )
 
 
 def _distinct(targets: Sequence[Note]) -> list[Note]:

@@ -195,6 +195,7 @@ def build_parser() -> Parser:
                      help="RAS+ mm; label 1 = part of it (default), 0 = not; may be repeated")  # fmt: skip
     one.add_argument("--box", type=box, metavar="x0,y0,z0,x1,y1,z1", help="two opposite corners, RAS+ mm")
     one.add_argument("--out", metavar="DIR", help="write masks, label map and manifest here")
+    one.add_argument("--uncertainty", action="store_true", help="with --out: a map of where each mask is unsure, too")
     one.add_argument("--json", action="store_true", help="print one JSON object (masks go to --out, else to a new "
                      "folder for temporary files)")  # fmt: skip
 
@@ -270,7 +271,7 @@ def ask(options: argparse.Namespace) -> None:
         folder = options.out
         if folder is None and options.json and any(finding.present for finding in reply.findings):
             folder = tempfile.mkdtemp(prefix="deixis-")
-        manifest = None if folder is None else session.export(folder)
+        manifest = None if folder is None else session.export(folder, uncertainty=options.uncertainty)
     if options.json:
         print_json(reply_facts(session, reply, manifest))
         return

@@ -171,6 +171,10 @@ def _decimals(value: float, steps: Sequence[tuple[float, int]], otherwise: int) 
     return text
 
 
+#: A mask whose estimated overlap (IoU) with an expert's is below this is said to be uncertain
+LOW_QUALITY = 0.5
+
+
 @dataclass(frozen=True)
 class Note:
     """One ``<obs>`` note; ``str(note)`` is its text.

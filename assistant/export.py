@@ -3,6 +3,7 @@
     result/
       m1_left_hippocampus.nii.gz     uint8 0/1, the scan's own shape and affine
       m2_right_hippocampus.nii.gz
+      m1_uncertainty.nii.gz          float32 entropy in bits, 0 to 1 (where it was asked for)
       labels.nii.gz                  1 = m1, 2 = m2, ...; where masks overlap the later one wins
       manifest.json                  scan, model hashes, versions, every question with its points and seed, measurements
 """
@@ -12,12 +13,13 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assistant.errors import QuestionError, ResourceError
-from assistant.volume import Volume, save_label_map, save_mask
+from assistant.volume import Volume, save_label_map, save_map, save_mask
 
 if TYPE_CHECKING:
     from assistant.generate import Finding
@@ -29,7 +31,7 @@ LABEL_MAP = "labels.nii.gz"
 NOTICE = "Research use only. Not a medical device: not for diagnosis or treatment."
 
 
-def export_session(session: Session, folder: str | Path) -> Path:
+def export_session(session: Session, folder: str | Path, *, uncertainty: bool = False) -> Path:
     """Write the session's masks and manifest; returns the manifest's path. The folder is made; same names are replaced.
 
     Raises QuestionError when nothing has been asked, ResourceError when the folder cannot be written.
@@ -44,6 +46,7 @@ def export_session(session: Session, folder: str | Path) -> Path:
     files = {finding.id: f"{finding.id}_{file_stem(finding.phrase)}.nii.gz" for finding in present}
     for mask_id, mask in masks.items():
         save_mask(session.volume, mask, folder / files[mask_id])
+    maps = _uncertainty_maps(session, present, folder) if uncertainty else {}
     if masks:
         save_label_map(session.volume, {label(mask_id): mask for mask_id, mask in masks.items()}, folder / LABEL_MAP)
     manifest = {
@@ -56,7 +59,11 @@ def export_session(session: Session, folder: str | Path) -> Path:
         "software": versions(),
         "label_map": LABEL_MAP if masks else None,
         "masks": [
-            {**finding_facts(finding), "label": label(finding.id), "file": files[finding.id]} for finding in present
+            {
+                **finding_facts(finding), "label": label(finding.id), "file": files[finding.id],
+                "uncertainty_file": maps.get(finding.id),
+            }
+            for finding in present
         ],
         "turns": [
             {
@@ -76,6 +83,18 @@ def export_session(session: Session, folder: str | Path) -> Path:
         ],
     }
     return write_json(folder / MANIFEST, manifest)
+
+
+def _uncertainty_maps(session: Session, present: Sequence[Finding], folder: Path) -> dict[str, str]:
+    """Write the entropy of each mask that can be drawn again, by its name alone; {mask id: file name}."""
+    taught = session.model.segmenter.config.taught_names
+    files = {}
+    for finding in present:
+        if finding.phrase in taught:
+            files[finding.id] = f"{finding.id}_uncertainty.nii.gz"
+            entropy = session.uncertainty(finding.id).entropy
+            save_map(session.volume, session.volume.from_native(entropy), folder / files[finding.id])
+    return files
 
 
 def finding_facts(finding: Finding) -> dict[str, Any]:

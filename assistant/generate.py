@@ -324,7 +324,8 @@ class Chat:
         self._settle(draft, said, targets, corrections, removed, last=True)
         if not conversation.split_reply(draft.accepted)[1].strip():
             draft.accepted = f"{draft.accepted.rstrip()} {claims.statement(targets) or _NOTHING}".lstrip()
-        visible = conversation.visible(draft.accepted)
+        # said to the reader alone: the model has the quality in its notes
+        visible = f"{conversation.visible(draft.accepted)} {claims.caution(targets)}".rstrip()
         yield from draft.news(visible)
         yield Done(draft.accepted, visible, tuple(removed), tuple(corrections), stopped)
 

@@ -1,9 +1,8 @@
 """Prompts: a `<SEG>` state, positive and negative points, a 3D box, an earlier mask. They combine.
 
-The 3D counterpart of SAM's prompt encoder (Kirillov et al. 2023, section 3). Each prompt becomes *tokens* that meet the
-image in the two-way transformer, and points, boxes and masks also become a *dense* term: something added to the mask
-logits where it lies. The dense term is what lets a click act exactly where it was made, although the pixel embedding
-does not know of it.
+The 3D counterpart of SAM's prompt encoder (Kirillov et al. 2023, section 3). A box or a mask becomes *tokens* that meet
+the image in the two-way transformer, and a *dense* term: something added to the mask logits where it lies. Points act
+later, on what the rest has drawn (`click_refiner`).
 """
 
 from __future__ import annotations
@@ -44,12 +43,9 @@ class GridPrompt:
     """A `Prompt` in the voxel coordinates of the coarse grid (voxel centres at integers); tensors on the model's
     device.
 
-    points (K, 3) float; labels (K,) float 1/0; box (2, 3) or None; mask (x, y, z) float 0..1 on the coarse grid or
-    None.
+    box (2, 3) or None; mask (x, y, z) float 0..1 on the coarse grid or None. Points are `click_refiner.Clicks`.
     """
 
-    points: Tensor
-    labels: Tensor
     box: Tensor | None = None
     mask: Tensor | None = None
 
@@ -81,49 +77,29 @@ class PromptEncoder(nn.Module):
     def __init__(self, dim: int, pixel_dim: int) -> None:
         super().__init__()
         self.position = PositionEncoding(dim)
-        self.kind = nn.Embedding(5, dim)  # negative point, positive point, lower corner, upper corner, mask
-        self.local = nn.Linear(pixel_dim, dim)  # what the image looks like where the prompt lies
-        self.click_gain = nn.Parameter(torch.tensor(3.0))
-        self.click_log_sigma = nn.Parameter(torch.tensor(math.log(5.0)))  # coarse voxels
+        self.kind = nn.Embedding(3, dim)  # lower corner, upper corner, mask
+        self.local = nn.Linear(pixel_dim, dim)  # what the image looks like where a mask lies
         self.box_gain = nn.Parameter(torch.tensor(6.0))
         self.mask_gain = nn.Parameter(torch.tensor(2.0))
 
     def tokens(self, prompt: GridPrompt, pixel: Tensor) -> Tensor:
-        """pixel (P, x, y, z) coarse pixel embedding -> (T, dim); T = points + 2 per box + 1 per mask, maybe 0."""
+        """pixel (P, x, y, z) coarse pixel embedding -> (T, dim); T = 2 for a box + 1 for a mask, maybe 0."""
         out = []
-        if len(prompt.points):
-            local = self.local(sample(pixel, prompt.points))
-            out.append(self.position(prompt.points / 64).to(local) + self.kind(prompt.labels.long()) + local)
         if prompt.box is not None:
-            out.append(self.position(prompt.box / 64).to(pixel) + self.kind.weight[2:4])
+            out.append(self.position(prompt.box / 64).to(pixel) + self.kind.weight[:2])
         if prompt.mask is not None:
             weight = prompt.mask.to(pixel)
             pooled = (pixel * weight).flatten(1).sum(1) / weight.sum().clamp_min(1e-3)
-            out.append((self.local(pooled) + self.kind.weight[4])[None])
+            out.append((self.local(pooled) + self.kind.weight[2])[None])
         return torch.cat(out) if out else pixel.new_zeros(0, self.kind.embedding_dim)
 
-    def dense(
-        self, prompt: GridPrompt, coordinates: Tensor, pixel: Tensor, at_points: Tensor, mask: Tensor | None
-    ) -> Tensor:
+    def dense(self, prompt: GridPrompt, coordinates: Tensor, mask: Tensor | None) -> Tensor:
         """What the prompt adds to the mask logits of a level.
 
-        coordinates (3, X, Y, Z): each voxel's position in coarse voxels; pixel (P, X, Y, Z): that level's pixel
-        embedding;
-        at_points (K, P): the same level's (or, for points outside a tile, the coarse level's) embedding at the points;
-        mask (X, Y, Z) earlier mask on this level, 0..1, or None -> (X, Y, Z).
-        A click lifts (or lowers) its neighbourhood, Gaussian in distance, and there what looks like it.
+        coordinates (3, X, Y, Z): each voxel's position in coarse voxels; mask (X, Y, Z) earlier mask on this level,
+        0..1, or None -> (X, Y, Z).
         """
-        total = torch.zeros(pixel.shape[1:], dtype=torch.float32, device=pixel.device)
-        if len(prompt.points):
-            # no gradient through likeness: clicks must not bend the embedding that every other mask is drawn on
-            field = pixel.detach().float()
-            unit = F.normalize(at_points.detach().float(), dim=1)
-            length = field.square().sum(0).sqrt().clamp_min(1e-6)
-            alike = (torch.einsum("kp,pxyz->kxyz", unit, field) / length).clamp_min(0)
-            distance = (coordinates[None] - prompt.points[:, :, None, None, None]).square().sum(1)
-            near = torch.exp(-distance / (2 * (2 * self.click_log_sigma).exp()))
-            sign = (2 * prompt.labels.float() - 1)[:, None, None, None]
-            total = total + self.click_gain * (sign * near * alike).sum(0)
+        total = torch.zeros(coordinates.shape[1:], dtype=torch.float32, device=coordinates.device)
         if prompt.box is not None:
             low, high = prompt.box[0][:, None, None, None], prompt.box[1][:, None, None, None]
             outside = torch.maximum(low - coordinates, coordinates - high).amax(0).clamp(0, 1)

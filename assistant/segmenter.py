@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from assistant.click_refiner import ClickRefiner
 from assistant.mask_decoder import Heads, MaskDecoder
-from assistant.prompt_encoder import GridPrompt, PromptEncoder, sample
+from assistant.prompt_encoder import GridPrompt, PromptEncoder
 from assistant.vision import Features, VisionEncoder
 
 #: cosine between a `<SEG>` state's code and a taught structure's from which they mean the same. Codes of different
@@ -84,6 +85,7 @@ class Segmenter(nn.Module):
         self.prompt_encoder = PromptEncoder(config.dim, config.pixel_dim)
         self.mask_decoder = MaskDecoder(config.dim, config.pixel_dim, config.decoder_depth)
         self.query = nn.Linear(config.state_dim, config.dim)
+        self.click_refiner = ClickRefiner()
         with torch.no_grad():  # whitened states are of unit variance along few axes: keep that scale
             self.query.weight.mul_(3)
         self.register_buffer("state_mean", torch.zeros(config.lm_dim))
@@ -209,13 +211,11 @@ class Segmenter(nn.Module):
             for n, s in zip(pixel.shape[1:], start, strict=True)
         ]
         coordinates = torch.stack(torch.meshgrid(*axes, indexing="ij"))
-        origin = torch.tensor([float(a[0]) for a in axes], device=pixel.device)
         rows = []
         for i, prompt in enumerate(prompts):
             if prompt is None:
                 rows.append(logits[i])
                 continue
-            at = sample(pixel, (prompt.points - origin) / scale) if len(prompt.points) else pixel.new_zeros(0)
             mask = prompt.mask if masks is None else masks[i]
-            rows.append(logits[i] + self.prompt_encoder.dense(prompt, coordinates, pixel, at, mask))
+            rows.append(logits[i] + self.prompt_encoder.dense(prompt, coordinates, mask))
         return torch.stack(rows)

@@ -29,6 +29,7 @@ from assistant.model import DeixisModel, default_checkpoint
 from assistant.prompt_encoder import Prompt
 from assistant.question import Point, Question, asks_what_is_pointed_at, checked_question, make_prompt
 from assistant.study import Study
+from assistant.uncertainty import Uncertainty, uncertainty
 from assistant.volume import Volume, open_volume, save_mask
 
 log = logging.getLogger("deixis.session")
@@ -316,16 +317,35 @@ class Session:
         finally:
             self._end()
 
-    def export(self, folder: str | Path) -> Path:
-        """Write every mask, one label map and a manifest into a folder; see `assistant.export`."""
+    def export(self, folder: str | Path, *, uncertainty: bool = False) -> Path:
+        """Write every mask, one label map and a manifest into a folder; with uncertainty a map of it for each mask that
+        the model drew by a taught name. See `assistant.export`."""
         from assistant.export import export_session
 
-        return export_session(self, folder)
+        return export_session(self, folder, uncertainty=uncertainty)
+
+    def uncertainty(self, mask_id: str) -> Uncertainty:
+        """Where a mask is unsure, from four looks at the scan (`assistant.uncertainty`); arrays in the voxel order of
+        the scan's file. QuestionError where the mask is not one of a taught structure's own."""
+        found = self._finding(mask_id)
+        self._begin()
+        try:
+            with self._enough_memory():
+                seen = uncertainty(self.volume, self.model.segmenter, found.phrase)
+        finally:
+            self._end()
+        return Uncertainty(self.volume.to_native(seen.probability), self.volume.to_native(seen.entropy))
 
     def _ras_mask(self, mask_id: str) -> np.ndarray:
+        mask = self._finding(mask_id).mask
+        assert mask is not None
+        return mask
+
+    def _finding(self, mask_id: str) -> Finding:
+        """A finding that has a mask, by its id; the mask on the RAS grid."""
         for finding in self.chat.findings:
             if finding.id == mask_id and finding.mask is not None:
-                return finding.mask
+                return finding
         known = ", ".join(finding.id for finding in self.chat.findings if finding.present) or "none yet"
         raise QuestionError(f"there is no mask {mask_id!r}; the masks of this session are: {known}")
 

@@ -325,6 +325,12 @@ def save_label_map(volume: Volume, masks: Mapping[int, np.ndarray], path: str | 
     return _save(volume, labels if labels.max() > 255 else labels.astype(np.uint8), path)
 
 
+def save_map(volume: Volume, values: np.ndarray, path: str | os.PathLike[str]) -> Path:
+    """Write one number a voxel, (X, Y, Z), as float32 NIfTI on the scan's own grid, as `save_mask` does."""
+    volume.check_mask(values)
+    return _save(volume, np.asarray(values, np.float32), path)
+
+
 def _save(volume: Volume, labels: np.ndarray, path: str | os.PathLike[str]) -> Path:
     import nibabel
 

@@ -130,6 +130,20 @@ def test_the_statement_is_made_of_the_notes():
     assert claims.statement([LEFT, LEFT]) == "The left hippocampus (m1) is 2.9 mL."
 
 
+def test_poor_outlines_are_named_with_their_estimate():
+    """Below one half; absent targets and masks made of others have no quality; a recalled mask is named once."""
+    poor = Note("m4", "left amygdala", 0.9, 0.42, measured(1))
+    worse = Note("m5", "right amygdala", 0.9, 0.305, measured(1))
+    made = Note("m6", "m4 + m5", None, None, measured(2))
+    assert claims.caution([LEFT, LIVER, made]) == ""
+    assert claims.caution([LEFT, poor, poor]) == (
+        "The outline of m4 (left amygdala, 0.42) is uncertain: the number is the estimated overlap with an expert's."
+    )
+    both = claims.caution([poor, worse])
+    assert both.startswith("The outlines of m4 (left amygdala, 0.42) and m5 (right amygdala, 0.30) are uncertain")
+    assert unsupported_numbers(both, [str(poor), str(worse)]) == []
+
+
 def test_mentions_are_the_longest_ones():
     whole, front = Note("m1", "hippocampus", 1, 1, measured(3)), Note("m2", "anterior hippocampus", 1, 1, measured(1))
     found = claims.mentions("The anterior hippocampus is part of the hippocampus (m1).", [whole, front])

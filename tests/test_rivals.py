@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from assistant.prompt_encoder import GridPrompt, Prompt
+from assistant.prompt_encoder import Prompt
 from assistant.rivals import Claims
 from assistant.segmenter import Segmenter, SegmenterConfig
 from assistant.study import Study
 from assistant.volume import Volume
+from training import metrics
 
 GROUPS = (("a", "b", "c"), ("c", "d"))
 STATES = torch.randn(12, 24, generator=torch.Generator().manual_seed(3))
@@ -56,8 +57,9 @@ def test_masks_of_one_group_share_no_voxel_and_others_may(segmenter):
         assert not (one & two).any()
     alone = [d.mask for d in study(without_rivals(segmenter)).decode(STATES[:4])]
     assert any((one & two).any() for i, one in enumerate(alone) for two in alone[:i])  # else this shows nothing
-    for kept, before in zip(drawn, alone, strict=True):
-        assert kept.sum() <= before.sum()  # competition only takes away
+    rivals = study(segmenter).rivals
+    logits = torch.randn(rivals.coarse[0].best.shape)
+    assert all((rivals.contested(logits, i, rivals.coarse) <= logits).all() for i in range(4))  # it only takes away
 
 
 def test_many_at_once_equal_one_at_a_time(segmenter):
@@ -96,22 +98,15 @@ def test_the_same_thing_asked_differently_is_the_same_mask(segmenter):
 
 
 def test_where_a_person_points_the_mask_is_theirs(segmenter):
-    """A click on what a rival claims is not overruled by the rival; one on what the mask keeps changes no rule."""
-    shown = study(segmenter)
-    x, y, z = shown.canonical.coarse_grid.shape
-    rival = Claims(torch.full((x, y, z), 3.0), torch.ones(x, y, z, dtype=torch.uint8), torch.zeros(x, y, z))
-    shown.rivals.coarse[:] = [rival, None]  # b claims everything, at 3
-    mine = torch.full((x, y, z), 2.0)
-    mine[x // 2 :] = 4.0  # a claims half of it more strongly
-
-    def click(at: int, label: float = 1.0) -> GridPrompt:
-        return GridPrompt(torch.tensor([[float(at), y / 2, z / 2]]), torch.tensor([label]))
-
-    assert shown._competing(mine, 0, None) == 0
-    assert shown._competing(mine, 0, click(x - 2)) == 0
-    assert shown._competing(mine, 0, click(2)) is None
-    assert shown._competing(mine, 0, click(2, label=0.0)) == 0  # said not to be part of it: nothing is lost
-    assert shown._competing(mine, None, click(x - 2)) is None
+    """A voxel that a rival claims is the mask's once it is clicked on; far from the click the rival keeps its own."""
+    shown, plain = study(segmenter), study(segmenter).decode(STATES[:2])
+    lost = plain[1].mask & ~plain[0].mask  # b's, and so not a's
+    voxel = metrics.innermost(lost, shown.volume.spacing.tolist())
+    click = Prompt(points_mm=shown.volume.to_world(voxel[None].astype(float)), labels=np.array([1]))
+    mask = shown.decode(STATES[:1], [click])[0].mask
+    assert mask[tuple(voxel)]
+    far = np.linalg.norm((np.argwhere(lost) - voxel) * shown.volume.spacing, axis=1) > 60
+    assert not mask[tuple(np.argwhere(lost)[far].T)].any()
 
 
 def test_what_is_pointed_at_is_named_by_who_claims_it(segmenter):

@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 
+from assistant.click_refiner import Clicks
 from assistant.prompt_encoder import GridPrompt
 from assistant.segmenter import Segmenter, SegmenterConfig
 
@@ -34,8 +35,8 @@ def decode(model, features, states, prompts):
         return logits, *model.mask_decoder.judge(heads, logits)
 
 
-def point(*at: float, label: float = 1.0) -> GridPrompt:
-    return GridPrompt(torch.tensor([at]), torch.tensor([label]))
+def box(*corners: float) -> GridPrompt:
+    return GridPrompt(torch.tensor(corners).view(2, 3))
 
 
 def test_levels_have_the_strides_they_claim(features):
@@ -58,11 +59,11 @@ def test_many_queries_in_one_call_equal_one_at_a_time(model, features):
     mask[4:9, 5:20, 2:9] = 1
     prompts = [
         None,
-        point(3.0, 4.0, 5.0),
+        box(1.0, 2, 3, 20, 20, 10),
         None,
-        GridPrompt(torch.tensor([[1.0, 2, 3], [9, 9, 9]]), torch.tensor([1.0, 0.0])),
-        GridPrompt(torch.zeros(0, 3), torch.zeros(0), box=torch.tensor([[2.0, 2, 2], [20, 20, 10]])),
-        GridPrompt(torch.zeros(0, 3), torch.zeros(0), mask=mask),
+        box(2.0, 2, 2, 20, 20, 10),
+        GridPrompt(mask=mask),
+        GridPrompt(torch.tensor([[2.0, 2, 2], [20, 20, 10]]), mask),
     ]
     together = decode(model, features, states, prompts)
     for i, prompt in enumerate(prompts):
@@ -71,39 +72,27 @@ def test_many_queries_in_one_call_equal_one_at_a_time(model, features):
             assert torch.allclose(a[i], b[0], atol=1e-5)
 
 
-def test_a_click_raises_the_mask_where_it_is_and_a_negative_one_lowers_it(model, features):
-    states = torch.randn(1, 24, generator=torch.Generator().manual_seed(3))
-    with torch.no_grad():
-        heads = model.heads(model.seg_query(states), features, [None])
-        plain = model.coarse_logits(heads, features, [None])[0]
-        more = model.coarse_logits(heads, features, [point(10, 20, 8)])[0]
-        less = model.coarse_logits(heads, features, [point(10, 20, 8, label=0.0)])[0]
-    assert more[10, 20, 8] > plain[10, 20, 8] + 1
-    assert less[10, 20, 8] < plain[10, 20, 8] - 1
-    assert (more - plain).argmax() == torch.tensor((10 * 48 + 20) * 16 + 8)
-    assert torch.allclose(more[31, 0, 0], plain[31, 0, 0], atol=1e-3)  # far away nothing changes
-
-
 def test_a_box_empties_what_lies_outside_it(model, features):
     states = torch.randn(1, 24, generator=torch.Generator().manual_seed(4))
-    box = GridPrompt(torch.zeros(0, 3), torch.zeros(0), box=torch.tensor([[5.0, 5, 5], [15, 25, 10]]))
     with torch.no_grad():
         heads = model.heads(model.seg_query(states), features, [None])
-        change = model.coarse_logits(heads, features, [box])[0] - model.coarse_logits(heads, features, [None])[0]
+        boxed = model.coarse_logits(heads, features, [box(5.0, 5, 5, 15, 25, 10)])[0]
+        change = boxed - model.coarse_logits(heads, features, [None])[0]
     assert (change[6:15, 6:25, 6:10] == 0).all()
     assert (change[20:, :, :] < -5).all()
 
 
 def test_fine_prompts_lie_where_coarse_ones_do(model):
-    """Coarse voxel c is the middle of fine voxels 2c and 2c + 1: a click there lifts both alike, in any tile."""
+    """Coarse voxel c is the middle of fine voxels 2c and 2c + 1: a box from coarse 6.75 on leaves fine 14 alone."""
     pixel = torch.ones(8, 16, 16, 16)
+    given = [box(6.75, 2.75, 4.75, 9.25, 6.25, 8.25)]
     with torch.no_grad():
         plain = model.fine_logits(torch.zeros(1, 9), pixel, (8, 0, 4), [None])[0]
-        lifted = model.fine_logits(torch.zeros(1, 9), pixel, (8, 0, 4), [point(7.0, 3.0, 5.0)])[0] - plain
-    # fine voxels 14, 15 / 6, 7 / 10, 11; minus the tile's start 6, 7 / 6, 7 / 6, 7
-    assert torch.allclose(lifted[6:8, 6:8, 6:8], lifted[6, 6, 6].expand(2, 2, 2), atol=1e-5)
-    assert lifted[6, 6, 6] > lifted[5, 6, 6]
-    assert lifted[7, 7, 7] > lifted[8, 7, 7]
+        change = model.fine_logits(torch.zeros(1, 9), pixel, (8, 0, 4), given)[0] - plain
+    # fine voxels 14 to 19 / 6 to 13 / 10 to 17, less the tile's start
+    kept = torch.zeros(16, 16, 16, dtype=torch.bool)
+    kept[6:12, 6:14, 6:14] = True
+    assert torch.equal(change == 0, kept)
 
 
 def test_whitened_phrases_are_nearly_orthogonal(model):
@@ -127,16 +116,15 @@ def test_every_weight_learns(model):
         if isinstance(module, torch.nn.Conv3d | torch.nn.Linear) and not module.weight.any():
             torch.nn.init.normal_(module.weight, std=0.05)
     coarse = fresh.encode(torch.randn(1, 10, 32, 32, 32))
-    prompt = GridPrompt(
-        torch.tensor([[3.0, 4, 5], [9, 9, 9]]), torch.tensor([1.0, 0.0]), torch.tensor([[1.0, 1, 1], [9, 9, 9]]),
-        torch.rand(32, 32, 32),
-    )  # fmt: skip
+    prompt = GridPrompt(torch.tensor([[1.0, 1, 1], [9, 9, 9]]), torch.rand(32, 32, 32))
     heads = fresh.heads(fresh.seg_query(torch.randn(1, 24)), coarse, [prompt])
     logits = fresh.coarse_logits(heads, coarse, [prompt])
     tile = fresh.encode(torch.randn(1, 10, 32, 32, 32), coarse.pixel[:, :, :16, :16, :16])
     fine = fresh.fine_logits(heads.fine, tile.pixel[0], (0, 0, 0), [prompt], [torch.rand(32, 32, 32)])
     presence, quality = fresh.mask_decoder.judge(heads, logits)
-    (logits.square().mean() + fine.square().mean() + presence.sum() + quality.sum()).backward()
+    clicks = Clicks(torch.tensor([[3.0, 4, 5], [9, 9, 9]]), torch.tensor([True, False]))
+    clicked = fresh.click_refiner(logits[0], lambda part: coarse.pixel[0][(slice(None), *part)], clicks, 0.0)
+    (logits.square().mean() + fine.square().mean() + presence.sum() + quality.sum() + clicked.mean()).backward()
     idle = [n for n, p in fresh.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     # the key bias of an attention shifts all its scores alike and has no gradient by construction
     assert [n for n in idle if "k_proj.bias" not in n] == []

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from assistant.drawing import without_specks
 from assistant.errors import QuestionError
 from assistant.prompt_encoder import Prompt
 from assistant.segmenter import Segmenter, SegmenterConfig
-from assistant.study import Study, blend_weights, live_voxels, tile_starts, without_specks
+from assistant.study import Study
+from assistant.tiles import blend_weights, live_voxels, tile_starts
 from assistant.volume import Volume
 
 
@@ -84,7 +86,7 @@ def test_air_is_not_encoded_ahead(segmenter):
     voxels[:30] = np.random.default_rng(1).uniform(50, 100, (30, 60, 70))
     voxels[142:] = 80.0  # so that the field of view is not cut to the rest
     study = Study(Volume.from_array(voxels, np.eye(4), modality="MR"), segmenter)
-    every = len(study._tile_grid())
+    every = len(study.tile_grid())
     while study.encode_next():
         pass
     assert 0 < study.encoded_tiles < every
@@ -115,14 +117,8 @@ def test_a_positive_click_in_millimetres_lands_on_its_voxel(segmenter):
     study = Study(scan, segmenter)
     voxel = np.array([[70, 40, 60]])
     prompt = Prompt(points_mm=scan.to_world(voxel), labels=np.array([1]))
-    with torch.no_grad():
-        segmenter.prompt_encoder.click_gain.fill_(200.0)
-    try:
-        mask = study.decode(STATES[:1], [prompt])[0].mask
-    finally:
-        with torch.no_grad():
-            segmenter.prompt_encoder.click_gain.fill_(3.0)
-    assert mask[70, 40, 60]
+    assert not study.decode(STATES[:1])[0].mask[70, 40, 60]
+    assert study.decode(STATES[:1], [prompt])[0].mask[70, 40, 60]
 
 
 def test_a_point_outside_is_refused_with_its_place_and_the_scans(segmenter):

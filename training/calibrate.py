@@ -25,7 +25,7 @@ from assistant.study import Study
 from assistant.volume import Volume
 from training import metrics, scans
 from training.phrases import PhraseBank
-from training.stage import load_segmenter
+from training.stage import code_version, load_segmenter, made_how
 
 SYNTHETIC = ("brain", "brain_free")
 # Below a half two structures that exclude one another could share a voxel
@@ -167,7 +167,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"  most present of the absent: {answer.phrase} in {answer.family}, {answer.presence:.2f} uncalibrated")
     for answer in sorted((a for a in rows if a.there), key=lambda a: a.presence)[:5]:
         print(f"  least present of the present: {answer.phrase} in {answer.family}, {answer.presence:.2f} uncalibrated")
-    torch.save({"average": segmenter.state_dict(), "config": segmenter.config.to_dict()}, options.out)
+    scans_used = {"families": families, "skip": options.skip, "limit": options.limit, "contrasts": options.contrasts}
+    this = {"stage": "calibrate", "settings": scans_used, "data": {}, "code": code_version()}
+    history = [*made_how(options.see), this]
+    saved = {"average": segmenter.state_dict(), "config": segmenter.config.to_dict(), "history": history}
+    torch.save(saved, options.out)
     return 0
 
 

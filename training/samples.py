@@ -48,14 +48,12 @@ class Query:
     """One thing asked of a sample. label_indices: which indices of the sample's label grids it is (empty: absent).
 
     presence: 1 or 0, or None where it is not known (cut by the border). exclusive: its voxels belong to no other
-    exclusive query, so that the masks may compete. clicks: (K, 3) coarse voxel coordinates and labels, maybe none."""
+    exclusive query, so that the masks may compete."""
 
     phrase: str
     label_indices: tuple[int, ...]
     presence: int | None
     exclusive: bool
-    points: Tensor
-    point_labels: Tensor
 
 
 @dataclass(frozen=True)
@@ -276,8 +274,7 @@ def _queries(
             present = 0
         elif int(sum(coarse_here[i] for i in indices)) == 0 or found < 0.15 * expected:
             present = None  # a rest at the border: neither here nor absent
-        points, signs = _clicks(coarse, indices, rng) if found and rng.random() < 0.0 else _no_clicks()
-        queries.append(Query(phrase, indices, present, exclusive, points, signs))
+        queries.append(Query(phrase, indices, present, exclusive))
 
     for value, phrase in names.items():
         ask(phrase, (index_of[value],), True)
@@ -288,7 +285,7 @@ def _queries(
         ask("hippocampus", tuple(index_of[v] for v in names), False)
     refused = absent_phrases(case.family)
     for phrase in rng.choice(np.array(refused), size=min(5, len(refused)), replace=False):
-        queries.append(Query(str(phrase), (), 0, False, *_no_clicks()))
+        queries.append(Query(str(phrase), (), 0, False))
     return queries
 
 
@@ -305,30 +302,6 @@ def owners(labels: Tensor, queries: list[Query]) -> Tensor:
     for i, query in enumerate(q for q in queries if q.exclusive):
         table[list(query.label_indices)] = i + 1
     return table[labels].flatten()
-
-
-def _no_clicks() -> tuple[Tensor, Tensor]:
-    return torch.zeros(0, 3), torch.zeros(0)
-
-
-def _clicks(coarse: Tensor, indices: tuple[int, ...], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """One to three points, mostly inside the target, else close outside. Coarse voxel coordinates."""
-    mask = members(coarse, indices)
-    inside, points, signs = mask.nonzero(), [], []
-    if not len(inside):
-        return _no_clicks()
-    for _ in range(int(rng.integers(1, 4))):
-        point = inside[int(rng.integers(len(inside)))].float()
-        if rng.random() < 0.3:
-            moved = point + torch.from_numpy(rng.normal(0, 4, 3)).float()
-            spot = moved.round().long().clamp_min(0).minimum(torch.tensor(mask.shape) - 1)
-            if not mask[tuple(spot.tolist())]:
-                points.append(moved)
-                signs.append(0.0)
-                continue
-        points.append(point + torch.from_numpy(rng.uniform(-0.5, 0.5, 3)).float())
-        signs.append(1.0)
-    return torch.stack(points), torch.tensor(signs)
 
 
 def _tile_starts(

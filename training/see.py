@@ -24,14 +24,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 from torch.utils.tensorboard import SummaryWriter
 
-from assistant.prompt_encoder import GridPrompt
 from assistant.segmenter import Segmenter, SegmenterConfig
 from training import losses
 from training.optimizer import MuonWithAdamW
 from training.pack import load_packed
 from training.phrases import PhraseBank
 from training.samples import PackedCase, Query, Sample, draw, members, owners
-from training.stage import load_segmenter
+from training.stage import data_index, entry, load_segmenter, made_how
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def step_losses(
     figures: dict[str, float] = {}
     with torch.autocast("cpu" if states.device.type == "cpu" else "cuda", torch.bfloat16, enabled=config.bf16):
         coarse = segmenter.encode(sample.coarse)
-        prompts = [GridPrompt(q.points, q.point_labels) if len(q.points) else None for q in queries]
+        prompts = [None] * len(queries)
         heads = segmenter.heads(segmenter.seg_query(states), coarse, prompts)
         logits = segmenter.coarse_logits(heads, coarse, prompts)
     targets = torch.stack([members(sample.coarse_labels, q.label_indices) for q in queries]).flatten(1)
@@ -151,9 +150,7 @@ def step_losses(
         box = tuple(slice(s // 2, (s + n) // 2) for s, n in zip(start, labels.shape, strict=True))
         with torch.autocast("cpu" if states.device.type == "cpu" else "cuda", torch.bfloat16, enabled=config.bf16):
             features = segmenter.encode(tile, coarse.pixel[(slice(None), slice(None), *box)])
-            fine = segmenter.fine_logits(
-                heads.fine[picked], features.pixel[0], start, [prompts[i] for i in picked.tolist()]
-            )
+            fine = segmenter.fine_logits(heads.fine[picked], features.pixel[0], start, [None] * len(picked))
         asked = owners(labels, [queries[i] for i in picked.tolist()])
         cross, dice = losses.mask_loss(
             fine.flatten(1), all_targets[picked].flatten(1), exclusive[picked], asked, balance
@@ -188,6 +185,7 @@ def train(config: SeeConfig, out: Path, segmenter_start: Path | None = None) -> 
     else:
         segmenter = Segmenter(SegmenterConfig.from_dict({"lm_dim": bank.states.shape[1], **config.segmenter}))
     bank.fit(segmenter)
+    history = [*made_how(segmenter_start), entry("see", config, data_index(cases))]
     optimizer = MuonWithAdamW(segmenter, config.lr, config.matrix_lr, config.weight_decay)
     step, average = 0, None
     if last.exists():
@@ -234,19 +232,25 @@ def train(config: SeeConfig, out: Path, segmenter_start: Path | None = None) -> 
             )
             running.clear()
         if step % config.save_every == 0 or step == config.steps:
-            save(last, segmenter, optimizer, step, average)
+            save(last, segmenter, optimizer, step, average, history)
     segmenter.load_state_dict(average)
     return segmenter
 
 
 def save(
-    path: Path, segmenter: Segmenter, optimizer: MuonWithAdamW, step: int, average: dict[str, Tensor]
+    path: Path,
+    segmenter: Segmenter,
+    optimizer: MuonWithAdamW,
+    step: int,
+    average: dict[str, Tensor],
+    history: list[dict[str, object]],
 ) -> None:
-    """Write a checkpoint whole or not at all."""
+    """Write a checkpoint whole or not at all. history: `stage.made_how` of what it began from, and this run."""
     part = path.with_suffix(".part")
     state = {
         "model": segmenter.state_dict(), "optimizer": optimizer.state_dict(), "step": step,
         "average": copy.copy(average), "config": segmenter.config.to_dict(),
+        "history": history,
     }  # fmt: skip
     torch.save(state, part)
     part.replace(path)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import subprocess
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from data_recipes.instructions.small_talk import UNKNOWN
 from training.data import FeatureBank
 from training.packed import FrozenCodes
 from training.run import ConfigError, Run
+from training.samples import PackedCase
 
 
 @dataclass(frozen=True)
@@ -48,10 +52,48 @@ def load_segmenter(path: Path) -> Segmenter:
     return segmenter
 
 
+def made_how(path: Path | None) -> list[dict[str, Any]]:
+    """What made the segmenter of a file or a checkpoint folder, stage by stage; nothing of one that does not say."""
+    if path is None:
+        return []
+    if path.is_dir():
+        return list(checkpoint.read(path)[1].training.get("see", []))
+    return list(torch.load(path, weights_only=True, map_location="cpu").get("history", []))
+
+
+def entry(stage: str, config: Any, data: Mapping[str, Any]) -> dict[str, Any]:
+    """One stage of `made_how`: its settings (the seed among them), its data, the code's commit where there is one."""
+    settings = json.loads(json.dumps(asdict(config), default=str))
+    return {"stage": stage, "settings": settings, "data": dict(data), "code": code_version()}
+
+
+def data_index(cases: Sequence[PackedCase]) -> dict[str, Any]:
+    """How many cases of each family, and a hash of which."""
+    ids = sorted(case.id for case in cases)
+    return {
+        "cases": dict(sorted(Counter(case.family for case in cases).items())),
+        "index_sha256": sha256("\n".join(ids).encode()).hexdigest(),
+    }
+
+
+def code_version() -> str | None:
+    """The commit of the checkout that this code runs from, with "+changes" where files differ from it; None outside
+    one."""
+    here = Path(__file__).resolve().parent
+
+    def git(*arguments: str) -> str | None:
+        try:
+            done = subprocess.run(["git", *arguments], cwd=here, capture_output=True, text=True, check=False)
+        except FileNotFoundError:  # no git on this machine
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    commit = git("rev-parse", "--short=12", "HEAD")
+    return commit and commit + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
+
+
 def fingerprint(segmenter: Segmenter) -> str:
     """A hash of a segmenter's weights, whatever file they came from; a feature bank names its maker by it."""
-    from hashlib import sha256
-
     digest = sha256()
     for name, value in sorted(segmenter.state_dict().items()):
         # half precision: a checkpoint may store its weights so, and is still the same segmenter

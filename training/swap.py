@@ -19,7 +19,7 @@ import torch
 
 from assistant.model import DeixisModel
 from data_recipes import ontology
-from training.stage import load_segmenter
+from training.stage import load_segmenter, made_how
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options.out,
         seeds=manifest.seeds,
         data=manifest.data,
-        training={**manifest.training, "swap": {"see": str(options.see)}},
+        training={**manifest.training, "see": made_how(options.see)},
         dtype=torch.float16,
     )
     return 0

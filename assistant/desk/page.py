@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.desk.seat import Notice, Point, Seat, Turn
-from assistant.evidence import format_mean, format_ml, format_mm
+from assistant.evidence import LOW_QUALITY, format_mean, format_ml, format_mm
 
 if TYPE_CHECKING:
     from assistant.generate import Finding
@@ -27,7 +27,8 @@ PALETTE = (
 )  # fmt: skip
 
 # Below these a row is marked: the reader should look twice. They decide nothing.
-LOW_PRESENCE, LOW_QUALITY = 0.75, 0.6
+LOW_PRESENCE = 0.75
+
 
 def colour(mask_id: str) -> str:
     """The colour of a mask, by the number in its id: m1 always has the first."""

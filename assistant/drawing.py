@@ -1,0 +1,347 @@
+"""From `<SEG>` states and prompts to masks on the volume's own voxels.
+
+Zoom (SegVol's zoom-out-zoom-in, Du et al. 2024, with one set of weights): the coarse mask says which fine tiles matter,
+and the fine logits replace the coarse ones there. Tiles overlap and are blended linearly, each voxel by how far it is
+from its tile's border. Which tiles a mask uses depends on that mask alone, so asking for several at once changes
+nothing. Rivals take what they claim more strongly, and clicks act last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+from torch.nn import functional as F
+
+from assistant import preprocess
+from assistant.click_refiner import NEAREST, Clicks
+from assistant.preprocess import Grid
+from assistant.prompt_encoder import GridPrompt, Prompt
+from assistant.tiles import blend_weights, live_voxels
+
+if TYPE_CHECKING:
+    from assistant.study import Study
+
+NOWHERE = -10.0  # logit where nothing was drawn
+BLANK = -4.0  # logit where nothing is known: a click has it all before it
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One mask: on the volume's RAS grid (X, Y, Z) bool, empty where `present` is False.
+
+    taught: False where the segmenter knows no such thing, and its absence says nothing; presence is 0 then."""
+
+    mask: np.ndarray
+    presence: float
+    quality: float
+    present: bool
+    taught: bool = True
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One mask to be drawn. fine (P + 1,) hypernetwork row; coarse (x, y, z) logits; clicks: on the coarse level;
+    meant: of `Segmenter.meant`."""
+
+    fine: Tensor
+    coarse: Tensor
+    prompt: GridPrompt | None = None
+    given: Prompt | None = None
+    clicks: Clicks | None = None
+    meant: int | None = None
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What of one mask is drawn before any click acts: logits (X, Y, Z) of the box of a level's grid that begins at its
+    voxel low (3,). tiles: starts of the fine tiles it was drawn from; none on the coarse level."""
+
+    logits: Tensor
+    grid: Grid
+    low: np.ndarray
+    tiles: tuple[tuple[int, int, int], ...] = ()
+
+
+def without_specks(mask: np.ndarray) -> np.ndarray:
+    """A mask (X, Y, Z) less its connected parts (26 neighbours) of under a twentieth of the largest one: errors
+    far more often than finds, and far away they spoil every distance."""
+    spots = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    if not len(spots[0]):
+        return mask
+    box = tuple(slice(int(s[0]), int(s[-1]) + 1) for s in spots)
+    parts, count = ndimage.label(mask[box], np.ones((3, 3, 3)))
+    if count > 1:
+        size = np.bincount(parts.ravel())
+        size[0] = 0
+        mask = mask.copy()
+        mask[box] = (size >= 0.05 * size.max())[parts]
+    return mask
+
+
+class Drawing:
+    """Draws masks of a study. It holds nothing of its own: what was encoded is the study's."""
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.segmenter = study.segmenter
+
+    def _grid_prompt(self, prompt: Prompt | None) -> GridPrompt | None:
+        if prompt is None or (prompt.box_mm is None and prompt.mask is None):
+            return None
+        grid = self.study.canonical.coarse_grid
+        box = None
+        if prompt.box_mm is not None:
+            corners = np.array(list(product(*np.asarray(prompt.box_mm, float).T)))
+            index = self.study.volume.to_index(corners)
+            if (index.max(0) < 0).any() or (index.min(0) > np.array(self.study.volume.shape) - 1).any():
+                self.study.inside(corners, "box")
+            at = grid.from_index(index)
+            box = self.study.tensor(np.stack([at.min(0), at.max(0)]))
+        mask = None
+        if prompt.mask is not None:
+            mask = self._mask_on(prompt.mask, grid)
+        return GridPrompt(box, mask)
+
+    def _clicks(self, prompt: Prompt | None) -> Clicks | None:
+        if prompt is None or not len(prompt.points_mm):
+            return None
+        index = self.study.inside(np.asarray(prompt.points_mm, float), "point")
+        at = self.study.tensor(self.study.canonical.coarse_grid.from_index(index))
+        return Clicks(at, self.study.tensor(np.asarray(prompt.labels)) > 0.5)
+
+    def _mask_on(self, mask: np.ndarray, grid: Grid) -> Tensor:
+        """A mask of the volume (X, Y, Z) on a grid, 0..1."""
+        return preprocess.to_grid(torch.from_numpy(mask.astype(np.float32))[None], grid)[0][0].to(self.study.device)
+
+    @torch.inference_mode()
+    def decode(
+        self,
+        states: Tensor,
+        prompts: Sequence[Prompt | None] | None = None,
+        names: Sequence[str | None] | None = None,
+    ) -> list[Decoded]:
+        """`<SEG>` states (N, lm_dim), each with its own prompt or None -> N masks, all in one call.
+
+        names: what the text calls each; where that is a taught structure, no other one is drawn."""
+        given = list(prompts) if prompts is not None else [None] * len(states)
+        on_grid, clicks = [self._grid_prompt(p) for p in given], [self._clicks(p) for p in given]
+        model, config = self.segmenter, self.segmenter.config
+        codes, meant = model.settle(model.whiten(states.to(self.study.device)), names)
+        with self.study.autocast():
+            heads = model.heads(model.query(codes), self.study.coarse, on_grid)
+            coarse = model.coarse_logits(heads, self.study.coarse, on_grid)
+        logit, quality = model.mask_decoder.judge(heads, coarse)
+        presence = (logit / config.presence_temperature).sigmoid()
+        chosen: dict[int, Wanted] = {}
+        unknown = [
+            bool(config.taught_names) and m is None and (p is None or p.is_empty)
+            for m, p in zip(meant, given, strict=True)
+        ]
+        for i, prompt in enumerate(on_grid):
+            # a positive click or a given mask says by itself that something is there
+            clicked = clicks[i]
+            pointed = clicked is not None and bool(clicked.positive.any())
+            shown = pointed or (prompt is not None and prompt.mask is not None)
+            if unknown[i] or not (shown or float(presence[i]) >= config.presence_threshold):
+                continue
+            chosen[i] = Wanted(heads.fine[i], coarse[i].float(), prompt, given[i], clicked, meant[i])
+            if pointed and prompt is None and meant[i] is None and config.taught_names:
+                # a word that no mask was learned of says nothing: what is clicked on is all there is to go by
+                chosen[i] = replace(chosen[i], fine=blank(heads.fine[i]), coarse=torch.full_like(coarse[i], BLANK))
+        drawn = dict(zip(chosen, self._draw(list(chosen.values())), strict=True))
+        for i, wanted in chosen.items():
+            if wanted.prompt is None and wanted.clicks is None:  # else a small part may be what was pointed at
+                drawn[i] = without_specks(drawn[i])
+        a, b = config.quality_scale
+        return [
+            Decoded(
+                drawn[i] if i in drawn else np.zeros(self.study.volume.shape, bool),
+                0.0 if unknown[i] else float(presence[i]),
+                min(1.0, max(0.0, a * float(quality[i]) + b)),
+                bool(i in drawn and drawn[i].any()),
+                not unknown[i],
+            )
+            for i in range(len(states))
+        ]
+
+    @property
+    def cut(self) -> float:
+        """Logit above which a voxel belongs to a mask."""
+        return float(np.log(self.segmenter.config.mask_threshold / (1 - self.segmenter.config.mask_threshold)))
+
+    def _draw(self, wanted: list[Wanted]) -> list[np.ndarray]:
+        """N masks on the volume (X, Y, Z) bool."""
+        out = [np.zeros(self.study.volume.shape, bool) for _ in wanted]
+        for mask, one, layer in zip(out, wanted, self.layers_of(wanted), strict=True):
+            logits = layer.logits
+            if one.clicks is not None:
+                logits = self.refined(layer, one.clicks)
+            for where, values in self._on_volume(logits.cpu(), layer.grid, layer.low, self.cut):
+                mask[where] = (values > self.cut).numpy()
+        return out
+
+    @torch.inference_mode()
+    def layers(self, names: Sequence[str]) -> list[Layer]:
+        """What is drawn of taught phrases, whatever their presence and before any click."""
+        model = self.segmenter
+        rows = [model.config.taught_names.index(name) for name in names]
+        prompts = [None] * len(rows)
+        with self.study.autocast():
+            heads = model.heads(model.query(model.taught_codes[rows]), self.study.coarse, prompts)
+            coarse = model.coarse_logits(heads, self.study.coarse, prompts)
+        return self.layers_of(
+            [Wanted(heads.fine[i], coarse[i].float(), meant=row) for i, row in enumerate(rows)]
+        )
+
+    def probability(self, name: str) -> np.ndarray:
+        """How likely each voxel of the volume belongs to a taught structure, whatever its presence: (X, Y, Z) float32,
+        over a half where `mask_threshold` is passed; 0 where nothing is drawn."""
+        (layer,) = self.layers([name])
+        values = np.full(self.study.volume.shape, NOWHERE, np.float32)
+        for where, logits in self._on_volume(layer.logits, layer.grid, layer.low, 0.9 * NOWHERE):
+            values[where] = logits.numpy()
+        return np.where(values > 0.9 * NOWHERE, 1 / (1 + np.exp(self.cut - values)), 0).astype(np.float32)
+
+    def refined(self, layer: Layer, clicks: Clicks) -> Tensor:
+        """A layer's logits (X, Y, Z) after clicks (on the coarse level)."""
+        here = (clicks.on_finer() if layer.tiles else clicks).moved(self.study.tensor(layer.low))
+        return self.segmenter.click_refiner(
+            layer.logits.to(self.study.device), lambda box: self.pixels(layer, box), here, self.cut
+        )
+
+    def pixels(self, layer: Layer, box: tuple[slice, ...]) -> Tensor:
+        """The embedding (P, x, y, z) of a part of a layer, each voxel from the tile that counts most there; 0 where the
+        layer has none."""
+        level = tuple(slice(b.start + int(a), b.stop + int(a)) for a, b in zip(layer.low, box, strict=True))
+        if not layer.tiles:
+            return self.study.coarse.pixel[0][(slice(None), *level)]
+        shape = tuple(s.stop - s.start for s in level)
+        out = torch.zeros((self.segmenter.config.pixel_dim, *shape), device=self.study.device)
+        most = torch.zeros(shape, device=self.study.device)
+        for start in layer.tiles:
+            pixel = self.study.tile(start)
+            size = tuple(pixel.shape[1:])
+            spans = [(max(s, t.start), min(s + n, t.stop)) for s, n, t in zip(start, size, level, strict=True)]
+            if any(a >= b for a, b in spans):
+                continue
+            mine = tuple(slice(a - s, b - s) for (a, b), s in zip(spans, start, strict=True))
+            there = tuple(slice(a - t.start, b - t.start) for (a, b), t in zip(spans, level, strict=True))
+            weight = blend_weights(start, size, layer.grid.shape)[mine].to(self.study.device)
+            better, part = weight > most[there], (slice(None), *there)
+            out[part] = torch.where(better, pixel[(slice(None), *mine)].float(), out[part])
+            most[there] = torch.maximum(weight, most[there])
+        return out
+
+    def layers_of(self, wanted: list[Wanted]) -> list[Layer]:
+        """N masks' logits. A tile is visited once and draws every mask that needs it in one product."""
+        c = self.study.canonical
+        coarse = [self._contested(w.coarse, w.meant, None).cpu() for w in wanted]
+        if c.fine_grid is None:
+            return [Layer(logits, c.coarse_grid, np.zeros(3, int)) for logits in coarse]
+        live = [live_voxels(x) | _clicked(w.clicks, x.shape) for w, x in zip(wanted, coarse, strict=True)]
+        used: list[list[tuple[int, int, int]]] = [[] for _ in wanted]
+        lows, sums, weights = [], [], []
+        for where in live:
+            spots = where.nonzero()
+            low = high = np.zeros(3, int)
+            if len(spots):
+                low, high = 2 * spots.amin(0).numpy(), 2 * (spots.amax(0).numpy() + 1)
+            lows.append(low)
+            sums.append(torch.zeros(tuple(int(n) for n in high - low)))
+            weights.append(torch.zeros_like(sums[-1]))
+        size = tuple(min(self.study.side, n) for n in c.fine_grid.shape)
+        for start in self.study.tile_grid():
+            window = blend_weights(start, size, c.fine_grid.shape)
+            half = tuple(slice(s // 2, (s + n) // 2) for s, n in zip(start, size, strict=True))
+            counts = window[::2, ::2, ::2] + window[1::2, 1::2, 1::2] > 0
+            near = [
+                i
+                for i, low in enumerate(lows)
+                if all(s < a + n and a < s + m for s, m, a, n in zip(start, size, low, sums[i].shape, strict=True))
+            ]
+            users = [i for i in near if bool((live[i][half] & counts).any())]
+            if not users:
+                continue
+            grid = _shifted(c.fine_grid, start, size)
+            earlier = [
+                self._mask_on(g.mask, grid) if (g := wanted[i].given) is not None and g.mask is not None else None
+                for i in users
+            ]
+            with self.study.autocast():
+                fine = torch.stack([wanted[i].fine for i in users])
+                rows = self.segmenter.fine_logits(
+                    fine, self.study.tile(start), start, [wanted[i].prompt for i in users], earlier
+                )
+            for i, row in zip(users, rows.float(), strict=True):
+                used[i].append(start)
+                logits = self._contested(row, wanted[i].meant, start).cpu()
+                low, high = lows[i], lows[i] + np.array(sums[i].shape)
+                spans = [(max(s, a), min(s + n, b)) for s, n, a, b in zip(start, size, low, high, strict=True)]
+                mine = tuple(slice(a - s, b - s) for (a, b), s in zip(spans, start, strict=True))
+                there = tuple(slice(a - s, b - s) for (a, b), s in zip(spans, low, strict=True))
+                sums[i][there] += logits[mine] * window[mine]
+                weights[i][there] += window[mine]
+        out = []
+        for where, low, total, weight, tiles in zip(live, lows, sums, weights, used, strict=True):
+            # what the coarse level judged empty stays so, even where a tile shows it
+            box = where[tuple(slice(a // 2, (a + n) // 2) for a, n in zip(low, total.shape, strict=True))]
+            seen = F.interpolate(box[None, None].float(), size=total.shape)[0, 0] > 0
+            logits = torch.where(seen, total / weight.clamp_min(1e-6), torch.full_like(total, NOWHERE))
+            out.append(Layer(logits, c.fine_grid, low, tuple(tiles)))
+        return out
+
+    def _contested(self, logits: Tensor, meant: int | None, start: tuple[int, int, int] | None) -> Tensor:
+        """Logits of one mask on a fine tile (or on the coarse level: start None), less its strongest rival's."""
+        rivals = self.study.rivals
+        if rivals is None or meant is None:
+            return logits
+        return rivals.contested(logits, meant, rivals.coarse if start is None else self.study.claims(start))
+
+    def _on_volume(
+        self, logits: Tensor, grid: Grid, first: np.ndarray, least: float
+    ) -> Iterator[tuple[tuple[slice, ...], Tensor]]:
+        """Logits of a box of a grid (its first voxel `first`) on the volume's own voxels: the part of the volume (none,
+        or one) in which any is over `least`, and the logits there."""
+        spots = (logits > least).nonzero()
+        if not len(spots):
+            return
+        a = np.maximum(spots.amin(0).numpy() - 2, 0)
+        b = np.minimum(spots.amax(0).numpy() + 3, np.array(logits.shape))
+        part = logits[tuple(slice(i, j) for i, j in zip(a, b, strict=True))].clamp(NOWHERE, -NOWHERE)
+        here = _shifted(grid, first + a, tuple(part.shape))
+        low = np.floor(here.to_index(np.full(3, -1.0))).astype(int).clip(0)
+        high = (np.ceil(here.to_index(np.array(part.shape, float))).astype(int) + 1).clip(max=self.study.volume.shape)
+        if (high > low).all():
+            where = tuple(slice(i, j) for i, j in zip(low, high, strict=True))
+            yield where, preprocess.from_grid(part[None], here, low, high, NOWHERE)[0]
+
+
+def _clicked(clicks: Clicks | None, shape: Sequence[int]) -> Tensor:
+    """Where positive clicks must be able to draw, on the coarse level: (x, y, z) bool."""
+    out = torch.zeros(tuple(shape), dtype=torch.bool)
+    if clicks is not None:
+        axes = torch.meshgrid(*(torch.arange(n) for n in shape), indexing="ij")
+        for at in clicks.at[clicks.positive].cpu():
+            out |= sum((a - x).square() for a, x in zip(axes, at, strict=True)) <= (NEAREST / 2) ** 2
+    return out
+
+
+def blank(fine: Tensor) -> Tensor:
+    """A hypernetwork row (P + 1,) that draws BLANK everywhere."""
+    row = torch.zeros_like(fine)
+    row[-1] = BLANK
+    return row
+
+
+def _shifted(grid: Grid, first: Sequence[int] | np.ndarray, shape: Sequence[int]) -> Grid:
+    """The part of a grid that begins at its voxel `first`."""
+    x, y, z = (float(s + f * d) for s, f, d in zip(grid.start, first, grid.step, strict=True))
+    a, b, c = (int(n) for n in shape)
+    return replace(grid, shape=(a, b, c), start=(x, y, z))
