@@ -9,16 +9,15 @@ from assistant.statements import read_statement
 
 GLOSSARY = Glossary(
     {
-        **{
-            name: ("left hippocampus", "right hippocampus", "hippocampus")
-            for name in ("hippocampus", "hippocampe", "hipocampo", "海马")
-        },
+        **dict.fromkeys(
+            ("hippocampus", "hippocampe", "hipocampo", "海马"), ("left hippocampus", "right hippocampus", "hippocampus")
+        ),
         "hippocampi": ("left hippocampus", "right hippocampus"),
         "parotid gland": ("left parotid gland", "right parotid gland"),
         "thalamus": ("left thalamus", "right thalamus"),
         "lateral ventricles": ("left lateral ventricle", "right lateral ventricle"),
         "左侧海马": ("left hippocampus",), "右侧海马": ("right hippocampus",),
-        **{name: ("tumour",) for name in ("tumour", "mass", "tumor", "tumeur", "肿瘤")},
+        **dict.fromkeys(("tumour", "mass", "tumor", "tumeur", "肿瘤"), ("tumour",)),
         "liver": ("liver",), "spleen": ("spleen",), "larynx": ("larynx",),
     },
     {},
