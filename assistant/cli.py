@@ -279,7 +279,7 @@ def report(options: argparse.Namespace) -> None:
             words = " ".join(line.sentence.text.split())
             print(f"{MARKS[line.status]} {words}{''.join(f' [{mask}]' for mask in line.masks)}")
             for check in line.checks:
-                print(f"    {MARKS[check.verdict] if line.status != 'nothing' else ' '} {check.text}")
+                print(f"    {MARKS[check.verdict]} {check.text}")
         print(grounded.summary)
     if page is not None:
         print(f"written to {page}", file=sys.stderr)

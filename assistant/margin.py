@@ -7,9 +7,12 @@ and the same the other way round. These are the widest bounds, not a standard de
 
 from __future__ import annotations
 
-# Below these a finding is doubtful: said, and nothing is held against a report because of it.
+# Below these the reader should look twice: rows are marked.
 LOW_PRESENCE, LOW_QUALITY = 0.75, 0.6
-# Two masks of the same kind that differ by less than this share cannot be told apart: their errors are larger.
+# Below this a mask may be of something else (a Dice of 0.57): nothing is held against a report because of it. Above it
+# the quality widens what a number may be (`likely`), and no more.
+DOUBTFUL_QUALITY = 0.4
+# Volumes that differ by less than this share of the larger cannot be told apart, however good their masks.
 CLOSE = 0.1
 
 
@@ -25,11 +28,15 @@ def doubtful(presence: float, quality: float | None) -> str:
     """Why a found mask is not to be relied on, or ""."""
     if presence < LOW_PRESENCE:
         return f"its presence is only {presence:.2f}"
-    if quality is not None and quality < LOW_QUALITY:
+    if quality is not None and quality < DOUBTFUL_QUALITY:
         return f"its mask has a quality of only {quality:.2f}"
     return ""
 
 
-def differ(one: float, other: float) -> bool:
-    """Whether two volumes differ by more than masks like these leave open."""
-    return abs(one - other) > CLOSE * max(one, other)
+def differ(one: float, other: float, quality: float | None) -> bool:
+    """Whether two volumes differ by more than masks like these leave open; quality: the lower one of the two.
+
+    Half of what the quality leaves open for each alone: masks of the same kind err in the same direction for a part (a
+    rule of thumb, no measurement), and never less than `CLOSE`."""
+    share = max(CLOSE, 0.0 if quality is None else (1 - quality) / 2)
+    return abs(one - other) > share * max(one, other)

@@ -61,7 +61,8 @@ class Change:
             return f"The {self.phrase} was found {when} ({size} mL), and not {other} (presence {presence})."
         measured = f"{format_ml(now.volume_ml)} mL now, {format_ml(before.volume_ml)} mL before"
         size = f"{format_ml(abs(now.volume_ml - before.volume_ml))} mL ({abs(self.change_percent or 0):.0f} %)"
-        if not differ(now.volume_ml, before.volume_ml):
+        weaker = min((q for q in (now.quality, before.quality) if q is not None), default=None)
+        if not differ(now.volume_ml, before.volume_ml, weaker):
             words = f"a difference of {size} is within what masks like these can tell"
             return f"The {self.phrase} has not measurably changed: {measured}; {words}."
         grown = now.volume_ml > before.volume_ml

@@ -48,8 +48,8 @@ Find = Callable[[str], "Finding"]
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that a sentence states, against the scan. verdict: "agrees", "unsure" or "contradicted". masks: ids of
-    those that it is about."""
+    """One thing that a sentence states, against the scan. verdict: of `STATUSES`, "nothing" where the text says why
+    there is nothing to check. masks: ids of those that it is about."""
 
     verdict: str
     text: str
@@ -273,7 +273,7 @@ class _Reader:
         if fits:
             return Check("agrees", f"the report says {size.text}; measured {measured}")
         text = f"the report says {size.text}; measured {measured}"
-        finding = min(found, key=lambda f: (f.presence, f.quality or 1.0))
+        finding = min(found, key=_reliable)
         masks: tuple[str, ...] = ()
         if len(found) == 1 and side_of(finding.phrase) is not None:
             other = self.find(other_side(finding.phrase))
@@ -311,7 +311,8 @@ class _Reader:
         a, b = one.volume_ml, other.volume_ml
         says = f"the report says {'not ' if relation.denied else ''}{relation.word}"
         measured = f"measured {_named(one)} {format_ml(a)} mL, {_named(other)} {format_ml(b)} mL"
-        apart = differ(a, b)
+        weaker = min(one, other, key=_reliable)
+        apart = differ(a, b, weaker.quality)
         truth = "smaller" if a < b else "larger"
         if relation.word == "equal":
             holds = apart if relation.denied else not apart
@@ -323,12 +324,11 @@ class _Reader:
             holds = (truth == relation.word) != relation.denied
         if holds:
             return Check("agrees", f"{says}; {measured}")
-        weaker = min(one, other, key=lambda f: (f.presence, f.quality or 1.0))
         return _against(weaker, f"{says}; {measured}: {'it is ' + truth if apart else 'they are equal'}")
 
 
 def _nothing(sentence: Sentence, why: str) -> Line:
-    return Line(sentence, "nothing", (), (Check("agrees", why),))
+    return Line(sentence, "nothing", (), (Check("nothing", why),))
 
 
 def _found(looked: Sequence[Finding]) -> list[Finding]:
@@ -357,6 +357,11 @@ def _numbers(finding: Finding) -> str:
     assert finding.volume_ml is not None
     quality = "" if finding.quality is None else f", quality {format_probability(finding.quality)}"
     return f"{format_ml(finding.volume_ml)} mL, presence {_presence(finding)}{quality}"
+
+
+def _reliable(finding: Finding) -> float:
+    """The key by which the weaker of two masks is the lesser."""
+    return 1.0 if finding.quality is None else finding.quality
 
 
 def _range(finding: Finding) -> tuple[float, float]:

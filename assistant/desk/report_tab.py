@@ -103,8 +103,7 @@ def report_html(seat: Seat) -> str:
     for line in report.lines:
         chips = "".join(look_chip(mask_id) for mask_id in line.masks)
         checks = "".join(
-            f'<li class="dx-{check.verdict}">{MARKS[check.verdict] if line.status != "nothing" else ""} '
-            f"{html.escape(check.text)}</li>"
+            f'<li class="dx-{check.verdict}">{MARKS[check.verdict]} {html.escape(check.text)}</li>'
             for check in line.checks
         )
         items.append(
