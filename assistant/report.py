@@ -80,11 +80,11 @@ class Report:
 
     @property
     def summary(self) -> str:
-        """ "12 sentences: 1 contradicted, 2 unsure, 5 agree, 4 with nothing to show." """
+        """ "12 sentences: 1 contradicted, 2 unsure, 5 agreeing, 4 with nothing to show." """
         counts = [
             f"{self.count(status)} {words}"
             for status, words in zip(
-                STATUSES, ("contradicted", "unsure", "agree", "with nothing to show"), strict=True
+                STATUSES, ("contradicted", "unsure", "agreeing", "with nothing to show"), strict=True
             )
             if self.count(status)
         ]

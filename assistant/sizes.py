@@ -93,9 +93,9 @@ def sizes_in(text: str) -> list[Size]:
             spans = [(_span(lowest, last)[0], spans[0][1])]
         before = text[: match.start()]
         if _BELOW.search(before):
-            spans = [(0.0, high) for _, high in spans]
+            spans = [(0.0, (low + high) / 2) for low, high in spans]
         elif _ABOVE.search(before):
-            spans = [(low, math.inf) for low, _ in spans]
+            spans = [((low + high) / 2, math.inf) for low, high in spans]
         size = Size(match.start(), end, text[match.start() : end], unit, tuple(sorted(spans, reverse=True)))
         found += [*_listed_before(text, size, last), size]
     return found

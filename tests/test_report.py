@@ -31,10 +31,10 @@ GLOSSARY = Glossary(
     {},
     {"left": "left", "right": "right", "linke": "left"},
 )  # fmt: skip
-# phrase -> centre (RAS+ mm), radius (mm), presence, quality. A ball of 9 mm has 3.05 mL, one of 14 mm 11.5 mL.
+# phrase -> centre (RAS+ mm), radius (mm), presence, quality. A ball of 9 mm has 3.1 mL, of 10.2 mm 4.7 mL, of 14 mm 11.4 mL.
 BALLS = {
     "left hippocampus": ((-30, 0, 0), 9, 0.98, 0.85),
-    "right hippocampus": ((30, 0, 0), 10.4, 0.98, 0.85),
+    "right hippocampus": ((30, 0, 0), 10.2, 0.98, 0.85),
     "right thalamus": ((14, 10, 10), 8, 0.97, 0.85),
     "tumour": ((36, 20, 10), 14, 0.97, 0.8),
     "brainstem": ((0, -20, -30), 12, 0.6, 0.85),  # its presence is doubtful
@@ -78,19 +78,19 @@ def said(line: Line, verdict: str) -> str:
 def test_a_right_statement_agrees_and_has_its_mask():
     line = only("The left hippocampus measures 3.0 mL.")
     assert (line.status, line.masks) == ("agrees", ("m1",))
-    assert "the report says 3.0 mL; measured 3.1 mL (2.6 to 3.6 by its quality of 0.85)" in said(line, "agrees")
+    assert "the report says 3.0 mL; measured 3.1 mL (2.6 to 3.7 by its quality of 0.85)" in said(line, "agrees")
 
 
 def test_a_wrong_size_is_flagged_with_both_numbers():
     line = only("The left hippocampus measures 4.9 mL.")
     assert line.status == "contradicted"
-    assert "the report says 4.9 mL; measured 3.1 mL (2.6 to 3.6" in said(line, "contradicted")
+    assert "the report says 4.9 mL; measured 3.1 mL (2.6 to 3.7" in said(line, "contradicted")
     assert "it fits the right hippocampus (m2), which measures 4.7 mL" in said(line, "contradicted")
     assert line.masks == ("m1", "m2")
 
 
 def test_the_estimated_quality_is_the_margin():
-    """3.0 mL with a quality of 0.85 may be anything from 2.6 to 3.6 mL: nothing in between is held against a report."""
+    """3.1 mL with a quality of 0.85 may be anything from 2.6 to 3.7 mL: nothing in between is held against a report."""
     assert only("The left hippocampus is 2.7 mL.").status == "agrees"
     assert only("The left hippocampus is 3.6 mL.").status == "agrees"
     assert only("The left hippocampus is 2.4 mL.").status == "contradicted"

@@ -21,7 +21,7 @@ from assistant.volume import Volume
 def test_the_page_holds_its_pictures_and_the_json_says_the_same(tiny_scan, tiny_model, tmp_path, monkeypatch):
     monkeypatch.setattr(tiny_model, "glossary", Glossary({"left block": ("left block",)}, {}, {"left": "left"}))
     session = Session.open(tiny_scan, model=tiny_model)
-    report = session.ground_report("<b>Findings</b>: No left block. The left block is 0.3 mL.")
+    report = session.ground_report("<b>Findings</b>: No left block. The left block is seen.")
     page = export_report(session, report, tmp_path / "out").read_text(encoding="utf-8")
     assert "&lt;b&gt;Findings" in page
     assert "<b>Findings" not in page

@@ -24,8 +24,8 @@ from assistant.sizes import sizes_in
         ("2.3 cm × 19 mm", "mm", [(22.5, 23.5), (18.5, 19.5)]),
         ("3-4 cm", "mm", [(25, 45)]),
         ("between 3.0 and 4.0 cm", "mm", [(29.5, 40.5)]),
-        ("less than 5 mm", "mm", [(0, 5.5)]),
-        ("mehr als 3 cm", "mm", [(25, math.inf)]),
+        ("less than 5 mm", "mm", [(0, 5)]),
+        ("mehr als 3 cm", "mm", [(30, math.inf)]),
     ],
 )
 def test_a_size_is_read_with_its_unit_and_its_last_digit(text, unit, spans):

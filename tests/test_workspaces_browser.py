@@ -138,7 +138,7 @@ def test_a_report_is_grounded_and_its_masks_are_shown(page: Page, tmp_path: Path
     page.until(lambda: page.viewer("overlays") == "m1 m2", "both masks are shown")
     page.until(lambda: page.count("#dx-report .dx-line") == 6, "every sentence has its line")
     text = page.find("#dx-report").text
-    assert "6 sentences: 2 contradicted, 1 unsure, 1 agree, 2 with nothing to show." in text
+    assert "6 sentences: 2 contradicted, 1 unsure, 1 agreeing, 2 with nothing to show." in text
     assert "the report says 900 mL; measured" in text
     assert "the report says no left hippocampus; one was found (m1)" in text
     assert "liver: I was not taught this" in text
