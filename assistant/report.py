@@ -174,8 +174,10 @@ class _Reader:
         known = [finding for finding in looked if finding.taught]
         if one.stated == "absent":
             return checks + [self._denied(one, finding) for finding in known]
-        checks += [self._missing(one, finding) for finding in known if not finding.present]
         found = _found(known)
+        if one.every or not found:
+            missing = [finding for finding in known if not finding.present]
+            checks += [self._missing(one, finding) for finding in (missing if one.every else missing[:1])]
         checks += [Check("agrees", f"{_named(finding)}: {_numbers(finding)}", (finding.id,)) for finding in found]
         for finding in found:
             checks += self._placed(one, finding)
@@ -210,9 +212,10 @@ class _Reader:
                 return _against(
                     other, f"the report says {side}; {found}, none on the {side}, presence {_presence(finding)}"
                 )
-        text = f"the report says that there is a {finding.phrase}; none was found, presence {_presence(finding)}"
+        phrase = finding.phrase if one.every else finding.phrase.removeprefix(f"{side} ")
+        text = f"the report says that there is a {phrase}; none was found, presence {_presence(finding)}"
         if one.stated == "perhaps":
-            return Check("unsure", f"the report is not sure of a {finding.phrase}; none was found, presence "
+            return Check("unsure", f"the report is not sure of a {phrase}; none was found, presence "
                          f"{_presence(finding)}")  # fmt: skip
         sure = finding.presence <= 1 - LOW_PRESENCE
         return Check("contradicted", text) if sure else Check("unsure", f"{text}, which is no clear no")

@@ -121,15 +121,16 @@ _RIGHT_BEHIND = re.compile(r"(?:[\s-]+(?!(?:and|und|et|y|in|is|while|of)\b)\w+){
 class Named:
     """One structure that a sentence speaks of.
 
-    start, end: of the words. phrases: canonical, those that are meant together ("both hippocampi" are two). otherwise:
-    what else the words may mean, where none of these is found ("the hippocampus" of a scan that shows only one). side,
-    within: stated of what has no side in its name ("a mass in the left parotid gland": "left", that gland). stated:
+    start, end: of the words. phrases: canonical, those that are meant together ("both hippocampi" are two). every: all
+    of them are stated; False where one is enough ("the hippocampus"). otherwise: what else the words may mean, where
+    none of these is found ("the hippocampus" of a scan that shows only one). side, within: stated of what has no side in its name ("a mass in the left parotid gland": "left", that gland). stated:
     "there", "absent" or "perhaps".
     """
 
     start: int
     end: int
     phrases: tuple[str, ...]
+    every: bool = True
     otherwise: tuple[str, ...] = ()
     side: str | None = None
     within: tuple[str, ...] = ()
@@ -239,10 +240,9 @@ def _of_mention(
     own = inside or before[-1:] or after[:1]
     if own and (kept := [phrase for phrase in sided if side_of(phrase) == words[own[0]][2]]):
         used.update(own)
-        return [Named(start, end, tuple(kept[:1]))]
-    if len(sided) == 1 or _BOTH.search(text[:start]) is None:
-        return [Named(start, end, tuple(sided), plain)]
-    return [Named(start, end, tuple(sided))]
+        return [Named(start, end, (kept[0],))]
+    both = len(sided) > 1 and _BOTH.search(text[:start]) is not None
+    return [Named(start, end, tuple(sided), both, () if both else plain)]
 
 
 def _one_side(sided: Sequence[str], word: tuple[int, int, str], end: int) -> Named:

@@ -24,14 +24,14 @@ GLOSSARY = Glossary(
     {
         "hippocampus": ("left hippocampus", "right hippocampus", "hippocampus"),
         "hippocampi": ("left hippocampus", "right hippocampus"),
-        "thalamus": ("left thalamus", "right thalamus"),
+        "thalamus": ("left thalamus", "right thalamus"), "thalami": ("left thalamus", "right thalamus"),
         "tumour": ("tumour",), "mass": ("tumour",), "tumor": ("tumour",), "brainstem": ("brainstem",),
         "liver": ("liver",), "larynx": ("larynx",),
     },
     {},
     {"left": "left", "right": "right", "linke": "left"},
 )  # fmt: skip
-# phrase -> centre (RAS+ mm), radius (mm), presence, quality. A ball of 9 mm has 3.1 mL, of 10.2 mm 4.7 mL, of 14 mm 11.4 mL.
+# phrase -> centre (RAS+ mm), radius (mm), presence, quality. Balls of 9, 10.2 and 14 mm have 3.1, 4.7 and 11.4 mL.
 BALLS = {
     "left hippocampus": ((-30, 0, 0), 9, 0.98, 0.85),
     "right hippocampus": ((30, 0, 0), 10.2, 0.98, 0.85),
@@ -137,6 +137,13 @@ def test_what_is_stated_and_absent_is_contradicted():
     line = only("The larynx is seen.")
     assert said(line, "contradicted") == "the report says that there is a larynx; none was found, presence 0.03"
     assert only("Possible larynx.").status == "unsure"
+
+
+def test_a_name_without_a_side_may_be_either():
+    """Only the right thalamus is found: that is a thalamus, and not both of them."""
+    line = only("The thalamus is bright.")
+    assert (line.status, line.masks) == ("agrees", ("m1",))
+    assert only("Both thalami are bright.").status == "contradicted"
 
 
 def test_the_wrong_side_is_flagged_with_both_sides():
