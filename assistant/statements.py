@@ -123,8 +123,8 @@ class Named:
 
     start, end: of the words. phrases: canonical, those that are meant together ("both hippocampi" are two). every: all
     of them are stated; False where one is enough ("the hippocampus"). otherwise: what else the words may mean, where
-    none of these is found ("the hippocampus" of a scan that shows only one). side, within: stated of what has no side in its name ("a mass in the left parotid gland": "left", that gland). stated:
-    "there", "absent" or "perhaps".
+    none of these is found ("the hippocampus" of a scan that shows only one). side, within: stated of what has no side
+    in its name ("a mass in the left parotid gland": "left", that gland). stated: "there", "absent" or "perhaps".
     """
 
     start: int
