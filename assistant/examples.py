@@ -26,7 +26,7 @@ EXAMPLE_REPORT = """MRI BRAIN
 
 TECHNIQUE: 3D T1-weighted images, 1 mm.
 FINDINGS:
-The left hippocampus measures 9.5 mL.
+The left hippocampus measures 14 mL.
 The left thalamus is smaller than the left cerebellar cortex.
 There is no brainstem.
 No evidence of a tumour.

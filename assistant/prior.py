@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from assistant.errors import QuestionError, ScanError
-from assistant.evidence import format_ml, format_probability
+from assistant.evidence import format_ml, format_probability, shown_difference
 from assistant.margin import differ, doubtful
 from assistant.registration import Alignment, align, carry
 from assistant.volume import Volume, open_volume
@@ -60,7 +60,7 @@ class Change:
             size, presence = format_ml(finding.volume_ml or 0), format_probability(absent.presence)
             return f"The {self.phrase} was found {when} ({size} mL), and not {other} (presence {presence})."
         measured = f"{format_ml(now.volume_ml)} mL now, {format_ml(before.volume_ml)} mL before"
-        size = f"{format_ml(abs(now.volume_ml - before.volume_ml))} mL ({abs(self.change_percent or 0):.0f} %)"
+        size = shown_difference(now.volume_ml, before.volume_ml)
         weaker = min((q for q in (now.quality, before.quality) if q is not None), default=None)
         if not differ(now.volume_ml, before.volume_ml, weaker):
             words = f"a difference of {size} is within what masks like these can tell"

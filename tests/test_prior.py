@@ -65,14 +65,14 @@ def test_what_is_no_prior_is_refused_in_one_sentence(before, words):
         (found(4.0), found(3.0), "The tumour has grown by 1.0 mL (33 %): 4.0 mL now, 3.0 mL before."),
         (found(3.0), found(4.0), "The tumour has shrunk by 1.0 mL (25 %): 3.0 mL now, 4.0 mL before."),
         (found(3.1), found(3.0), "The tumour has not measurably changed: 3.1 mL now, 3.0 mL before; a difference of "
-         "0.10 mL (3 %) is within what masks like these can tell."),
+         "0.1 mL (3 %) is within what masks like these can tell."),
         (found(4.0), found(None, 0.04), "The tumour was found now (4.0 mL), and not before (presence 0.04)."),
         (found(None, 0.04), found(4.0), "The tumour was found before (4.0 mL), and not now (presence 0.04)."),
         (found(None), found(None), "The tumour was found in neither scan."),
         (found(None, 0.0, taught=False), found(None, 0.0, taught=False),
          "I was never taught to find the tumour, so I cannot compare it."),
         (found(4.0, quality=0.6), found(3.3), "The tumour has not measurably changed: 4.0 mL now, 3.3 mL before; a "
-         "difference of 0.70 mL (21 %) is within what masks like these can tell."),
+         "difference of 0.7 mL (21 %) is within what masks like these can tell."),
         (found(6.0, quality=0.3), found(3.0), "The tumour has grown by 3.0 mL (100 %): 6.0 mL now, 3.0 mL before. "
          "Doubtful: now its mask has a quality of only 0.30."),
     ],

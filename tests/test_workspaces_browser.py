@@ -137,13 +137,16 @@ def test_a_report_is_grounded_and_its_masks_are_shown(page: Page, tmp_path: Path
     page.press("#dx-report-go")
     page.until(lambda: page.viewer("overlays") == "m1 m2", "both masks are shown")
     page.until(lambda: page.count("#dx-report .dx-line") == 6, "every sentence has its line")
-    text = page.find("#dx-report").text
+    text = page.find("#dx-report").get_attribute("textContent")  # what is scrolled out of sight too
     assert "6 sentences: 2 contradicted, 1 unsure, 1 agreeing, 2 with nothing to show." in text
     assert "the report says 900 mL; measured" in text
     assert "the report says no left hippocampus; one was found (m1)" in text
     assert "liver: I was not taught this" in text
     assert page.count("#dx-report .dx-line.dx-contradicted") == 2
     assert tinted(page.picture(), ORANGE).any()
+    lines = page.find("#dx-report")
+    assert lines.size["height"] > 100  # the list scrolls inside the page, which does not
+    assert lines.location["y"] + lines.size["height"] <= page.find("#dx-foot").location["y"] + 1
     before = page.viewer("mm")
     page.press("#dx-report [data-look=m1]")
     page.until(lambda: page.viewer("mm") != before, "the crosshair goes to the mask")
@@ -181,7 +184,7 @@ def test_a_prior_is_compared_and_lies_over_the_scan(page: Page, tmp_path: Path) 
     text = page.find("#dx-prior").text
     assert "The left hippocampus has grown by" in text
     assert "Interval: 91 days. Registration: good (correlation 0.93, overlap 0.95" in text
-    assert "+100" in text
+    assert "(100 %)" in text
     picture = page.picture()
     assert tinted(picture, ORANGE).any()
     assert tinted(picture, BEFORE).any()

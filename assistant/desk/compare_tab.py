@@ -13,7 +13,7 @@ import gradio as gr
 from assistant.desk.page import chip, look_chip
 from assistant.desk.report_tab import LOOK_JS
 from assistant.desk.seat import Seat
-from assistant.evidence import format_ml
+from assistant.evidence import format_ml, shown_difference
 from assistant.prior import Change, Comparison, registration_text
 
 EMPTY = '<p class="dx-dim">Open an earlier scan of the same patient, then name a structure: has it grown?</p>'
@@ -89,7 +89,7 @@ def result_html(seat: Seat) -> str:
     sentences = "".join(f"<p>{html.escape(change.text)}</p>" for change in comparison.changes)
     return (
         f'{sentences}<table class="dx-findings dx-changes"><thead><tr><th>Structure</th><th>Now<i>mL</i></th>'
-        "<th>Before<i>mL</i></th><th>Change<i>mL</i></th><th>%</th><th>Overlap</th></tr></thead>"
+        "<th>Before<i>mL</i></th><th>Change</th><th>Overlap</th></tr></thead>"
         f"<tbody>{rows}</tbody></table>"
         f'<p class="dx-dim">Interval: {days}. {html.escape(registration_text(comparison.alignment))}</p>'
     )
@@ -98,13 +98,14 @@ def result_html(seat: Seat) -> str:
 def _row(n: int, change: Change) -> str:
     now = look_chip(change.now.id) if change.now.present else ""
     before = chip(f"p{n}") if change.carried is not None else ""
-    sign = "+" if (change.change_ml or 0) > 0 else "−"
-    grown = "" if change.change_ml is None else sign + format_ml(abs(change.change_ml))
-    percent = "" if change.change_percent is None else f"{change.change_percent:+.0f}".replace("-", "−")
+    now_ml, before_ml = change.now.volume_ml, change.before.volume_ml
+    grown = ""
+    if now_ml is not None and before_ml is not None:
+        grown = ("+" if now_ml > before_ml else "−") + shown_difference(now_ml, before_ml)
     overlap = "" if change.overlap is None else f"{change.overlap:.2f}"
-    volumes = ("not found" if f.volume_ml is None else format_ml(f.volume_ml) for f in (change.now, change.before))
+    volumes = ("not found" if ml is None else format_ml(ml) for ml in (now_ml, before_ml))
     return (
         f"<tr><td>{html.escape(change.phrase)} {now} {before}</td>"
-        + "".join(f"<td>{value}</td>" for value in (*volumes, grown, percent, overlap))
+        + "".join(f"<td>{value}</td>" for value in (*volumes, grown, overlap))
         + "</tr>"
     )

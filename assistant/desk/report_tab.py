@@ -42,7 +42,7 @@ class ReportTab:
 def lay_out() -> ReportTab:
     """Make the components, in the tab that is open."""
     box = gr.Textbox(
-        elem_id="dx-report-text", show_label=False, container=False, lines=7, max_lines=12,
+        elem_id="dx-report-text", show_label=False, container=False, lines=6, max_lines=8,
         placeholder="Paste a radiology report of this scan…",
     )  # fmt: skip
     with gr.Row(elem_id="dx-report-bar"):
@@ -101,13 +101,18 @@ def report_html(seat: Seat) -> str:
         return EMPTY
     items = []
     for line in report.lines:
+        text = html.escape(line.sentence.text)
+        if line.status == "nothing":
+            why = html.escape(line.checks[0].text if line.checks else "")
+            items.append(f'<li class="dx-line dx-nothing">{text} <small>{WORDS[line.status]}: {why}</small></li>')
+            continue
         chips = "".join(look_chip(mask_id) for mask_id in line.masks)
         checks = "".join(
             f'<li class="dx-{check.verdict}">{MARKS[check.verdict]} {html.escape(check.text)}</li>'
             for check in line.checks
         )
         items.append(
-            f'<li class="dx-line dx-{line.status}"><span>{html.escape(line.sentence.text)}</span> {chips}'
+            f'<li class="dx-line dx-{line.status}">{text} {chips}'
             f"<small>{WORDS[line.status]}</small><ul>{checks}</ul></li>"
         )
     return f'<p class="dx-summary">{html.escape(report.summary)}</p><ul class="dx-lines">{"".join(items)}</ul>'

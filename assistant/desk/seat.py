@@ -364,6 +364,9 @@ class Seat:
             turn = Turn(f"Compare with the prior: {question.strip()}", answer=comparison.text, result=comparison)
             self._forget_prior_overlays()
             self._add(turn, [change.now for change in comparison.changes])
+            places = [change.now.centroid_mm for change in comparison.changes if change.now.centroid_mm is not None]
+            if places:
+                self.look_at(places[0])
             for n, change in enumerate(comparison.changes, 1):
                 if change.carried is not None and self.volume is not None:
                     mask = self.volume.from_native(change.carried)
