@@ -222,12 +222,18 @@ class _Reader:
 
     def _placed(self, one: Named, finding: Finding) -> list[Check]:
         """Where something without a side in its name lies, against where it is said to lie."""
-        if one.side is None or finding.centroid_mm is None:
+        if finding.centroid_mm is None:
             return []
-        for place in map(self.find, one.within):
-            if place.present and self._apart_mm(finding, place) <= NEAR_MM:
+        apart = {place: self._apart_mm(finding, place) for place in map(self.find, one.within) if place.present}
+        for place, distance in apart.items():
+            if distance <= NEAR_MM:
                 text = f"it lies in the {place.phrase} or next to it ({place.id})"
                 return [Check("agrees", text, (finding.id, place.id))]
+        if one.side is None:
+            return [
+                Check("unsure", f"it lies {format_mm(distance)} mm from the {place.phrase} ({place.id})", (place.id,))
+                for place, distance in apart.items()
+            ]
         middle = self._middle()
         if middle is None:
             words = "the scan shows no paired structures that tell its middle, so the side cannot be checked"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -154,6 +155,14 @@ def test_the_wrong_side_is_flagged_with_both_sides():
     line = only("There is a mass on the left.")
     assert "the report says left; found on the right, 36.0 mm from the middle" in said(line, "contradicted")
     assert "it lies on the right, 36.0 mm from the middle" in said(only("There is a mass on the right."), "agrees")
+
+
+def test_a_place_without_a_side_is_looked_at_too():
+    line = only("There is a mass in the brainstem.")
+    assert line.status == "unsure"
+    assert re.fullmatch(r"it lies \d\d\.\d mm from the brainstem \(m2\)", said(line, "unsure"))
+    line = only("There is a mass in the right hippocampus.")
+    assert "it lies in the right hippocampus or next to it (m2)" in said(line, "agrees")
 
 
 def test_a_side_that_cannot_be_told_is_no_contradiction():
