@@ -22,10 +22,11 @@ BINS = 32
 LEVELS = ((4, 4.0, 1.0), (2, 2.0, 0.5), (1, 0.0, 0.1))  # shrink factor, smoothing mm, share of the voxels sampled
 SEED = 1
 LEAST = 0.25  # of what the smaller scan holds, that must lie on the other
-# Of scans of one patient (moved by up to 20 degrees and 30 mm, noisy) the least correlation and overlap measured were
-# 0.86 and 0.93; of other parts of the body the most were 0.62 and 0.80.
-GOOD = (0.85, 0.85)  # correlation, overlap
-POOR = (0.65, 0.6)
+# Measured: a brain MR and a neck CT with themselves, moved by up to 21 degrees and 30 mm and with 3 % noise, gave a
+# correlation of at least 0.82 and an overlap of at least 0.97. Neck CTs of two people gave at most 0.46 and 0.90, two
+# brains (one with its skull) 0.73 and 0.64.
+GOOD = (0.8, 0.85)  # correlation, overlap
+POOR = (0.6, 0.6)
 
 
 @dataclass(frozen=True, eq=False)
