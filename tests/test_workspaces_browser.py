@@ -36,6 +36,9 @@ The brain is unremarkable.
 class Scripted(ScriptedSession):
     """Two balls by name; an untaught liver; a prior that is registered already, its ball half as wide."""
 
+    def read_on(self) -> bool:
+        return False
+
     def find(self, phrase: str) -> Any:
         from assistant.findings import Finding
 
