@@ -14,7 +14,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
@@ -30,6 +30,8 @@ from assistant.model import DeixisModel
 from assistant.prompt_encoder import Prompt
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from assistant.study import Study
 
 __all__ = ["Chat", "Delta", "Done", "Event", "Finding", "Grounded"]
@@ -225,7 +227,8 @@ class Chat:
         turn = (len(self.messages), len(self.findings), len(self._regions))
 
         def find(phrase: str) -> Finding:
-            state = phrase_states(self.model.language_model, self.model.tokenizer, [phrase])
+            language_model = cast("PreTrainedModel", self.model.language_model)
+            state = phrase_states(language_model, self.model.tokenizer, [phrase])
             return targets.ground(phrase, state, None, [], len(self._turns))[0]
 
         whole = False

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import html
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from assistant.desk.files import windows
 from assistant.desk.page import colour
@@ -88,11 +88,11 @@ def page_of(session: Session, report: Report) -> str:
     volume = session.volume
     masks = {f.id: volume.from_native(f.mask) for f in report.findings if f.mask is not None}
     colours = {mask_id: colour(mask_id) for mask_id in masks}
-    black, white = windows(volume)[0]["range"]  # type: ignore[misc]
+    black, white = cast("list[float]", windows(volume)[0]["range"])
     phrases = {finding.id: finding.phrase for finding in report.findings}
     pictures = []
     for mask_id in masks:
-        data = base64.b64encode(mask_picture(volume, masks, mask_id, (float(black), float(white)), colours)).decode()
+        data = base64.b64encode(mask_picture(volume, masks, mask_id, (black, white), colours)).decode()
         title = f"{html.escape(mask_id)} {html.escape(phrases[mask_id])}"
         pictures.append(
             f'<h2 id="{mask_id}">{_chip(mask_id)} {html.escape(phrases[mask_id])}</h2>'

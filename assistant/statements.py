@@ -276,10 +276,10 @@ def _with_presence(text: str, named: Sequence[Named]) -> list[Named]:
         at = cue.end()
         for n, chunk in enumerate(re.split(r"(?<=[,，、])", text[at : stop.start() if stop else len(text)])):
             # ", the left hippocampus is small" begins a clause; ", mass or infarct is seen" ends the list
-            clause = stop is not None and stop.start() == at + len(chunk) and _VERB.match(stop[0])
+            new_clause = stop is not None and stop.start() == at + len(chunk) and _VERB.match(stop[0])
             if n and (len(chunk.split()) > 4 or NORMAL.search(chunk) or sizes_in(chunk)):
                 break
-            if n and clause and not _OR.search(chunk):
+            if n and new_clause and not _OR.search(chunk):
                 break
             denied.update(i for i, one in enumerate(named) if at <= one.start < at + len(chunk))
             at += len(chunk)
