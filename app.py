@@ -23,7 +23,7 @@ from typing import Any
 
 import gradio as gr
 
-from assistant.desk import page
+from assistant.desk import compare_tab, page, report_tab
 from assistant.desk.seat import OpenScan, Point, Seat, as_sentence
 from assistant.errors import DeixisError
 from assistant.serving.address import check_port
@@ -168,32 +168,40 @@ def build_desk(
         with gr.Row(elem_id="dx-main", equal_height=True):
             with gr.Column(elem_id="dx-left"):
                 viewer = gr.HTML("", elem_id="dx-view", apply_default_css=False, **viewer_parts())
-            with gr.Column(elem_id="dx-right"):
-                findings = gr.HTML(elem_id="dx-table", apply_default_css=False, js_on_load=TABLE_JS)
-                chat = gr.Chatbot(
-                    elem_id="dx-chat", show_label=False, feedback_options=None, buttons=[], height="100%",
-                    placeholder="**Ask about the scan.** Every structure in an answer is outlined and measured first.",
-                    examples=[{"text": text} for text in QUESTIONS["MR"]], layout="panel",
-                    group_consecutive_messages=False,
-                )  # fmt: skip
-                points = gr.HTML(elem_id="dx-points", apply_default_css=False, js_on_load=POINTS_JS)
-                with gr.Row(elem_id="dx-ask"):
-                    box = gr.Textbox(
-                        elem_id="dx-box", show_label=False, container=False, lines=1, max_lines=6, submit_btn=True,
-                        placeholder="Ask about the scan…",
+            with gr.Column(elem_id="dx-right"), gr.Tabs(elem_id="dx-tabs"):
+                with gr.Tab("Ask", elem_id="dx-tab-ask"):
+                    findings = gr.HTML(elem_id="dx-table", apply_default_css=False, js_on_load=TABLE_JS)
+                    chat = gr.Chatbot(
+                        elem_id="dx-chat", show_label=False, feedback_options=None, buttons=[], height="100%",
+                        placeholder="**Ask about the scan.** Every structure in an answer is outlined and measured"
+                        " first.",
+                        examples=[{"text": text} for text in QUESTIONS["MR"]], layout="panel",
+                        group_consecutive_messages=False,
                     )  # fmt: skip
-                    undo_button = gr.Button("Undo", elem_id="dx-undo", size="sm", min_width=60)
+                    points = gr.HTML(elem_id="dx-points", apply_default_css=False, js_on_load=POINTS_JS)
+                    with gr.Row(elem_id="dx-ask"):
+                        box = gr.Textbox(
+                            elem_id="dx-box", show_label=False, container=False, lines=1, max_lines=6, submit_btn=True,
+                            placeholder="Ask about the scan…",
+                        )  # fmt: skip
+                        undo_button = gr.Button("Undo", elem_id="dx-undo", size="sm", min_width=60)
+                with gr.Tab("Ground a report", elem_id="dx-tab-report"):
+                    report = report_tab.lay_out()
+                with gr.Tab("Compare with a prior", elem_id="dx-tab-compare"):
+                    compare = compare_tab.lay_out()
         gr.HTML(
             "<b>Research use only. Not a medical device.</b> <span>Measurements come from the masks; check the masks."
             " Coordinates are RAS+ millimetres.</span>",
             elem_id="dx-foot",
         )
 
-        view = [chat, findings, viewer, points]
+        view = [chat, findings, viewer, points, report.lines, compare.name, compare.result]
 
         def looks(seat: Seat) -> list[Any]:
-            points_line = page.points_line(seat.points)
-            return [page.chat(seat.log), page.findings_table(seat), page.viewer_state(seat), points_line]
+            return [
+                page.chat(seat.log), page.findings_table(seat), page.viewer_state(seat), page.points_line(seat.points),
+                report_tab.report_html(seat), compare_tab.prior_line(seat), compare_tab.result_html(seat),
+            ]  # fmt: skip
 
         def told(error: Exception) -> None:
             gr.Warning(as_sentence(error), title="Deixis")
@@ -320,6 +328,10 @@ def build_desk(
         findings.toggle(toggle, [seat_state], view, **quiet)
         findings.look(look, [seat_state], view, **quiet)
         undo_button.click(undo, [seat_state], [box, *view], **quiet)
+        report_tab.wire(report, seat_state, view, looks, told, quiet)
+        compare_tab.wire(compare, seat_state, view, looks, told, gathered, quiet)
+        for place in (report.lines, compare.result):
+            place.look(look, [seat_state], view, **quiet)
         box.stop(lambda seat: seat.stop(), [seat_state], None, **quiet)
         download_button.click(pack, [seat_state], [zip_link], **quiet).success(None, None, None, js=SAVE_JS)
     return desk

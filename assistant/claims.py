@@ -12,7 +12,6 @@ import re
 from collections.abc import Sequence
 
 from assistant.evidence import (
-    LOW_QUALITY,
     Note,
     compare_volumes,
     format_ml,
@@ -20,6 +19,7 @@ from assistant.evidence import (
     numbers_in,
     unsupported_numbers,
 )
+from assistant.margin import LOW_QUALITY
 
 _SMALLER = r"smaller|less voluminous|shrunken|littler"
 _LARGER = r"larger|bigger|greater|more voluminous"

@@ -1,7 +1,9 @@
-"""The `deixis` command: `ask`, `chat`, `info`, `serve`, and what other packages add (`app`, ...).
+"""The `deixis` command: `ask`, `chat`, `report`, `compare`, `info`, `serve`, and what other packages add (`app`, ...).
 
     deixis ask scan.nii.gz "Is the left hippocampus smaller than the right?" --out result
     deixis ask scan.nii.gz "What is this?" --point -25,-20,-15 --json
+    deixis report scan.nii.gz report.txt --out result
+    deixis compare now.nii.gz before.nii.gz "left hippocampus"
 
 Points and boxes are RAS+ millimetres: x to the patient's right, y to the front, z up. stdout carries the answer and
 nothing else; progress and errors go to stderr. Exit codes: 0, and 2 for bad usage or input, with one line saying why.
@@ -85,7 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments and arguments[0] in (others := other_commands()):
             return others[arguments[0]].load()(arguments[1:]) or 0
         options = build_parser().parse_args(arguments)
-        run = {"ask": ask, "chat": chat, "info": info, "serve": serve}[options.command]
+        commands = {"ask": ask, "chat": chat, "report": report, "compare": compare, "info": info, "serve": serve}
+        run = commands[options.command]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             run(options)
@@ -203,6 +206,16 @@ def build_parser() -> Parser:
                                formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     talk.add_argument("--out", metavar="DIR", help="write masks, label map and manifest here at the end")
 
+    check = commands.add_parser("report", parents=[scan, model], help="check a radiology report against the scan")
+    check.add_argument("report", metavar="REPORT", help="a text file")
+    check.add_argument("--out", metavar="DIR", help="write report.html, report.json and the masks here")
+    check.add_argument("--json", action="store_true", help="print one JSON object")
+
+    grown = commands.add_parser("compare", parents=[scan, model], help="compare with an earlier scan of the patient")
+    grown.add_argument("prior", metavar="PRIOR", help="the earlier scan")
+    grown.add_argument("question", metavar="STRUCTURE", help='such as "left hippocampus" or "has the tumour grown?"')
+    grown.add_argument("--json", action="store_true", help="print one JSON object")
+
     facts = commands.add_parser("info", parents=[scan], help="say what a scan is, without a model")
     facts.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -279,6 +292,40 @@ def ask(options: argparse.Namespace) -> None:
     print_findings(reply)
     if manifest is not None:
         print(f"written to {manifest.parent}", file=sys.stderr)
+
+
+def report(options: argparse.Namespace) -> None:
+    from assistant.report import read_report
+    from assistant.report_page import MARKS, export_report, report_facts
+
+    text = read_report(options.report)
+    with stdout_kept():
+        session = open_session(options)
+        grounded = session.ground_report(text)
+        page = None if options.out is None else export_report(session, grounded, options.out)
+    if options.json:
+        print_json(report_facts(session, grounded))
+    else:
+        for line in grounded.lines:
+            words = " ".join(line.sentence.text.split())
+            print(f"{MARKS[line.status]} {words}{''.join(f' [{mask}]' for mask in line.masks)}")
+            for check in line.checks:
+                print(f"    {MARKS[check.verdict]} {check.text}")
+        print(grounded.summary)
+    if page is not None:
+        print(f"written to {page}", file=sys.stderr)
+
+
+def compare(options: argparse.Namespace) -> None:
+    from assistant.prior import comparison_facts
+
+    with stdout_kept():
+        session = open_session(options)
+        comparison = session.open_prior(options.prior, modality=options.modality).compare(options.question)
+    if options.json:
+        print_json(comparison_facts(comparison))
+    else:
+        print(comparison.text)
 
 
 def reply_facts(session: Session, reply: Reply, manifest: Path | None) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,20 @@ def read_dicom(
         modality=MODALITIES.get(chosen.modality),
         unit=unit,
         notes=tuple(notes),
+        patient=str(planes[0].header.get("PatientID") or "").strip(),
+        date=_date(planes[0].header),
     )
+
+
+def _date(header: Any) -> str:
+    """The day of the scan, YYYY-MM-DD (a DICOM date is YYYYMMDD, PS3.5 6.2); "" where the header has none."""
+    for name in ("AcquisitionDate", "SeriesDate", "ContentDate", "StudyDate"):
+        digits = str(header.get(name) or "").replace(".", "").strip()
+        try:
+            return datetime.strptime(digits, "%Y%m%d").date().isoformat()
+        except ValueError:
+            continue
+    return ""
 
 
 def _series(path: Path) -> tuple[list[Series], list[str]]:

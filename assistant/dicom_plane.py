@@ -32,6 +32,7 @@ _USED = (
     "SOPInstanceUID", "SeriesInstanceUID", "SeriesDescription", "ProtocolName", "PatientID", "ImageType", "RescaleType",
     "TemporalPositionIdentifier", "EchoNumbers", "AcquisitionNumber", "InstanceNumber", "Units", "CorrectedImage",
     "DecayCorrection", "PatientWeight", "SeriesDate", "SeriesTime", "AcquisitionDate", "AcquisitionTime",
+    "StudyDate", "ContentDate",
 )  # fmt: skip
 
 

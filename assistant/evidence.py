@@ -171,10 +171,6 @@ def _decimals(value: float, steps: Sequence[tuple[float, int]], otherwise: int) 
     return text
 
 
-#: A mask whose estimated overlap (IoU) with an expert's is below this is said to be uncertain
-LOW_QUALITY = 0.5
-
-
 @dataclass(frozen=True)
 class Note:
     """One ``<obs>`` note; ``str(note)`` is its text.
@@ -224,16 +220,26 @@ def compare_volumes(one: tuple[str, Measurement], other: tuple[str, Measurement]
     Computed from the volumes as shown, with the fewer decimals of the two (more where that would show 0).
     """
     a, b = Decimal(format_ml(one[1].volume_ml)), Decimal(format_ml(other[1].volume_ml))
-    coarser = max(a, b, key=lambda shown: shown.as_tuple().exponent)
-    together = f"together {(a + b).quantize(coarser):f} mL"
+    together = f"together {(a + b).quantize(_coarser(a, b)):f} mL"
     if a == b:
         return f"{one[0]} is equal in volume to {other[0]}, {together}"
+    word = "smaller" if a < b else "larger"
+    return f"{one[0]} is {word} than {other[0]} by {shown_difference(one[1].volume_ml, other[1].volume_ml)}, {together}"
+
+
+def shown_difference(one_ml: float, other_ml: float) -> str:
+    """How far two volumes are apart, as shown: "0.2 mL (6 %)"; per cent of the other. See `compare_volumes`."""
+    a, b = Decimal(format_ml(one_ml)), Decimal(format_ml(other_ml))
     exact = abs(a - b)
-    difference = exact.quantize(coarser) or exact
+    difference = exact.quantize(_coarser(a, b)) or exact
     percent = f"{100 * exact / b:.0f}" if b else ""
     share = "" if not percent else " (less than 1 %)" if percent == "0" else f" ({percent} %)"
-    word = "smaller" if a < b else "larger"
-    return f"{one[0]} is {word} than {other[0]} by {difference:f} mL{share}, {together}"
+    return f"{difference:f} mL{share}"
+
+
+def _coarser(a: Decimal, b: Decimal) -> Decimal:
+    """Of two shown numbers the one with the fewer decimals."""
+    return max(a, b, key=lambda shown: shown.as_tuple().exponent)
 
 
 def note_present(

@@ -21,6 +21,21 @@ from assistant.errors import ResourceError
 TEMPLATE = "mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 
 
+# Written for the template, right and wrong on purpose: a size, a comparison, an absence, a name that was never taught.
+EXAMPLE_REPORT = """MRI BRAIN
+
+TECHNIQUE: 3D T1-weighted images, 1 mm.
+FINDINGS:
+The left hippocampus measures 14 mL.
+The left thalamus is smaller than the left cerebellar cortex.
+There is no brainstem.
+No evidence of a tumour.
+The pituitary gland is 6 mm in height.
+The cerebellum is unremarkable.
+IMPRESSION: No acute abnormality. Follow-up in 12 months is recommended.
+"""
+
+
 def example_scan() -> Path:
     """The T1 template as a NIfTI file in the user's cache (197 x 233 x 189 voxels of 1 mm, RAS+ millimetres).
 

@@ -47,7 +47,8 @@ class StoredScan:
     stored_shape: the shape a mask must have to match the file: (I, J, K), (I, J) for a 2D file, (I, J, K, 1) for a
         file with a singleton fourth axis.
     modality: "CT", "MR" or "PET" when the file says so, else None. unit: "HU", "SUV" or "" when the file does not say.
-    nifti_header: a copy of the nibabel header when the file is NIfTI.
+    nifti_header: a copy of the nibabel header when the file is NIfTI. patient, date: the patient's id and the day of
+        the scan (YYYY-MM-DD), "" when the file does not say.
     """
 
     voxels: np.ndarray
@@ -59,6 +60,8 @@ class StoredScan:
     unit: str = ""
     nifti_header: Any = None
     notes: tuple[str, ...] = ()
+    patient: str = ""
+    date: str = ""
 
 
 def max_voxels() -> int:

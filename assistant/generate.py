@@ -10,10 +10,11 @@ differs is cropped and what is new is fed. Undoing a turn or correcting a senten
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
@@ -24,10 +25,13 @@ from assistant.conversation import Message
 from assistant.errors import QuestionError
 from assistant.evidence import Note, unsupported_numbers
 from assistant.findings import Finding, Findings
+from assistant.language import phrase_states
 from assistant.model import DeixisModel
 from assistant.prompt_encoder import Prompt
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
     from assistant.study import Study
 
 __all__ = ["Chat", "Delta", "Done", "Event", "Finding", "Grounded"]
@@ -216,6 +220,39 @@ class Chat:
         finally:
             if not whole:
                 self._back_to(turn)
+
+    @contextlib.contextmanager
+    def looking(self) -> Iterator[Callable[[str], Finding]]:
+        """Look for structures by their names alone: the block gets a function from a phrase to its finding.
+
+        All that is found in the block is one turn, which `undo` takes back; a block that is left by an error leaves
+        nothing behind. The language model is asked for the names' states and writes nothing.
+        """
+        targets = self._targets
+        if targets is None:
+            raise QuestionError("no scan is open: open one to look for a structure")
+        turn = (len(self.messages), len(self.findings), len(self._regions))
+
+        def find(phrase: str) -> Finding:
+            language_model = cast("PreTrainedModel", self.model.language_model)
+            state = phrase_states(language_model, self.model.tokenizer, [phrase])
+            return targets.ground(phrase, state, None, [], len(self._turns))[0]
+
+        whole = False
+        try:
+            yield find
+            self._turns.append(turn)
+            whole = True
+        finally:
+            if not whole:
+                self._back_to(turn)
+
+    def phrases(self, text: str) -> list[str]:
+        """What a text asks for, each once: the canonical names that it mentions, "it" being what was found last; the
+        text itself where it mentions none."""
+        glossary = self.model.glossary
+        mentioned = [] if glossary is None else glossary.mentioned(self._resolved(text))
+        return list(dict.fromkeys(phrase for meant in mentioned for phrase in meant)) or [" ".join(text.split())]
 
     def undo(self) -> None:
         """Take back the last question with its reply and findings. QuestionError when there is none."""

@@ -38,6 +38,15 @@ def normalise(text: str) -> str:
 
 
 @dataclass(frozen=True)
+class Mention:
+    """A name in a text: its first character, the one behind its last, and the canonical phrases that it may mean."""
+
+    start: int
+    end: int
+    meant: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Glossary:
     """names: a name as `normalise` has it -> the canonical phrases it may mean; abbreviations: likewise, spelled
     exactly; sides: a word -> "left" or "right". A phrase of one side begins with it."""
@@ -47,19 +56,22 @@ class Glossary:
     sides: Mapping[str, str]
 
     def mentioned(self, text: str) -> list[tuple[str, ...]]:
-        """What a text names, in order of appearance: for each mention the canonical phrases that it may mean."""
-        found: list[tuple[int, tuple[str, ...]]] = []
+        """What a question names, in order of appearance: for each mention the canonical phrases that it may mean."""
         described = _DESCRIPTION.search(text)
-        text = text[: described.start()] if described else text
+        return [mention.meant for mention in self.mentions(text[: described.start()] if described else text)]
+
+    def mentions(self, text: str) -> list[Mention]:
+        """Every name in a text, with its place, in order of appearance."""
+        found: list[Mention] = []
         for name in self._chinese:
             while (at := text.find(name)) >= 0:
-                found.append((at, self.names[name]))
+                found.append(Mention(at, at + len(name), self.names[name]))
                 text = text[:at] + " " * len(name) + text[at + len(name) :]
-        words, starts, spelled = [], [], []
+        words, places, spelled = [], [], []
         for match in re.finditer(r"[^\W_]+", text):
             for word in normalise(match.group()).split():
                 words.append(self._spelled_right(word))
-                starts.append(match.start())
+                places.append(match.span())
                 spelled.append(match.group())
         # "L" is the left one; "l'hippocampe" and "lh" are not
         sides = [
@@ -70,9 +82,19 @@ class Glossary:
         while at < len(words):
             length, meant = self._at(words, spelled, at)
             if meant:
-                found.append((starts[at], self._sided(meant, sides, at, at + length)))
+                stop = at + length
+                found.append(Mention(places[at][0], places[stop - 1][1], self._sided(meant, sides, at, stop)))
             at += length
-        return [meant for _, meant in sorted(found)]
+        return sorted(found, key=lambda mention: (mention.start, mention.meant))
+
+    def side_words(self, text: str) -> list[tuple[int, int, str]]:
+        """(start, end, "left" or "right") of every word for a side, in order of appearance."""
+        found = []
+        for match in re.finditer(r"[^\W_]+", text):
+            side = self.sides.get(normalise(match.group()))
+            if side and (len(match.group()) > 2 or match.group().isupper()):
+                found.append((match.start(), match.end(), side))
+        return found
 
     def _at(self, words: list[str], spelled: list[str], at: int) -> tuple[int, tuple[str, ...]]:
         """The longest name that begins at a word: (how many words, what it may mean); (1, ()) where none does."""

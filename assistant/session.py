@@ -19,11 +19,12 @@ import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from assistant.errors import QuestionError, ResourceError
+from assistant.errors import ModelError, QuestionError, ResourceError
 from assistant.generate import Chat, Delta, Done, Event, Finding, Grounded
 from assistant.model import DeixisModel, default_checkpoint
 from assistant.prompt_encoder import Prompt
@@ -31,6 +32,10 @@ from assistant.question import Point, Question, asks_what_is_pointed_at, checked
 from assistant.study import Study
 from assistant.uncertainty import Uncertainty, uncertainty
 from assistant.volume import Volume, open_volume, save_mask
+
+if TYPE_CHECKING:
+    from assistant.prior import Comparison, Prior
+    from assistant.report import Report
 
 log = logging.getLogger("deixis.session")
 
@@ -258,6 +263,65 @@ class Session:
                     yield event
         finally:
             self._end()
+
+    @contextlib.contextmanager
+    def looking(self, said: str) -> Iterator[Callable[[str], Finding]]:
+        """Look for structures by name, without asking: the block gets a function from a canonical phrase to its
+        `Finding`, with the same ids, masks and measurements as an answer's.
+
+        The block is one turn, remembered under `said` and taken back by `undo`; after an error nothing is left of it.
+        """
+        self._begin()
+        try:
+            with self._enough_memory():
+                started = time.perf_counter()
+                times: dict[str, float | None] = {"open": self._open_seconds, "first_token": None, "first_mask": None}
+                seen: dict[str, Finding] = {}
+                with self.chat.looking() as find:
+
+                    def look(phrase: str) -> Finding:
+                        if phrase not in seen:
+                            seen[phrase] = self._on_native_grid(find(phrase))
+                            if seen[phrase].present and times["first_mask"] is None:
+                                times["first_mask"] = time.perf_counter() - started
+                        return seen[phrase]
+
+                    yield look
+                times["total"] = time.perf_counter() - started
+                names = ", ".join(f"{f.phrase} ({f.id or 'not found'})" for f in seen.values())
+                self.turns.append(Turn(Question(said), Reply(names, tuple(seen.values()), times)))
+        finally:
+            self._end()
+
+    def ground_report(self, text: str) -> Report:
+        """Check a radiology report against the scan, sentence by sentence; see `assistant.report`.
+
+        Raises QuestionError for a report that is empty or too long, ModelError where the checkpoint has no glossary.
+        """
+        from assistant.midline import midline
+        from assistant.report import checked_report, ground
+
+        checked_report(text)
+        glossary = self.model.glossary
+        if glossary is None:
+            raise ModelError("this checkpoint has no glossary, so no names can be read in a report: use one that has")
+        with self.looking(text) as find:
+            return ground(text, find, glossary, self.volume, lambda: midline(self.study))
+
+    def open_prior(self, path: str | Path | Volume, *, modality: str | None = None) -> Prior:
+        """An earlier scan of the same patient, registered to this one; see `assistant.prior`.
+
+        Raises ScanError where the two cannot be compared.
+        """
+        from assistant.prior import Prior
+
+        return Prior.open(self, path, modality=modality)
+
+    def compare(self, prior: str | Path | Volume | Prior, question: str) -> Comparison:
+        """What has changed since an earlier scan: `question` names a structure. Open a `Prior` once for several."""
+        from assistant.prior import Prior
+
+        return (prior if isinstance(prior, Prior) else self.open_prior(prior)).compare(question)
 
     @contextlib.contextmanager
     def _enough_memory(self) -> Iterator[None]:

@@ -99,6 +99,8 @@ class Volume:
     name: for people; path: None for arrays. sha256: hash of shape, affine and voxels before any shift of intensities.
     native: the file's own grid. notes: what a user should be told, one phrase each.
     intensity_unit: "HU", "SUV", or "" when the values have no known unit.
+    patient, date: the patient's id and the day of the scan (YYYY-MM-DD) as the headers have them, else "". They are
+    compared with a prior's and written nowhere.
     """
 
     voxels: np.ndarray
@@ -111,6 +113,8 @@ class Volume:
     native: NativeGrid
     notes: tuple[str, ...] = ()
     intensity_unit: str = ""
+    patient: str = ""
+    date: str = ""
 
     @staticmethod
     def open(path: str | os.PathLike[str], *, series: str | None = None, frame: int | None = None,
@@ -269,6 +273,7 @@ def _volume_of(stored: StoredScan, given: str | None) -> Volume:
     return Volume(
         voxels=voxels, affine=affine, modality=modality, modality_source=source, name=stored.name, path=stored.path,
         sha256=digest.hexdigest(), native=native, notes=tuple(notes), intensity_unit=unit,
+        patient=stored.patient, date=stored.date,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ import pytest
 import SimpleITK as sitk
 
 from assistant import cli
+from assistant.glossary import Glossary
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -183,6 +184,54 @@ def test_chat_goes_on_after_a_mistake_and_exports_at_the_end(
     assert [turn["question"] for turn in json.loads((tmp_path / "out" / "manifest.json").read_text())["turns"]] == [
         "And now?"
     ]
+
+
+@pytest.fixture
+def named_checkpoint(tiny_model, tmp_path, monkeypatch) -> Path:
+    """The small model with a glossary of one name."""
+    monkeypatch.setattr(tiny_model, "glossary", Glossary({"left block": ("left block",)}, {}, {"left": "left"}))
+    tiny_model.save_pretrained(tmp_path / "named")
+    return tmp_path / "named"
+
+
+def test_report_checks_each_sentence_and_writes_the_page(capsys, tiny_scan, named_checkpoint, tiny_base, tmp_path):
+    report = tmp_path / "report.txt"
+    report.write_text("FINDINGS: The left block is seen. It is cold.")
+    given = ("--model", named_checkpoint, "--base", tiny_base)
+    code, out, err = run(capsys, "report", tiny_scan, report, "--out", tmp_path / "out", *given)
+    assert code == 0, err
+    assert "✓ The left block is seen. [m1]" in out
+    assert "– It is cold.\n    – names no structure" in out
+    assert out.endswith("3 sentences: 1 agreeing, 2 with nothing to show.\n")
+    assert (tmp_path / "out" / "report.html").is_file()
+    code, out, _ = run(capsys, "report", tiny_scan, report, "--json", *given)
+    facts = json.loads(out)
+    assert [one["status"] for one in facts["sentences"]] == ["nothing", "agrees", "nothing"]
+    assert facts["findings"][0]["phrase"] == "left block"
+
+
+def test_compare_measures_both_scans(capsys, tiny_checkpoint, tiny_base, tmp_path):
+    from tests.test_desk import save_phantom
+    from tests.test_registration import rigid
+
+    now, before = tmp_path / "now.nii.gz", tmp_path / "before.nii.gz"
+    save_phantom(now, np.eye(4), 0)
+    save_phantom(before, rigid((3, 0, 2), (4, -3, 2)), 1)
+    given = ("left block", "--model", tiny_checkpoint, "--base", tiny_base, "--modality", "MR")
+    code, out, err = run(capsys, "compare", now, before, *given)
+    assert code == 0, err
+    assert re.match(r"The left block has .*: [\d.]+ mL now, [\d.]+ mL before.* Registration: ", out)
+    code, out, _ = run(capsys, "compare", now, before, *given, "--json")
+    (change,) = json.loads(out)["changes"]
+    assert change["change_ml"] == pytest.approx(change["now"]["volume_ml"] - change["before"]["volume_ml"])
+    assert_one_line_error(run(capsys, "compare", now, now, *given), "are the same scan")
+
+
+@pytest.mark.parametrize(("content", "word"), [(b"", "empty"), (b"\0\1", "not a text file"), (None, "cannot be read")])
+def test_a_report_that_is_none_is_one_line_and_exit_code_2(capsys, tiny_scan, tmp_path, content, word):
+    if content is not None:
+        (tmp_path / "report.txt").write_bytes(content)
+    assert_one_line_error(run(capsys, "report", tiny_scan, tmp_path / "report.txt"), word)
 
 
 @pytest.mark.parametrize("option", ["--point", "--box"])

@@ -13,10 +13,14 @@ import numpy as np
 import pytest
 
 from assistant.desk import page
+from assistant.desk.compare_tab import result_html
 from assistant.desk.files import windows, write_scan
+from assistant.desk.report_tab import report_html
 from assistant.desk.seat import Notice, Point, Seat, Turn
 from assistant.errors import QuestionError, ScanError
+from assistant.glossary import Glossary
 from assistant.volume import Volume
+from tests.test_registration import centred, rigid, scan
 
 
 @pytest.fixture
@@ -99,3 +103,46 @@ def test_the_viewer_file_keeps_hounsfield_units_and_place(tmp_path: Path) -> Non
     volume = Volume.from_array(voxels / 7, affine, "MR")
     stored = nib.load(write_scan(volume, tmp_path)).get_fdata()
     assert np.abs(stored - volume.voxels).max() <= float(np.ptp(volume.voxels)) / 65000
+
+
+def test_a_report_and_a_prior_are_turns_of_the_seat(
+    seat: Seat, tiny_model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through a real session: masks join the chat's, the page is saved, and a new scan forgets it all."""
+    from assistant.prior import Comparison
+    from assistant.report import Report
+
+    monkeypatch.setattr(tiny_model, "glossary", Glossary({"left block": ("left block",)}, {}, {"left": "left"}))
+    with pytest.raises(QuestionError, match="No scan is open"):
+        seat.ground_report("The left block.")
+    now, before = tmp_path / "now.nii.gz", tmp_path / "before.nii.gz"
+    save_phantom(now, np.eye(4), 0)
+    save_phantom(before, rigid((3, 0, 2), (4, -3, 2)), 1)
+    seat.open(now)
+    with pytest.raises(QuestionError, match="No earlier scan is open"):
+        seat.compare("left block")
+    with pytest.raises(QuestionError, match="no grounded report"):
+        seat.export_report(tmp_path)
+    seat.ground_report("The left block is seen. It is well.")
+    assert list(seat.overlay_files) == ["m1"]
+    assert [line.status for line in seat.last(Report).lines] == ["agrees", "nothing"]
+    assert "The left block is seen." in report_html(seat)
+    assert {"report.html", "report.json", "manifest.json"} <= set(
+        zipfile.ZipFile(seat.export_report(tmp_path)).namelist()
+    )
+    seat.open_prior(before)
+    seat.compare("left block")
+    assert list(seat.prior_overlays) == ["p1"]
+    assert [overlay["id"] for overlay in json.loads(page.viewer_state(seat))["overlays"]] == ["m1", "p1"]
+    assert "Registration: " in result_html(seat)
+    assert seat.undo() == "Compare with the prior: left block"
+    assert (seat.last(Comparison), seat.prior_overlays, list(seat.overlay_files)) == (None, {}, ["m1"])
+    seat.compare("left block")
+    file = seat.prior_overlays["p1"][1]
+    seat.open(before)
+    assert (seat.prior_overlays, seat.prior_name, file.exists(), seat.last(Report)) == ({}, "", False, None)
+
+
+def save_phantom(path: Path, to_head: np.ndarray, seed: int) -> None:
+    volume = scan((44, 52, 40), centred(np.diag([3.5, 3.5, 3.5]), (44, 52, 40), (0, 0, 0)), to_head, seed)
+    nib.save(nib.Nifti1Image(volume.voxels, volume.affine), path)

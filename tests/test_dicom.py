@@ -319,3 +319,15 @@ def test_damaged_files_are_left_out_or_named(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-40])  # half the pixels of one slice
     with pytest.raises(ScanError, match=r"00-plain-0\.dcm: its pixels .* cannot be read"):
         open_volume(tmp_path / "s")
+
+
+def test_the_patient_and_the_day_of_the_scan_come_along(tmp_path: Path) -> None:
+    """The acquisition's day before the study's; a day that is none is left out."""
+    for folder, tags, day in (
+        ("acquired", {"AcquisitionDate": "20240229", "StudyDate": "20240301"}, "2024-02-29"),
+        ("study", {"AcquisitionDate": "", "StudyDate": "20240301"}, "2024-03-01"),
+        ("none", {"StudyDate": "20241399"}, ""),
+    ):
+        write_series(tmp_path / folder, **tags)
+        volume = open_volume(tmp_path / folder)
+        assert (volume.patient, volume.date) == ("test", day)

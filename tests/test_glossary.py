@@ -141,3 +141,24 @@ def test_a_checkpoint_keeps_its_glossary(tmp_path):
     (folder / checkpoint.GLOSSARY).write_text("{}")
     with pytest.raises(ModelError, match="was changed"):
         DeixisModel.from_pretrained(folder, base=tiny_base())
+
+
+def test_a_mention_has_its_place():
+    """Also where the spelling is corrected, in Chinese, and where a question would be cut at a description."""
+    text = "Der Kehlkofp, the organ which touches the liver; 喉"
+    found = SMALL.mentions(text)
+    assert [(text[m.start : m.end], m.meant) for m in found] == [
+        ("Kehlkofp", ("larynx",)), ("liver", ("liver",)), ("喉", ("larynx",)),
+    ]  # fmt: skip
+    assert SMALL.side_words("linke, R and l of the right one") == [
+        (0, 5, "left"), (7, 8, "right"), (22, 27, "right"),
+    ]  # fmt: skip
+
+
+def test_a_request_is_what_it_names(chat, monkeypatch):
+    assert chat.phrases("Has the Kehlkopf grown, or the left kidney?") == ["larynx", "left kidney"]
+    assert chat.phrases("  something   else ") == ["something else"]
+    monkeypatch.setattr(generate, "MENTIONED", 80.0)
+    replies(chat, "Wie groß ist der Kehlkopf?")
+    monkeypatch.setattr(Chat, "findings", [finding for finding in chat.findings if finding.phrase == "larynx"])
+    assert chat.phrases("Has it grown?") == ["larynx"]

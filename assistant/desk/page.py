@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from assistant.desk.seat import Notice, Point, Seat, Turn
-from assistant.evidence import LOW_QUALITY, format_mean, format_ml, format_mm
+from assistant.evidence import format_mean, format_ml, format_mm
+from assistant.margin import LOW_PRESENCE, LOW_QUALITY
 
 if TYPE_CHECKING:
     from assistant.generate import Finding
@@ -26,14 +27,17 @@ PALETTE = (
     "#EE8866", "#99DDFF", "#BBCC33", "#FFAABB", "#44BB99", "#EEDD88", "#77AADD", "#AAAA00",
 )  # fmt: skip
 
-# Below these a row is marked: the reader should look twice. They decide nothing.
-LOW_PRESENCE = 0.75
+BEFORE = "#FF5FD2"  # masks of an earlier scan, carried to this one
 
 
 def colour(mask_id: str) -> str:
     """The colour of a mask, by the number in its id: m1 always has the first."""
     number = int(re.sub(r"\D", "", mask_id) or 1)
     return PALETTE[(number - 1) % len(PALETTE)]
+
+
+def _rgb(hexadecimal: str) -> list[int]:
+    return [int(hexadecimal[k : k + 2], 16) for k in (1, 3, 5)]
 
 
 def file_url(path: Path) -> str:
@@ -50,9 +54,16 @@ def viewer_state(seat: Seat) -> str:
     overlays = [
         {
             "id": mask_id, "phrase": phrases[mask_id], "url": file_url(path), "file": path.name,
-            "rgb": [int(colour(mask_id)[k : k + 2], 16) for k in (1, 3, 5)], "visible": mask_id not in seat.hidden,
+            "rgb": _rgb(colour(mask_id)), "visible": mask_id not in seat.hidden,
         }
         for mask_id, path in list(seat.overlay_files.items()) if mask_id in phrases
+    ]  # fmt: skip
+    overlays += [
+        {
+            "id": mask_id, "phrase": f"{phrase}, before", "url": file_url(path), "file": path.name, "rgb": _rgb(BEFORE),
+            "visible": True,
+        }
+        for mask_id, (phrase, path) in seat.prior_overlays.items()
     ]  # fmt: skip
     return json.dumps({
         "scan": {
@@ -67,7 +78,14 @@ def viewer_state(seat: Seat) -> str:
 
 
 def chip(mask_id: str, text: str | None = None) -> str:
-    return f'<span class="dx-chip" style="--dx:{colour(mask_id)}">{html.escape(text or mask_id)}</span>'
+    """A mask's id in its colour; an earlier scan's ("p1") in theirs."""
+    shade = BEFORE if mask_id.startswith("p") else colour(mask_id)
+    return f'<span class="dx-chip" style="--dx:{shade}">{html.escape(text or mask_id)}</span>'
+
+
+def look_chip(mask_id: str) -> str:
+    """A chip that takes the viewer's crosshair to its mask."""
+    return f'<button data-look="{mask_id}" title="show it in the viewer">{chip(mask_id)}</button>'
 
 
 def signed(value: float) -> str:

@@ -27,6 +27,8 @@ from assistant.errors import DeixisError, QuestionError, ResourceError
 
 if TYPE_CHECKING:
     from assistant.generate import Event, Finding
+    from assistant.prior import Comparison
+    from assistant.report import Report
     from assistant.volume import Volume
 
 log = logging.getLogger("deixis.desk")
@@ -45,6 +47,14 @@ class OpenScan(Protocol):
     def read_on(self) -> bool: ...
     def undo(self) -> object: ...
     def export(self, folder: str | Path) -> object: ...
+    def ground_report(self, text: str) -> Report: ...
+    def open_prior(self, path: str | Path) -> OpenPrior: ...
+
+
+class OpenPrior(Protocol):
+    """What the desk needs of `assistant.prior.Prior`."""
+
+    def compare(self, question: str) -> Comparison: ...
 
 
 @dataclass(frozen=True)
@@ -60,6 +70,7 @@ class Turn:
     """A question and what came back. `answer` grows while it streams; `error` is the sentence why there is none.
 
     found: the new masks and the absent targets, in order, without their voxels. kept: the session remembers the turn.
+    A grounded report and a comparison are turns too: result is what the other workspaces show of them.
     """
 
     question: str
@@ -70,6 +81,7 @@ class Turn:
     done: bool = False
     kept: bool = False
     found: list[Finding] = field(default_factory=list)
+    result: Report | Comparison | None = None
 
 
 @dataclass(frozen=True)
@@ -130,6 +142,10 @@ class Seat:
         self.hidden: set[str] = set()
         self.overlay_files: dict[str, Path] = {}
         self.focus: tuple[int, tuple[float, float, float]] | None = None
+        self.prior_name = ""
+        self._prior: OpenPrior | None = None
+        #: masks of the prior, carried to this scan: id -> (phrase, file); those of the last comparison
+        self.prior_overlays: dict[str, tuple[str, Path]] = {}
 
     @contextmanager
     def _only_one(self, doing: str) -> Iterator[None]:
@@ -150,11 +166,13 @@ class Seat:
         with self._only_one("opening a scan"):
             volume = open_volume(path)
             scan_file, presets = write_scan(volume, self.folder), windows(volume)
+            self._forget_prior_overlays()
             for file in [self.scan_file, *self.overlay_files.values()]:
                 if file is not None:
                     file.unlink(missing_ok=True)
             self.volume, self.scan_file, self.windows, self._session = volume, scan_file, presets, None
             self.log, self.points, self.hidden, self.overlay_files, self.focus = [], [], set(), {}, None
+            self._prior, self.prior_name = None, ""
 
     def prepare(self) -> None:
         """Load the model and encode the scan ahead of the first question (which does it itself when asked sooner)."""
@@ -288,6 +306,8 @@ class Seat:
             assert isinstance(turn, Turn)
             if turn.kept and self._session is not None:
                 self._session.undo()
+            if turn.result is not None:
+                self._forget_prior_overlays()
             for finding in turn.found:
                 if finding.id in self.overlay_files:
                     self.overlay_files.pop(finding.id).unlink(missing_ok=True)
@@ -300,15 +320,91 @@ class Seat:
         if self.volume is None or self._session is None or not self.overlay_files:
             raise QuestionError("There is no mask to download yet; ask about a structure first.")
         with self._only_one("at work"):
-            name = Path(self.volume.name).name.split(".")[0] or "scan"
-            files = folder / "files"
-            self._session.export(files)
-            try:
-                return Path(shutil.make_archive(str(folder / f"deixis-{name}"), "zip", files))
-            except OSError as error:
-                raise ResourceError(
-                    f"The zip file could not be written to {folder} ({error.strerror}); free some space and try again."
-                ) from error
+            self._session.export(folder / "files")
+            return self._zipped(folder)
+
+    def _zipped(self, folder: Path, what: str = "") -> Path:
+        """`folder`/files as a zip file beside it, named after the scan."""
+        assert self.volume is not None
+        name = Path(self.volume.name).name.split(".")[0] or "scan"
+        try:
+            return Path(shutil.make_archive(str(folder / f"deixis-{name}{what}"), "zip", folder / "files"))
+        except OSError as error:
+            raise ResourceError(
+                f"The zip file could not be written to {folder} ({error.strerror}); free some space and try again."
+            ) from error
+
+    # ---- reports and priors ------------------------------------------------------------------------------------
+
+    def ground_report(self, text: str) -> None:
+        """Check a report; its masks join those of the chat, and its turn can be taken back there."""
+        from assistant.report import checked_report
+
+        volume = self._open_volume("checking a report")
+        checked_report(text)
+        with self._only_one("checking the report"), self._turnstile:
+            report = self._connected(volume).ground_report(text)
+            turn = Turn(f"Ground a report of {len(report.lines)} sentences.", answer=report.summary, result=report)
+            self._add(turn, report.findings)
+
+    def open_prior(self, path: Path) -> None:
+        """Open an earlier scan and register it. When it is refused the present one stays."""
+        volume = self._open_volume("comparing it with a prior")
+        with self._only_one("registering the earlier scan"), self._turnstile:
+            self._prior = self._connected(volume).open_prior(path)
+            self.prior_name = path.name
+
+    def compare(self, question: str) -> None:
+        """Find a structure in both scans; the mask of now joins those of the chat, the earlier one is shown over it."""
+        self._open_volume("comparing it with a prior")
+        if self._prior is None:
+            raise QuestionError("No earlier scan is open; open one of the same patient first.")
+        with self._only_one("comparing the scans"), self._turnstile:
+            comparison = self._prior.compare(question)
+            turn = Turn(f"Compare with the prior: {question.strip()}", answer=comparison.text, result=comparison)
+            self._forget_prior_overlays()
+            self._add(turn, [change.now for change in comparison.changes])
+            places = [change.now.centroid_mm for change in comparison.changes if change.now.centroid_mm is not None]
+            if places:
+                self.look_at(places[0])
+            for n, change in enumerate(comparison.changes, 1):
+                if change.carried is not None and self.volume is not None:
+                    mask = self.volume.from_native(change.carried)
+                    self.prior_overlays[f"p{n}"] = (change.phrase, write_overlay(self.volume, mask, self.folder))
+
+    def _open_volume(self, doing: str) -> Volume:
+        if self.volume is None:
+            raise QuestionError(f"No scan is open; open one before {doing}.")
+        return self.volume
+
+    def _add(self, turn: Turn, findings: Sequence[Finding]) -> None:
+        """A turn that is whole at once."""
+        for finding in findings:
+            self._show(turn, finding)
+        turn.done = turn.kept = True
+        self.log.append(turn)
+
+    def _forget_prior_overlays(self) -> None:
+        for _, file in self.prior_overlays.values():
+            file.unlink(missing_ok=True)
+        self.prior_overlays = {}
+
+    def last(self, kind: type[Any]) -> Any:
+        """The newest result of a kind (`Report`, `Comparison`); None where there is none, or it was taken back."""
+        results = [entry.result for entry in self.log if isinstance(entry, Turn)]
+        return next((result for result in reversed(results) if isinstance(result, kind)), None)
+
+    def export_report(self, folder: Path) -> Path:
+        """Write the last grounded report (page, JSON, masks) as one zip file into `folder`; returns its path."""
+        from assistant.report import Report
+        from assistant.report_page import export_report
+
+        report = self.last(Report)
+        if report is None or self._session is None:
+            raise QuestionError("There is no grounded report to save yet; ground one first.")
+        with self._only_one("at work"):
+            export_report(self._session, report, folder / "files")  # type: ignore[arg-type]
+            return self._zipped(folder, "-report")
 
     # ---- what is shown -----------------------------------------------------------------------------------------
 

@@ -1,0 +1,111 @@
+"""The workspace "Compare with a prior": open an earlier scan, name a structure, see both masks and what has changed."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from assistant.desk.page import chip, look_chip
+from assistant.desk.report_tab import LOOK_JS
+from assistant.desk.seat import Seat
+from assistant.evidence import format_ml, shown_difference
+from assistant.prior import Change, Comparison, registration_text
+
+EMPTY = '<p class="dx-dim">Open an earlier scan of the same patient, then name a structure: has it grown?</p>'
+
+
+@dataclass(frozen=True)
+class CompareTab:
+    """The components that are wired."""
+
+    upload: gr.UploadButton
+    name: gr.HTML
+    box: gr.Textbox
+    result: gr.HTML
+
+
+def lay_out() -> CompareTab:
+    """Make the components, in the tab that is open."""
+    with gr.Row(elem_id="dx-prior-bar"):
+        upload = gr.UploadButton("Open the earlier scan", file_count="multiple", elem_id="dx-prior-open", size="sm")
+        name = gr.HTML('<span class="dx-dim">No earlier scan is open</span>', elem_id="dx-prior-name")
+    box = gr.Textbox(
+        elem_id="dx-prior-box", show_label=False, container=False, lines=1, submit_btn=True,
+        placeholder="Left hippocampus, or: has it grown?",
+    )  # fmt: skip
+    result = gr.HTML(EMPTY, elem_id="dx-prior", apply_default_css=False, js_on_load=LOOK_JS)
+    return CompareTab(upload, name, box, result)
+
+
+def wire(
+    tab: CompareTab, seat_state: gr.State, view: list[Any], looks: Callable[[Seat], list[Any]],
+    told: Callable[[Exception], None], gathered: Callable[[list[str], Path], Path], quiet: dict[str, Any],
+) -> None:  # fmt: skip
+    """Connect them. view, looks, told, quiet: as for a report; gathered: what to open of several uploaded files."""
+
+    def open_prior(seat: Seat, files: list[str] | None) -> Iterator[list[Any]]:
+        """outputs: *view."""
+        if not files:
+            return
+        wait = '<span class="dx-dim">Registering the earlier scan…</span>'
+        yield [wait if one is tab.name else gr.skip() for one in view]
+        try:
+            seat.open_prior(gathered(files, seat.folder))
+        except Exception as error:  # noqa: BLE001  logged by as_sentence, told on the page
+            told(error)
+        yield looks(seat)
+
+    def compare(seat: Seat, question: str) -> Iterator[list[Any]]:
+        """outputs: *view."""
+        yield ['<p class="dx-dim">Comparing…</p>' if one is tab.result else gr.skip() for one in view]
+        try:
+            seat.compare(question)
+        except Exception as error:  # noqa: BLE001  logged by as_sentence, told on the page
+            told(error)
+        yield looks(seat)
+
+    tab.upload.upload(open_prior, [seat_state, tab.upload], view, **quiet)
+    tab.box.submit(compare, [seat_state, tab.box], view, **quiet)
+
+
+def prior_line(seat: Seat) -> str:
+    if not seat.prior_name:
+        return '<span class="dx-dim">No earlier scan is open</span>'
+    return f"<b>{html.escape(seat.prior_name)}</b>"
+
+
+def result_html(seat: Seat) -> str:
+    """The last comparison of a seat. Text -> HTML."""
+    comparison = seat.last(Comparison)
+    if comparison is None:
+        return EMPTY
+    rows = "".join(_row(n, change) for n, change in enumerate(comparison.changes, 1))
+    days = "unknown: a header has no date" if comparison.days is None else f"{comparison.days} days"
+    sentences = "".join(f"<p>{html.escape(change.text)}</p>" for change in comparison.changes)
+    return (
+        f'{sentences}<table class="dx-findings dx-changes"><thead><tr><th>Structure</th><th>Now<i>mL</i></th>'
+        "<th>Before<i>mL</i></th><th>Change</th><th>Overlap</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table>"
+        f'<p class="dx-dim">Interval: {days}. {html.escape(registration_text(comparison.alignment))}</p>'
+    )
+
+
+def _row(n: int, change: Change) -> str:
+    now = look_chip(change.now.id) if change.now.present else ""
+    before = chip(f"p{n}") if change.carried is not None else ""
+    now_ml, before_ml = change.now.volume_ml, change.before.volume_ml
+    grown = ""
+    if now_ml is not None and before_ml is not None:
+        grown = ("+" if now_ml > before_ml else "−") + shown_difference(now_ml, before_ml)
+    overlap = "" if change.overlap is None else f"{change.overlap:.2f}"
+    volumes = ("not found" if ml is None else format_ml(ml) for ml in (now_ml, before_ml))
+    return (
+        f"<tr><td>{html.escape(change.phrase)} {now} {before}</td>"
+        + "".join(f"<td>{value}</td>" for value in (*volumes, grown, overlap))
+        + "</tr>"
+    )

@@ -1,0 +1,205 @@
+"""The desk's other workspaces in a real headless Chromium: ground a report, compare with a prior.
+
+The session is scripted as in `test_desk_browser`; the report is read and checked, and the change put in words, by the
+real code. Needs chromium, chromedriver and node_modules (`npm ci`).
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tests.test_desk_browser import ORANGE, Page, ScriptedSession, ball, tinted
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not shutil.which("chromium") or not shutil.which("chromedriver"), reason="no Chromium here"),
+]
+
+BEFORE = (255, 95, 210)  # masks of the prior
+REPORT = """FINDINGS:
+The left hippocampus measures 900 mL.
+The right hippocampus is seen.
+There is no left hippocampus.
+The liver is large.
+The brain is unremarkable.
+"""
+
+
+class Scripted(ScriptedSession):
+    """Two balls by name; an untaught liver; a prior that is registered already, its ball half as wide."""
+
+    def read_on(self) -> bool:
+        return False
+
+    def find(self, phrase: str) -> Any:
+        from assistant.findings import Finding
+
+        known = [finding for finding in self.kept if finding.phrase == phrase]
+        if known:
+            return known[0]
+        if "hippocampus" not in phrase or not phrase.startswith(("left", "right")):
+            return Finding("", phrase, False, 0.0, None, None, None, None, "", None, None, 0, False)
+        shape = self.volume.shape
+        part = 0.36 if phrase.startswith("left") else 0.64
+        return self._finding(phrase, ball(shape, (shape[0] * part, shape[1] * 0.45, shape[2] * 0.42), min(shape) / 10))
+
+    def ground_report(self, text: str) -> Any:
+        from assistant.glossary import Glossary
+        from assistant.report import ground
+
+        names = {"hippocampus": ("left hippocampus", "right hippocampus"), "liver": ("liver",), "brain": ("brain",)}
+        self._before.append(len(self.kept))
+        self.asked.append((text, None))
+        glossary = Glossary(names, {}, {"left": "left", "right": "right"})
+        return ground(text, self.find, glossary, self.volume, lambda: None)
+
+    def open_prior(self, path: Path) -> ScriptedPrior:
+        from assistant.prior import check_pair
+        from assistant.volume import open_volume
+
+        check_pair(self.volume, open_volume(path))
+        return ScriptedPrior(self)
+
+
+class ScriptedPrior:
+    def __init__(self, now: Scripted) -> None:
+        self.now = now
+
+    def compare(self, question: str) -> Any:
+        import dataclasses
+
+        from assistant.prior import Change, Comparison
+        from assistant.registration import Alignment
+
+        self.now._before.append(len(self.now.kept))
+        self.now.asked.append((question, None))
+        now = self.now.find(question.lower())
+        shape = self.now.volume.shape
+        smaller = ball(shape, (shape[0] * 0.36, shape[1] * 0.45, shape[2] * 0.62), min(shape) / 14)
+        before = dataclasses.replace(now, volume_ml=now.volume_ml / 2)
+        change = Change(
+            now.phrase, now, before, now.volume_ml / 2, 100.0, 0.4, self.now.volume.to_native(smaller)
+        )  # fmt: skip
+        return Comparison(question, Alignment(np.eye(4), 0.7, 0.93, 0.95), 91, (change,))
+
+
+def write_block(path: Path, corner: int) -> Path:
+    voxels = np.full((40, 48, 36), 60, np.int16)
+    voxels[:4] = voxels[-4:] = voxels[:, :4] = voxels[:, -4:] = voxels[:, :, :4] = voxels[:, :, -4:] = 0
+    voxels[24:32, 30:40, 20:30] = corner
+    affine = np.array([[-2.0, 0, 0, 40], [0, 2.0, 0, -48], [0, 0, 2.5, -45], [0, 0, 0, 1]])
+    nib.save(nib.Nifti1Image(voxels, affine), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    import app
+    import assistant.generate  # noqa: F401  here, and not while the first report waits: it imports torch
+
+    scan = write_block(tmp_path_factory.mktemp("scan") / "block.nii.gz", 120)
+    blocks = app.build_desk(scan=scan, open_session=Scripted)
+    page = Page(app.launch(blocks, wait=False))
+    yield page
+    page.driver.quit()
+    blocks.close()
+
+
+@pytest.fixture
+def page(browser: Page, tmp_path: Path) -> Iterator[Page]:
+    browser.open(tmp_path)
+    yield browser
+    browser.check()
+
+
+def choose(page: Page, name: str) -> None:
+    (tab,) = (one for one in page.driver.find_elements("css selector", "#dx-tabs [role=tab]") if one.text == name)
+    tab.click()
+
+
+def attach(page: Page, label: str, path: Path) -> None:
+    chosen = page.find(f"input[type=file][data-testid^='{label}']")
+    page.driver.execute_script("arguments[0].value = null", chosen)
+    chosen.send_keys(str(path))
+
+
+def test_a_report_is_grounded_and_its_masks_are_shown(page: Page, tmp_path: Path) -> None:
+    choose(page, "Ground a report")
+    path = tmp_path / "report.txt"
+    path.write_text(REPORT)
+    attach(page, "Open .txt", path)
+    box = "#dx-report-text textarea"
+    page.until(lambda: "900 mL" in page.find(box).get_attribute("value"), "the file is in the box")
+    page.press("#dx-report-go")
+    page.until(lambda: page.viewer("overlays") == "m1 m2", "both masks are shown")
+    page.until(lambda: page.count("#dx-report .dx-line") == 6, "every sentence has its line")
+    text = page.find("#dx-report").get_attribute("textContent")  # what is scrolled out of sight too
+    assert "6 sentences: 2 contradicted, 1 unsure, 1 agreeing, 2 with nothing to show." in text
+    assert "the report says 900 mL; measured" in text
+    assert "the report says no left hippocampus; one was found (m1)" in text
+    assert "liver: I was not taught this" in text
+    assert page.count("#dx-report .dx-line.dx-contradicted") == 2
+    assert tinted(page.picture(), ORANGE).any()
+    lines = page.find("#dx-report")
+    assert lines.size["height"] > 100  # the list scrolls inside the page, which does not
+    assert lines.location["y"] + lines.size["height"] <= page.find("#dx-foot").location["y"] + 1
+    before = page.viewer("mm")
+    page.press("#dx-report [data-look=m1]")
+    page.until(lambda: page.viewer("mm") != before, "the crosshair goes to the mask")
+    # its masks are the session's: in the table of Ask, and taken back there
+    choose(page, "Ask")
+    page.until(lambda: "left hippocampus" in page.find(".dx-findings").text, "the masks are in the table")
+    page.press("#dx-undo")
+    page.until(lambda: page.viewer("overlays") == "", "the masks are taken back")
+    choose(page, "Ground a report")
+    page.until(lambda: not page.count("#dx-report .dx-line"), "and so is the report")
+
+
+def test_a_bad_report_is_one_sentence(page: Page, tmp_path: Path) -> None:
+    choose(page, "Ground a report")
+    page.press("#dx-report-go")
+    page.until(lambda: "the report is empty" in page.find("body").text, "an empty report is told")
+    bad = tmp_path / "bad.txt"
+    bad.write_bytes(b"\0\1\2\3")
+    attach(page, "Open .txt", bad)
+    page.until(lambda: "bad.txt is not a text file" in page.find("body").text, "a file that is no text is told")
+    page.press("#dx-report-save")
+    page.until(lambda: "no grounded report to save" in page.find("body").text, "nothing to save is told")
+    assert "Traceback" not in page.find("body").text
+
+
+def test_a_prior_is_compared_and_lies_over_the_scan(page: Page, tmp_path: Path) -> None:
+    choose(page, "Compare with a prior")
+    question = "#dx-prior-box textarea"
+    page.find(question).send_keys("Left hippocampus\n")
+    page.until(lambda: "No earlier scan is open" in page.find(".toast-wrap").text, "a prior is asked for")
+    attach(page, "Open the earlier scan", write_block(tmp_path / "before.nii.gz", 110))
+    page.until(lambda: "before.nii.gz" in page.find("#dx-prior-name").text, "the prior is open")
+    page.find(question).send_keys("\n")
+    page.until(lambda: page.viewer("overlays") == "m1 p1", "both masks are shown")
+    text = page.find("#dx-prior").text
+    assert "The left hippocampus has grown by" in text
+    assert "Interval: 91 days. Registration: good (correlation 0.93, overlap 0.95" in text
+    assert re.search(r"\+[\d.]+ mL \(\d+ %\)", text)
+    picture = page.picture()
+    assert tinted(picture, ORANGE).any()
+    assert tinted(picture, BEFORE).any()
+
+
+def test_what_is_no_prior_is_refused_and_loses_nothing(page: Page, tmp_path: Path) -> None:
+    choose(page, "Compare with a prior")
+    attach(page, "Open the earlier scan", write_block(tmp_path / "same.nii.gz", 120))
+    page.until(lambda: "are the same scan" in page.find("body").text, "the same scan is refused")
+    assert "No earlier scan is open" in page.find("#dx-prior-name").text
+    assert "Traceback" not in page.find("body").text
+    choose(page, "Ask")
+    page.ask("Both hippocampi, please.")
+    page.until(lambda: page.viewer("overlays") == "m1 m2", "the desk lives on")
