@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from assistant import claims, conversation
 from assistant.conversation import Message
@@ -28,6 +27,7 @@ from assistant.findings import Finding, Findings
 from assistant.language import phrase_states
 from assistant.model import DeixisModel
 from assistant.prompt_encoder import Prompt
+from assistant.token_cache import TokenCache, common_start
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -45,8 +45,6 @@ MAX_PHRASE = 24  # tokens between <p> and </p>
 LOOK_FIRST = 3.5
 # What the question mentions by a name of the glossary is what a reply names, unless the model is very sure of another.
 MENTIONED = 8.0
-GUESS_FROM = (3, 2, 1)  # a guess continues what followed the same so many tokens; the longest that stood before
-GUESS_MOST = 8  # tokens guessed in one pass: such a pass takes less than two of a single token
 _REFERENCE = re.compile(r"\bit\b(?!')|\b(?:that|this) one\b|(?<=than )(?:that|this)\b", re.IGNORECASE)
 _NOTHING = "I have no measurement that answers this."
 _SENTENCE_END = re.compile(r"[.!?]+[)\"']*(?=\s)|\n+")
@@ -134,13 +132,8 @@ class Chat:
         self.study = study
         self.messages: list[Message] = []
         self._targets = None if study is None else Findings(study)
-        self._regions: list[Tensor] = []
         self._turns: list[tuple[int, int, int]] = []  # messages, findings and regions before each turn
-        self._visual: Tensor | None = None
-        self._cache = DynamicCache(config=model.language_model.config.get_text_config())
-        self._cached: list[int] = []
-        # tokens run on a guess, beyond `_cached`, each with the logits after it
-        self._ahead: list[tuple[int, Tensor]] = []
+        self.tokens = TokenCache(model, study)
         vocabulary = model.tokenizer
         self._open = conversation.token_id(vocabulary, conversation.NAME)
         self._close = conversation.token_id(vocabulary, conversation.NAME_END)
@@ -149,12 +142,10 @@ class Chat:
             token for token in (vocabulary.eos_token_id,) if token is not None
         }
         # The model writes words, <p>, </p> and its end; all other special tokens are the program's
-        special = {index for index, token in vocabulary.added_tokens_decoder.items() if token.special}
         # with a scan open no reply begins with a verdict: whatever it is about has not been looked at yet
         words = (model.tokenizer.encode(word, add_special_tokens=False) for word in ("Yes", "No"))
         self._verdicts = {ids[0] for ids in words if len(ids) == 1}
-        self._never = sorted(special - {self._open, self._close} - self._ends)
-        self._special = special
+        self._never = sorted(self.tokens.special - {self._open, self._close} - self._ends)
 
     @property
     def findings(self) -> list[Finding]:
@@ -163,15 +154,14 @@ class Chat:
     @property
     def nbytes(self) -> int:
         """Bytes of the cache and of the masks found."""
-        kept = [tensor for layer in self._cache.layers for tensor in (layer.keys, layer.values) if tensor is not None]
         masks = [finding.mask for finding in self.findings if finding.mask is not None]
-        return sum(tensor.nbytes for tensor in kept) + sum(mask.nbytes for mask in masks)
+        return self.tokens.nbytes + sum(mask.nbytes for mask in masks)
 
     def prepare(self) -> None:
         """Run what every first question starts with (the system's sentence and the scan), so that it need not wait."""
         if not self.messages and self.study is not None:
             ids, image_positions = self._start()
-            self._bring(ids, image_positions)
+            self.tokens.bring(ids, image_positions)
 
     def _start(self) -> tuple[list[int], list[int]]:
         """What every conversation about a scan starts with, through its last visual token; and where those are."""
@@ -204,11 +194,11 @@ class Chat:
         """
         if not text.strip():
             raise QuestionError("the question is empty: type a question")
-        turn = (len(self.messages), len(self.findings), len(self._regions))
+        turn = (len(self.messages), len(self.findings), len(self.tokens.regions))
         image = self.study is not None and not self.messages
         self.messages.append(Message("user", text, image=image, region=region is not None))
         if region is not None:
-            self._regions.append(region)
+            self.tokens.regions.append(region)
         whole = False
         try:
             for event in self._answer(prompt, name, max_new_tokens, temperature, seed, should_stop):
@@ -231,7 +221,7 @@ class Chat:
         targets = self._targets
         if targets is None:
             raise QuestionError("no scan is open: open one to look for a structure")
-        turn = (len(self.messages), len(self.findings), len(self._regions))
+        turn = (len(self.messages), len(self.findings), len(self.tokens.regions))
 
         def find(phrase: str) -> Finding:
             language_model = cast("PreTrainedModel", self.model.language_model)
@@ -262,7 +252,7 @@ class Chat:
 
     def _back_to(self, turn: tuple[int, int, int]) -> None:
         messages, findings, regions = turn
-        del self.messages[messages:], self._regions[regions:]
+        del self.messages[messages:], self.tokens.regions[regions:]
         if self._targets is not None:
             self._targets.back_to(findings)
         # at once, not at the next question: a <REG> of the next question would be the same id with another feature
@@ -271,7 +261,7 @@ class Chat:
             kept = self._render(reply_next=False).ids
         elif self.study is not None:
             kept = self._start()[0]
-        self._crop(_common(self._cached, kept))
+        self.tokens.crop(common_start(self.tokens.ids, kept))
 
     def _answer(
         self,
@@ -292,7 +282,7 @@ class Chat:
         stopped = False
         rendered = self._render(reply_next=True)
         self._check_room(len(rendered.ids) + max_new_tokens)
-        logits, _ = self._bring(rendered.ids, rendered.image_positions)
+        logits, _ = self.tokens.bring(rendered.ids, rendered.image_positions)
         written: list[int] = []
         # What is pointed at is named by the masks that claim it, as far as they know it: ground first, then speak
         given: list[int] = []
@@ -329,7 +319,7 @@ class Chat:
                 phrase = _phrase(draft.pending)
                 draft.add_markup(conversation.NAME_END)
                 yield from draft.news(self._preview(draft))
-                _, hidden = self._feed([self._close, self._seg])
+                _, hidden = self.tokens.feed([self._close, self._seg])
                 state = conversation.seg_states(hidden, [1])
                 finding, note, decoded = self._targets.ground(phrase, state, prompt, targets, len(self._turns))
                 if decoded:
@@ -341,7 +331,7 @@ class Chat:
                 draft.add_markup(f"{conversation.SEG}{conversation.NOTE}{note}{conversation.NOTE_END}")
                 yield Grounded(finding)
                 yield from draft.news(self._preview(draft))
-                logits, _ = self._feed(conversation.render_note(str(note), model.tokenizer))
+                logits, _ = self.tokens.feed(conversation.render_note(str(note), model.tokenizer))
                 continue
             if token == self._open:
                 phrase_start = step
@@ -352,7 +342,7 @@ class Chat:
                 stopped = True  # what would follow a wrong sentence was thought from it
                 break
             yield from draft.news(self._preview(draft))
-            logits = self._advance(token)
+            logits = self.tokens.advance(token)
         else:
             stopped = True
         if phrase_start is not None:  # stopped inside a name: an unfinished target is no target
@@ -368,7 +358,8 @@ class Chat:
 
     def _is_word(self, token: int) -> bool:
         """Neither markup nor white space."""
-        return token not in self._special and bool(conversation.decode_text(self.model.tokenizer, [token]).strip())
+        word = conversation.decode_text(self.model.tokenizer, [token]).strip()
+        return bool(word) and token not in self.tokens.special
 
     def _resolved(self, question: str) -> str:
         """The question with the name of what was found last in place of "it", unless that may be something which the
@@ -476,96 +467,6 @@ class Chat:
                 " shorten the question, undo, or open the scan anew"
             )
 
-    def _bring(self, ids: Sequence[int], image_positions: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Make the cache hold exactly ``ids``, running only what it does not hold yet."""
-        common = _common(self._cached, ids[:-1])  # the last one is run: its logits are wanted
-        if image_positions and image_positions[0] < common <= image_positions[-1]:
-            common = image_positions[0]  # the scan's tokens are run together
-        if self._crop(common):
-            common = 0
-        return self._feed(ids[common:])
-
-    def _crop(self, length: int) -> bool:
-        """Forget all but the first ``length`` tokens. True when all had to be forgotten."""
-        surplus = len(self._cached) + len(self._ahead) - length
-        if surplus <= 0:
-            return False
-        try:
-            self._cache.crop(-surplus)
-        except RuntimeError:
-            # A cache that keeps no past (sliding windows, linear attention) cannot go back: it is made anew
-            self._cache = DynamicCache(config=self.model.language_model.config.get_text_config())
-            self._cached, self._ahead = [], []
-            return True
-        del self._cached[length:]
-        self._ahead = []
-        return False
-
-    def _advance(self, token: int) -> Tensor:
-        """Take one more token of the reply -> logits after it (V,).
-
-        Replies repeat themselves: names, numbers of the note, the form of an earlier reply. So what followed the last
-        time is run along with the token, in the same pass, and is there already when the model says it again (prompt
-        lookup, Saxena 2023). A guess changes no reply: one that the model does not make is forgotten.
-        """
-        if self._ahead and self._ahead[0][0] == token:
-            self._cached.append(token)
-            return self._ahead.pop(0)[1]
-        self._crop(len(self._cached))
-        guess = self._guess([*self._cached, token])
-        logits, _ = self._run([token, *guess], len(guess) + 1)
-        self._cached.append(token)
-        self._ahead = list(zip(guess, logits[1:], strict=True))
-        return logits[0]
-
-    def _guess(self, ids: Sequence[int]) -> list[int]:
-        """What followed the last time that the last tokens stood here: ordinary tokens, GUESS_MOST at most. Empty where
-        the cache cannot go back."""
-        if not self._cache.is_croppable or any(self._cache.is_sliding):
-            return []
-        for count in GUESS_FROM:
-            last = list(ids[-count:])
-            for end in range(len(ids) - 1, count - 1, -1):
-                if list(ids[end - count : end]) == last:
-                    guess = list(ids[end : end + GUESS_MOST])
-                    plain = next((i for i, token in enumerate(guess) if token in self._special), len(guess))
-                    return guess[:plain]
-        return []
-
-    def _feed(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Run new tokens on top of the cache -> (logits after the last one (V,), their last-layer states (L, D))."""
-        self._crop(len(self._cached))
-        logits, states = self._run(ids, 1)
-        self._cached += ids
-        return logits[0], states
-
-    @torch.inference_mode()
-    def _run(self, ids: Sequence[int], keep: int) -> tuple[Tensor, Tensor]:
-        """Run tokens on top of the cache -> (logits after the last ``keep`` of them (keep, V), their last-layer states
-        (L, D))."""
-        tokens = torch.tensor([list(ids)], device=self.model.device)
-        image = conversation.token_id(self.model.tokenizer, conversation.IMAGE)
-        regions = list(ids).count(conversation.token_id(self.model.tokenizer, conversation.REGION))
-        out = self.model.language_model(
-            inputs_embeds=self.model.embed(
-                tokens,
-                self._scan() if image in ids else None,
-                torch.stack(self._regions[-regions:]).to(self.model.device) if regions else None,
-            ),
-            past_key_values=self._cache,
-            use_cache=True,
-            output_hidden_states=True,
-            logits_to_keep=keep,
-        )
-        return out.logits[0, -keep:].float(), out.hidden_states[-1][0]
-
-    def _scan(self) -> Tensor:
-        if self._visual is None:
-            if self.study is None:
-                raise RuntimeError("a message carries an image with no study open")
-            self._visual = self.study.visual_features().to(self.model.device)
-        return self._visual
-
     def _pick(self, logits: Tensor, banned: set[int], temperature: float, sampler: torch.Generator | None) -> int:
         logits = logits.clone()
         logits[[*self._never, *banned]] = -torch.inf
@@ -573,14 +474,6 @@ class Chat:
         if sampler is None:
             return int(logits.argmax())
         return int(torch.multinomial((logits / temperature).softmax(-1), 1, generator=sampler))
-
-
-def _common(have: Sequence[int], want: Sequence[int]) -> int:
-    """Length of the common start."""
-    for index, (one, other) in enumerate(zip(have, want, strict=False)):
-        if one != other:
-            return index
-    return min(len(have), len(want))
 
 
 def _phrase(pending: str) -> str:

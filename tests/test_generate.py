@@ -94,19 +94,19 @@ def test_a_cached_second_turn_equals_an_uncached_one(model):
     warm = Chat(model, study)
     list(warm.reply("How big is it?", max_new_tokens=12))
     fed: list[int] = []
-    feed = warm._feed
-    warm._feed = lambda ids: fed.append(len(ids)) or feed(ids)
+    feed = warm.tokens.feed
+    warm.tokens.feed = lambda ids: fed.append(len(ids)) or feed(ids)
     list(warm.reply("And the right one?", max_new_tokens=12))
 
     cold = Chat(model, FakeStudy([3] * 40))
     cold.messages = warm.messages[:3]
     rendered = cold._render(reply_next=True)
-    cold_logits, _ = cold._bring(rendered.ids, rendered.image_positions)
+    cold_logits, _ = cold.tokens.bring(rendered.ids, rendered.image_positions)
 
     again = Chat(model, FakeStudy([3] * 40))
     list(again.reply("How big is it?", max_new_tokens=12))
     again.messages.append(warm.messages[2])
-    warm_logits, _ = again._bring(rendered.ids, rendered.image_positions)
+    warm_logits, _ = again.tokens.bring(rendered.ids, rendered.image_positions)
     assert torch.allclose(warm_logits, cold_logits, atol=1e-3)
     assert warm.messages[3] == _reply_after(model, warm.messages[:2], "And the right one?")
     assert fed[0] < len(rendered.ids) / 2  # only the new turn was run
@@ -124,8 +124,8 @@ def test_the_cache_holds_the_rendered_conversation(scripted):
     """What was generated token by token is what rendering the finished messages gives."""
     chat, _ = scripted(BOTH, volumes=(3, 4))
     ask(chat, "How big are they?")
-    assert chat._cached == chat._render(reply_next=False).ids[: len(chat._cached)]
-    assert len(chat._cached) == len(chat._render(reply_next=False).ids) - 2  # the end mark and its newline
+    assert chat.tokens.ids == chat._render(reply_next=False).ids[: len(chat.tokens.ids)]
+    assert len(chat.tokens.ids) == len(chat._render(reply_next=False).ids) - 2  # the end mark and its newline
 
 
 def test_measured_then_said(scripted):
@@ -358,11 +358,11 @@ def test_preparing_saves_the_first_question_its_start(model):
     """The system's sentence and the scan are run before the question, and the reply is the same."""
     warm, cold = Chat(model, FakeStudy([3] * 40)), Chat(model, FakeStudy([3] * 40))
     warm.prepare()
-    length = len(warm._cached)
+    length = len(warm.tokens.ids)
     assert length > IMAGE_TOKENS
     fed: list[int] = []
-    feed = warm._feed
-    warm._feed = lambda ids: fed.append(len(ids)) or feed(ids)
+    feed = warm.tokens.feed
+    warm.tokens.feed = lambda ids: fed.append(len(ids)) or feed(ids)
     contents = [ask(chat, "How big is it?", max_new_tokens=20)[0].content for chat in (warm, cold)]
     assert contents[0] == contents[1]
     assert fed[0] == len(warm._render(reply_next=False).ids) - _after_question(warm) - length
@@ -417,8 +417,8 @@ def test_a_guess_saves_passes_and_changes_nothing(scripted, monkeypatch):
         monkeypatch.setattr(generate, "GUESS_MOST", most)
         chat, study = scripted(first, second, volumes=(3, 4))
         passes: list[int] = []
-        run = chat._run
-        monkeypatch.setattr(chat, "_run", lambda ids, keep: passes.append(len(ids)) or run(ids, keep))
+        run = chat.tokens.run
+        monkeypatch.setattr(chat.tokens, "run", lambda ids, keep: passes.append(len(ids)) or run(ids, keep))
         ask(chat, "Where is the liver?")
         passes.clear()
         ask(chat, "And the spleen?")
@@ -427,7 +427,7 @@ def test_a_guess_saves_passes_and_changes_nothing(scripted, monkeypatch):
     plain, plain_study, plain_passes = told(0)
     guessing, study, passes = told(12)
     assert guessing.messages == plain.messages
-    assert guessing._cached == plain._cached
+    assert guessing.tokens.ids == plain.tokens.ids
     assert torch.allclose(torch.stack(study.states), torch.stack(plain_study.states), atol=1e-4)
     assert passes <= plain_passes - 5
 
@@ -437,21 +437,21 @@ def test_a_cache_that_cannot_go_back_is_given_no_guess(scripted, monkeypatch):
     monkeypatch.setattr(generate.DynamicCache, "is_croppable", property(lambda cache: False))
     chat, _ = scripted("The liver is here and the liver is there.", study=None)
     ask(chat, "Where?")
-    assert chat._guess(chat._cached[-6:] * 2) == []
+    assert chat.tokens.guess(chat.tokens.ids[-6:] * 2) == []
     monkeypatch.undo()
-    assert chat._guess(chat._cached[-6:] * 2)
+    assert chat.tokens.guess(chat.tokens.ids[-6:] * 2)
 
 
 def test_a_wrong_guess_is_forgotten(scripted):
     """Text that turns away from what stood there before: the cache is still that of the text."""
     chat, _ = scripted("The liver is here and the liver is there. The liver is gone.", study=None)
     ask(chat, "Where?")
-    assert chat._cached == chat._render(reply_next=False).ids[: len(chat._cached)]
+    assert chat.tokens.ids == chat._render(reply_next=False).ids[: len(chat.tokens.ids)]
     fresh = Chat(chat.model)
     with torch.inference_mode():
-        expected, _ = fresh._run(chat._cached, 1)
-        seen, _ = chat._feed([chat._cached[-1]])
-        again, _ = fresh._run([chat._cached[-1]], 1)
+        expected, _ = fresh.tokens.run(chat.tokens.ids, 1)
+        seen, _ = chat.tokens.feed([chat.tokens.ids[-1]])
+        again, _ = fresh.tokens.run([chat.tokens.ids[-1]], 1)
     assert torch.allclose(seen, again[0], atol=1e-4)
     assert not torch.allclose(expected[0], again[0], atol=1e-2)
 
@@ -463,5 +463,5 @@ def test_what_the_masks_name_is_looked_at_first(scripted):
     done, grounded, _ = ask(chat, "What is here?", name="spleen")
     assert [event.finding.phrase for event in grounded] == ["spleen"]
     assert done.content.startswith("<p>spleen</p><SEG>")
-    assert chat._cached == chat._render(reply_next=False).ids[: len(chat._cached)]
+    assert chat.tokens.ids == chat._render(reply_next=False).ids[: len(chat.tokens.ids)]
     assert len(study.states) == 1

@@ -85,12 +85,12 @@ def test_masks_are_views_that_cannot_be_written_to(session):
 def test_a_prepared_session_answers_the_same_with_less_left_to_do(session, tiny_scan, tiny_model):
     prepared = Session.open(tiny_scan, model=tiny_model)
     prepared.prepare()
-    tiles, known = prepared.study.encoded_tiles, len(prepared.chat._cached)
+    tiles, known = prepared.study.encoded_tiles, len(prepared.chat.tokens.ids)
     assert prepared.study.coarse is not None
     assert known > tiny_model.config.image_tokens
     fed: list[int] = []
-    feed = prepared.chat._feed
-    prepared.chat._feed = lambda ids: fed.append(len(ids)) or feed(ids)
+    feed = prepared.chat.tokens.feed
+    prepared.chat.tokens.feed = lambda ids: fed.append(len(ids)) or feed(ids)
     ours, theirs = prepared.ask("Where is it?", points=[CLICK]), session.ask("Where is it?", points=[CLICK])
     assert fed[0] < known / 2  # the question alone
     assert ours.text == theirs.text
