@@ -11,9 +11,10 @@ import pytest
 from assistant.session import Reply
 from assistant.volume import Volume
 from data_recipes import ontology
-from tests.test_evaluate import Answers, a_scan, finding, half
+from tests.test_evaluate import ABOUT, Answers, a_scan, finding, half
 from training import clicks, plots, robustness, wordings
-from training.evaluate import Results, examine, write
+from training.evaluate import Results, write
+from training.masks import examine
 from training.scans import Scan
 
 OBLIQUE = np.array([[-1.9, 0.3, 0.0, 11.0], [0.4, 1.5, 0.2, -7.0], [0.1, -0.3, 2.6, 5.0], [0, 0, 0, 1.0]])
@@ -162,12 +163,7 @@ def test_the_page_shows_the_tables_the_plots_and_the_worst_masks(tmp_path):
     other = plots.picture(volume, truth, np.zeros_like(mask), "missed", 0.0)
     scan = replace(a_scan(), truths={"left hippocampus": half("left")})
     rows = list(examine(Answers({"left hippocampus": ("left hippocampus", half("left"))}), scan, "brain", absent=2))
-    about = {
-        "command": "c", "split": "dev", "seed": 0, "timings": None,
-        "model": {"name": "default", "sha256": "ab" * 32, "base": "tiny"},
-        "machine": {"torch": "2", "device": "cpu", "threads": 1},
-    }  # fmt: skip
-    write(tmp_path, Results(rows), about, [drawn, other])
+    write(tmp_path, Results(rows), ABOUT, [drawn, other])
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.count("<img") == 4  # reliability, one family, two worst
     assert page.index("missed") < page.index("&lt;scan&gt;")  # the worst first
