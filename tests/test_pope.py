@@ -60,6 +60,11 @@ def test_a_view_has_nothing_of_one_structure_and_all_of_others():
     assert next(v for v in found if v.absent == "left thalamus").present[0] == "right thalamus"
 
 
+def test_what_runs_on_beyond_its_contour_is_never_called_absent():
+    neck = replace(SCAN, truths={"spinal cord": TRUTHS["left thalamus"], "mandible": TRUTHS["right thalamus"]})
+    assert [view.absent for view in pope.views(neck, VOLUME)] == ["mandible"]
+
+
 class Says(Answers):
     """A session that says ``word`` to every question."""
 

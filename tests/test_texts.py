@@ -31,7 +31,7 @@ def test_figures_of_equal_texts_are_at_their_top():
 
 
 def test_rouge_and_meteor_by_hand():
-    # ROUGE-L splits "2.9": 6 of 7 pieces in order are shared
+    # ROUGE-L splits "2.9": 5 of 7 pieces are shared in order
     assert texts.rouge_l(SAID, TRUE)[0] == pytest.approx(5 / 7)
     assert texts.rouge_l(SAID, TRUE)[1] == pytest.approx(2 * (1 / 2) * (1 / 5) / (1 / 2 + 1 / 5))
     # 5 of 6 words match in two chunks; alpha 0.9, beta 3, gamma 0.5

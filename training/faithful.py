@@ -38,7 +38,7 @@ from data_recipes import ontology
 from training import metrics
 from training.answers import Asked, named_in, same_structure
 
-_CHIP = r"[^,()\n]+ \((?:m\d+|not found|never taught)\)"  # of the line of what was looked for
+_CHIP = r"[^\s,()][^,()\n]* \((?:m\d+|not found|never taught)\)"  # of the line of what was looked for
 _CHIPS = re.compile(rf"{_CHIP}(?:, {_CHIP})*")
 _SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
 _CLAUSE = re.compile(r",?\s+(?=(?:so|but|while|whereas)\b)|;\s+")

@@ -34,6 +34,7 @@ from training.scans import Scan
 STRENGTHS = ("random", "popular", "adversarial")
 QUESTION = "Is there {} in this scan?"
 LEAST_VIEW_MM = 30.0  # a view is at least so long along each axis
+RUN_ON = ("spinal cord", "esophagus")  # go on where their contours end: nothing beyond these is surely without them
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def views(scan: Scan, volume: Volume) -> Iterator[View]:
     """For each structure the part of the scan, cut straight beyond it, that it is wholly outside of and others are
     wholly inside: one with its other side where there is such a one, else the largest."""
     boxes = {phrase: _box(volume.from_native(mask)) for phrase, mask in scan.truths.items()}
-    for phrase, own in boxes.items():
+    for phrase, own in ((phrase, box) for phrase, box in boxes.items() if phrase not in RUN_ON):
         twin = ontology.flip(phrase) if ontology.flip(phrase) != phrase else ""
         best: tuple[bool, float, View] | None = None
         for axis, size in enumerate(volume.shape):
