@@ -178,7 +178,7 @@ def ask(
 
 def summarise(rows: Sequence[Closed]) -> dict[str, Any]:
     """By kind: how often the text answered, was right, was what its masks say, and the masks were right. balance: how
-    often each place among the options is the right one; chance: the most of these."""
+    often each place among the options is the right one; chance: of a guess among them."""
     kinds: dict[str, Any] = {}
     for kind in (kind for kind in KINDS if any(r.kind == kind for r in rows)):
         group = [r for r in rows if r.kind == kind]
@@ -191,6 +191,6 @@ def summarise(rows: Sequence[Closed]) -> dict[str, Any]:
             "right_by_own_masks": metrics.Rate(sum(r.said == r.by_masks for r in measured), len(measured)).to_dict(),
             "masks_right": metrics.Rate(sum(r.by_masks == r.truth for r in measured), len(measured)).to_dict(),
             "balance": balance,
-            "chance": max(balance),
+            "chance": 1 / len(balance),
         }
     return {"kinds": kinds, "right": metrics.Rate(sum(r.said == r.truth for r in rows), len(rows)).to_dict()}

@@ -227,11 +227,8 @@ def _run(options: argparse.Namespace, families: Sequence[str]) -> int:
         },
         "timings": None if options.no_timings else timing.measure_timings(checkpoint, options.device),
     }
-    summary = write(options.out, results, about, pictures, scorers)
-    print(
-        f"{options.out / 'report.md'}: refused {summary['refused_absent']['value']:.3f}, "
-        f"kept {summary['kept_present']['value']:.3f}"
-    )
+    write(options.out, results, about, pictures, scorers)
+    print(options.out / "report.md")
     return 0
 
 

@@ -20,26 +20,8 @@ def markdown(summary: Mapping[str, Any]) -> str:
         "",
         _data(summary["data"]),
         "",
-        "Every target was asked for in words through the whole chat path. Dice of a target that was refused or not "
-        "understood is 0; absent targets have no Dice and are counted under refusals.",
-        "",
-        "| question | share | n | 95 % |",
-        "|---|---|---|---|",
-        _rate("absent targets refused", summary["refused_absent"]),
-        _rate("of these, presupposed by the question", summary["refused_absent_presupposed"]),
-        _rate("of these, structures that it was taught", summary["refused_absent_taught"]),
-        _rate("present targets not refused", summary["kept_present"]),
-        _rate("left and right swapped", summary["sides_swapped"]),
-        _rate("target named as asked", summary["named_right"]),
-        _rate("structure pointed at named right", summary["pointed_right"]),
-        _rate("replies corrected against their notes", summary["corrected_replies"]),
-        "",
-        f"Presence: AUROC {_number(summary['presence_auroc'])}, expected calibration error "
-        f"{_number(summary['presence_ece'])}. Quality against the true IoU: Spearman's "
-        f"{_number(summary['quality_correlation'])}. gIoU {_number(summary['giou'])} (absent targets count 1 when "
-        f"refused), cIoU {_number(summary['ciou'])}.",
-        "",
     ]
+    lines += _overall(summary)
     for name, family in summary["families"].items():
         lines += [
             f"## {name}",
@@ -102,6 +84,37 @@ def markdown(summary: Mapping[str, Any]) -> str:
             "",
         ]
     return "\n".join(lines)
+
+
+def _overall(summary: Mapping[str, Any]) -> list[str]:
+    """What is counted over all scans; nothing where no target was asked for or pointed at."""
+    rates = {
+        "absent targets refused": summary["refused_absent"],
+        "of these, presupposed by the question": summary["refused_absent_presupposed"],
+        "of these, structures that it was taught": summary["refused_absent_taught"],
+        "present targets not refused": summary["kept_present"],
+        "left and right swapped": summary["sides_swapped"],
+        "target named as asked": summary["named_right"],
+        "structure pointed at named right": summary["pointed_right"],
+        "replies corrected against their notes": summary["corrected_replies"],
+    }
+    rows = [_rate(name, rate) for name, rate in rates.items() if rate["total"]]
+    if not rows:
+        return []
+    return [
+        "Every target was asked for in words through the whole chat path. Dice of a target that was refused or not "
+        "understood is 0; absent targets have no Dice and are counted under refusals.",
+        "",
+        "| question | share | n | 95 % |",
+        "|---|---|---|---|",
+        *rows,
+        "",
+        f"Presence: AUROC {_number(summary['presence_auroc'])}, expected calibration error "
+        f"{_number(summary['presence_ece'])}. Quality against the true IoU: Spearman's "
+        f"{_number(summary['quality_correlation'])}. gIoU {_number(summary['giou'])} (absent targets count 1 when "
+        f"refused), cIoU {_number(summary['ciou'])}.",
+        "",
+    ]
 
 
 def _words(words: Mapping[str, Any] | None) -> list[str]:
@@ -202,7 +215,7 @@ def _closed(closed: Mapping[str, Any] | None) -> list[str]:
         "## Questions with one right answer",
         "",
         f"Right by the expert's masks, of all kinds: {_ranged(closed['right'])}. An answer that chooses nothing is "
-        "wrong. Chance: always the answer that is right most often here. By its own masks: the text against what the "
+        "wrong. Chance: a guess among the options. By its own masks: the text against what the "
         "masks of the reply measure, so that what the words get wrong is told from what the masks get wrong.",
         "",
         "| question | answered | right | chance | right by its own masks | its masks right | right answers, by place |",
