@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
 from dataclasses import dataclass, field
@@ -16,10 +17,18 @@ from assistant.generate import Finding
 from assistant.session import Reply
 from assistant.volume import Volume
 from training import evaluate
-from training.evaluate import Results, Row, examine, point_out, questions, summarise, write
+from training.evaluate import Results, data_identity, summarise, write
+from training.masks import Row, examine, questions
+from training.pointing import point_out
 from training.scans import AAL_VALUES, Scan, scans, truths
 
 SHAPE = (10, 8, 6)
+ABOUT = {
+    "command": "python -m training.evaluate", "split": "dev", "seed": 0, "timings": None,
+    "data": {"index_sha256": "cd" * 32, "cases": 1, "cases_sha256": "ef" * 32},
+    "model": {"name": "default", "sha256": "ab" * 32, "base": "tiny"},
+    "machine": {"torch": "2", "device": "cpu", "threads": 1},
+}  # fmt: skip
 
 
 def half(side: str) -> np.ndarray:
@@ -69,7 +78,7 @@ def test_questions_are_words_and_depend_on_the_case_and_the_seed_alone():
     assert asked != list(questions(a_scan(), seed=1, absent=4))
     assert [phrase for phrase, _, _ in asked[:2]] == ["left hippocampus", "right hippocampus"]
     assert all(phrase in question for phrase, question, _ in asked)
-    assert [adversarial for _, _, adversarial in asked] == [False, False, False, True, False, True]
+    assert [presupposed for _, _, presupposed in asked] == [False, False, False, True, False, True]
     assert len({phrase for phrase, _, _ in asked}) == 6
 
 
@@ -103,7 +112,7 @@ def test_right_masks_right_refusals():
     assert (
         summary["refused_absent"]["value"] == summary["kept_present"]["value"] == summary["named_right"]["value"] == 1.0
     )
-    assert summary["refused_absent_adversarial"]["total"] == 2
+    assert summary["refused_absent_presupposed"]["total"] == 2
     assert summary["sides_swapped"]["hits"] == 0
     assert rows[0].truth_ml == pytest.approx(rows[0].predicted_ml) == pytest.approx(48 * 0.008)
 
@@ -153,12 +162,7 @@ def test_any_mask_for_an_absent_target_is_a_false_finding():
 
 def test_the_files(tmp_path):
     rows = list(examine(Answers({p: (p, m) for p, m in a_scan().truths.items()}), a_scan(), "brain"))
-    about = {
-        "command": "python -m training.evaluate",
-        "split": "dev",
-        "seed": 0,
-        "model": {"name": "default", "sha256": "ab" * 32, "base": "tiny"},
-        "machine": {"torch": "2", "device": "cpu", "threads": 1},
+    about = ABOUT | {
         "timings": {
             "scan": "a template", "threads": 1, "cold_start_s": 9.0, "open_s": 2.0, "first_answer_s": 4.0,
             "second_answer_s": 1.0, "reading_on_s": 3.0, "second_answer_after_reading_on_s": 0.5,
@@ -169,6 +173,8 @@ def test_the_files(tmp_path):
     write(tmp_path, Results(rows), about)
     report = (tmp_path / "report.md").read_text()
     assert "| left hippocampus | 1 | 1 | 1.000 |" in report
+    assert "| Hausdorff, mm | HD95, mm |" in report
+    assert f"Data: 1 cases, list {'ef' * 8}, index {'cd' * 8} (SHA-256)." in report
     assert "0.25 of the first" in report
     assert "| absent targets refused | 100.0 % | 4 of 4 |" in report
     assert json.loads((tmp_path / "summary.json").read_text())["kept_present"]["hits"] == 2
@@ -176,6 +182,15 @@ def test_the_files(tmp_path):
         lines = list(csv.DictReader(file))
     assert [line["phrase"] for line in lines] == [row.phrase for row in rows]
     assert set(lines[0]) == set(Row.__dataclass_fields__)
+
+
+def test_the_data_are_known_by_the_hash_of_their_index_and_of_the_cases(tmp_path):
+    assert data_identity(tmp_path, ["a"])["index_sha256"] is None
+    (tmp_path / "index.jsonl").write_text("{}\n")
+    one, other = data_identity(tmp_path, ["brain a", "brain b"]), data_identity(tmp_path, ["brain b", "brain a"])
+    assert one["cases"] == 2
+    assert one["cases_sha256"] != other["cases_sha256"]
+    assert one["index_sha256"] == other["index_sha256"] == hashlib.sha256(b"{}\n").hexdigest()
 
 
 def save(path: Path, values: np.ndarray, affine: np.ndarray) -> None:

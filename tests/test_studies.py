@@ -11,10 +11,20 @@ import pytest
 from assistant.session import Reply
 from assistant.volume import Volume
 from data_recipes import ontology
-from tests.test_evaluate import Answers, a_scan, finding, half
+from tests.test_evaluate import ABOUT, Answers, a_scan, finding, half
 from training import clicks, plots, robustness, wordings
-from training.evaluate import Results, examine, write
+from training.clicks import Clicked
+from training.closed import Closed
+from training.composed import Composed
+from training.evaluate import Results, write
+from training.faithful import Checked
+from training.masks import examine
+from training.pointing import Pointing
+from training.pope import Poll
+from training.robustness import Perturbed
 from training.scans import Scan
+from training.texts import Told
+from training.wordings import Wording
 
 OBLIQUE = np.array([[-1.9, 0.3, 0.0, 11.0], [0.4, 1.5, 0.2, -7.0], [0.1, -0.3, 2.6, 5.0], [0, 0, 0, 1.0]])
 
@@ -162,15 +172,42 @@ def test_the_page_shows_the_tables_the_plots_and_the_worst_masks(tmp_path):
     other = plots.picture(volume, truth, np.zeros_like(mask), "missed", 0.0)
     scan = replace(a_scan(), truths={"left hippocampus": half("left")})
     rows = list(examine(Answers({"left hippocampus": ("left hippocampus", half("left"))}), scan, "brain", absent=2))
-    about = {
-        "command": "c", "split": "dev", "seed": 0, "timings": None,
-        "model": {"name": "default", "sha256": "ab" * 32, "base": "tiny"},
-        "machine": {"torch": "2", "device": "cpu", "threads": 1},
-    }  # fmt: skip
-    write(tmp_path, Results(rows), about, [drawn, other])
+    write(tmp_path, Results(rows), ABOUT, [drawn, other])
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert page.count("<img") == 4  # reliability, one family, two worst
     assert page.index("missed") < page.index("&lt;scan&gt;")  # the worst first
     assert "<scan>" not in page
     assert "<td>left hippocampus</td>" in page
     assert "http" not in page.replace("http-equiv", "")
+
+
+def test_every_study_reaches_the_report_and_the_page(tmp_path):
+    """A row or two of each study with figures of its own; each figure stands in report.md and on the page."""
+    row = ("brain", "case")
+    results = Results(
+        pointing=[Pointing(*row, "left hippocampus", "left hippocampus")],
+        words=[Wording(*row, "left hippocampus", "name", "?", True, 0.111)],
+        robustness=[Perturbed(*row, "left hippocampus", "cropped", True, 0.222)],
+        clicks=[Clicked(*row, "left hippocampus", n, 0.333) for n in clicks.COUNTS],
+        pope=[
+            Poll(*row, "popular", "trained most often", "tumour", "?", False, "yes", True, "Yes."),
+            Poll(*row, "popular", "", "larynx", "?", True, "yes", True, "Yes."),
+        ],
+        closed=[Closed(*row, "larger", "?", "yes|no", "yes", "no", "yes", "No.")],
+        texts=[Told(*row, "show", "?", "the larynx", "the larynx") for _ in range(2)],
+        composed=[Composed(*row, "not that side", "?", 0.444, 0.555, False, 2, "a; b", "")],
+        faithful=[Checked(*row, "why?", "", 7, 5, 9, 8, 3, 1, 0, "11.0 is no measurement")],
+    )
+    summary = write(tmp_path, results, ABOUT)
+    report, page = ((tmp_path / name).read_text(encoding="utf-8") for name in ("report.md", "report.html"))
+    for study in ("words", "robustness", "clicks", "pope", "closed", "texts", "composed", "faithful"):
+        assert summary[study] is not None
+        assert (tmp_path / f"{study}.csv").is_file()
+    for text in (report, page):
+        for figure in ("0.111", "0.222", "0.333", "0.444", "0.555", "5 of 7", "8 of 9", "11.0 is no measurement"):
+            assert figure in text, figure
+    assert "| popular | 0.0 % (0 of 1), 0 to 79 | 50.0 % | 50.0 % | 100.0 % | 0.667 | 100.0 % | 0.0 % |" in report
+    assert "| larger | 100.0 % (1 of 1) | 0.0 % (0 of 1), 0 to 79 | 50.0 % | 0.0 % (0 of 1) |" in report
+    assert "| ROUGE-L | 1.000 |" in report
+    assert "| structure pointed at named right | 100.0 % | 1 of 1 |" in report
+    assert "absent targets refused" not in report  # nobody asked

@@ -18,26 +18,10 @@ def markdown(summary: Mapping[str, Any]) -> str:
         f"Checkpoint {model['name']}, weights {model['sha256'][:16]}, base {model['base']}; split {summary['split']}, "
         f"seed {summary['seed']}; torch {machine['torch']} on {machine['device']}, {machine['threads']} threads.",
         "",
-        "Every target was asked for in words through the whole chat path. Dice of a target that was refused or not "
-        "understood is 0; absent targets have no Dice and are counted under refusals.",
-        "",
-        "| question | share | n | 95 % |",
-        "|---|---|---|---|",
-        _rate("absent targets refused", summary["refused_absent"]),
-        _rate("of these, presupposed by the question", summary["refused_absent_adversarial"]),
-        _rate("of these, structures that it was taught", summary["refused_absent_taught"]),
-        _rate("present targets not refused", summary["kept_present"]),
-        _rate("left and right swapped", summary["sides_swapped"]),
-        _rate("target named as asked", summary["named_right"]),
-        _rate("structure pointed at named right", summary["pointed_right"]),
-        _rate("replies corrected against their notes", summary["corrected_replies"]),
-        "",
-        f"Presence: AUROC {_number(summary['presence_auroc'])}, expected calibration error "
-        f"{_number(summary['presence_ece'])}. Quality against the true IoU: Spearman's "
-        f"{_number(summary['quality_correlation'])}. gIoU {_number(summary['giou'])} (absent targets count 1 when "
-        f"refused), cIoU {_number(summary['ciou'])}.",
+        _data(summary["data"]),
         "",
     ]
+    lines += _overall(summary)
     for name, family in summary["families"].items():
         lines += [
             f"## {name}",
@@ -46,16 +30,16 @@ def markdown(summary: Mapping[str, Any]) -> str:
             f"({_interval(family)} when scans are drawn anew); "
             f"absent refused {_share(family['refused_absent'])}; present not refused {_share(family['kept_present'])}.",
             "",
-            "| structure | n | found | Dice | 95 % | median | IoU | surface Dice | HD95, mm | mean distance, mm "
-            "| volume error |",
-            "|---|---|---|---|---|---|---|---|---|---|---|",
+            "| structure | n | found | Dice | 95 % | median | IoU | surface Dice | Hausdorff, mm | HD95, mm "
+            "| mean distance, mm | volume error |",
+            "|---|---|---|---|---|---|---|---|---|---|---|---|",
         ]
         for phrase, s in family["structures"].items():
             low, high = s["dice_interval95"]
             lines.append(
                 f"| {phrase} | {s['n']} | {s['found']} | {_number(s['dice'])} | {_number(low)} to {_number(high)} "
-                f"| {_number(s['dice_median'])} | {_number(s['iou'])} | {_number(s['nsd'])} | {_mm(s['hd95_median'])} "
-                f"| {_mm(s['asd_median'])} | {_percent(s['volume_error_median'])} |"
+                f"| {_number(s['dice_median'])} | {_number(s['iou'])} | {_number(s['nsd'])} | {_mm(s['hd_median'])} "
+                f"| {_mm(s['hd95_median'])} | {_mm(s['asd_median'])} | {_percent(s['volume_error_median'])} |"
             )
         lines.append("")
         if family["lesions_found"]["total"]:
@@ -65,6 +49,8 @@ def markdown(summary: Mapping[str, Any]) -> str:
     if summary["families"]:
         lines += ["Distances and volume errors are medians; distances are of the masks that were found.", ""]
     lines += _words(summary["words"]) + _robustness(summary["robustness"]) + _clicks(summary["clicks"])
+    lines += _pope(summary["pope"]) + _closed(summary["closed"]) + _composed(summary["composed"])
+    lines += _faithful(summary["faithful"]) + _texts(summary["texts"])
     timings = summary["timings"]
     if timings is not None:
         lines += [
@@ -98,6 +84,37 @@ def markdown(summary: Mapping[str, Any]) -> str:
             "",
         ]
     return "\n".join(lines)
+
+
+def _overall(summary: Mapping[str, Any]) -> list[str]:
+    """What is counted over all scans; nothing where no target was asked for or pointed at."""
+    rates = {
+        "absent targets refused": summary["refused_absent"],
+        "of these, presupposed by the question": summary["refused_absent_presupposed"],
+        "of these, structures that it was taught": summary["refused_absent_taught"],
+        "present targets not refused": summary["kept_present"],
+        "left and right swapped": summary["sides_swapped"],
+        "target named as asked": summary["named_right"],
+        "structure pointed at named right": summary["pointed_right"],
+        "replies corrected against their notes": summary["corrected_replies"],
+    }
+    rows = [_rate(name, rate) for name, rate in rates.items() if rate["total"]]
+    if not rows:
+        return []
+    return [
+        "Every target was asked for in words through the whole chat path. Dice of a target that was refused or not "
+        "understood is 0; absent targets have no Dice and are counted under refusals.",
+        "",
+        "| question | share | n | 95 % |",
+        "|---|---|---|---|",
+        *rows,
+        "",
+        f"Presence: AUROC {_number(summary['presence_auroc'])}, expected calibration error "
+        f"{_number(summary['presence_ece'])}. Quality against the true IoU: Spearman's "
+        f"{_number(summary['quality_correlation'])}. gIoU {_number(summary['giou'])} (absent targets count 1 when "
+        f"refused), cIoU {_number(summary['ciou'])}.",
+        "",
+    ]
 
 
 def _words(words: Mapping[str, Any] | None) -> list[str]:
@@ -157,6 +174,131 @@ def _clicks(families: Mapping[str, Any] | None) -> list[str]:
     ]
 
 
+def _pope(strengths: Mapping[str, Any] | None) -> list[str]:
+    if strengths is None:
+        return []
+    rows = [
+        f"| {name} | {_ranged(s['negative'])} | {_percentage(s['accuracy'])} | {_percentage(s['precision'])} "
+        f"| {_percentage(s['recall'])} | {_number(s['f1'])} | {_percentage(s['yes_rate'])} "
+        f"| {_percentage(s['cannot_tell'])} | {_share(s['masks_of_absent'])} |"
+        for name, s in strengths.items()
+    ]
+    kinds = "; ".join(
+        f"{name}, {why}: {_share(rate)}" for name, s in strengths.items() for why, rate in s["by_why"].items()
+    )
+    return [
+        "## Is it there?",
+        "",
+        "After POPE: as many present as absent structures, by the yes in the text. Random: never taught. Popular: the "
+        "most trained of those that the scan does not show. Adversarial: cut out of the scan beside its other side or "
+        "its neighbours, or of a kindred kind of scan. \"Cannot tell\" counts as a negative prediction.",
+        "",
+        "| absent ones | negative | accuracy | precision | recall | F1 | yes | cannot tell | absent, yet a mask |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *rows,
+        "",
+        f"Negative, by what is asked: {kinds}.",
+        "",
+    ]
+
+
+def _closed(closed: Mapping[str, Any] | None) -> list[str]:
+    if closed is None:
+        return []
+    rows = [
+        f"| {kind} | {_share(k['answered'])} | {_ranged(k['right'])} | {_percent_of(k['chance'])} "
+        f"| {_share(k['right_by_own_masks'])} | {_share(k['masks_right'])} "
+        f"| {' / '.join(_percent_of(share) for share in k['balance'])} |"
+        for kind, k in closed["kinds"].items()
+    ]
+    return [
+        "## Questions with one right answer",
+        "",
+        f"Right by the expert's masks, of all kinds: {_ranged(closed['right'])}. An answer that chooses nothing is "
+        "wrong. Chance: a guess among the options. By its own masks: the text against what the "
+        "masks of the reply measure, so that what the words get wrong is told from what the masks get wrong.",
+        "",
+        "| question | answered | right | chance | right by its own masks | its masks right | right answers, by place |",
+        "|---|---|---|---|---|---|---|",
+        *rows,
+        "",
+    ]
+
+
+def _composed(kinds: Mapping[str, Any] | None) -> list[str]:
+    if kinds is None:
+        return []
+    rows = [
+        f"| {kind} | {k['n']} | {_number(k['dice'])} | {_interval(k)} | {_number(k['plain'])} "
+        f"| {_share(k['left_out'])} |"
+        for kind, k in kinds.items()
+    ]
+    return [
+        "## Words that exclude and compose",
+        "",
+        "Dice of the answer's masks with the same set operation on the expert's. Plain: that operation on the model's "
+        "own masks of the plain names, which is what the words could reach.",
+        "",
+        "| words | n | Dice | 95 % | plain | excluded left out |",
+        "|---|---|---|---|---|---|",
+        *rows,
+        "",
+    ]
+
+
+def _faithful(checked: Mapping[str, Any] | None) -> list[str]:
+    if checked is None:
+        return []
+    lines = [
+        "## Replies against their own masks",
+        "",
+        f"Of {checked['replies']} replies, every study's.",
+        "",
+        "| what | share | n | 95 % |",
+        "|---|---|---|---|",
+        _rate("numbers that a measurement supports (wanted: all)", checked["numbers_supported"]),
+        _rate("statements that agree with the masks (wanted: all)", checked["statements_agree"]),
+        _rate("structures spoken of as found that have no mask", checked["named_without_mask"]),
+        _rate("structures spoken of as found that are not there", checked["named_not_there"]),
+        _rate("replies with one of either", checked["replies_hallucinating"]),
+        "",
+    ]
+    if checked["wrong"]:
+        lines += ["What does not hold:", ""]
+        lines += [f"- \"{w['question']}\": {' '.join(w['wrong'].split())}" for w in checked["wrong"]]
+        lines.append("")
+    return lines
+
+
+def _texts(texts: Mapping[str, Any] | None) -> list[str]:
+    if texts is None:
+        return []
+    rows = [
+        f"| {name} | {_number(score['mean'])} | {' to '.join(_number(v) for v in score['interval95'])} |"
+        for name, score in texts["scores"].items()
+    ]
+    return [
+        "## Replies beside the templates' replies",
+        "",
+        f"{texts['n']} questions of the instruction templates; the references have the numbers of the expert's masks. "
+        f"Word for word the same: {_share(texts['same'])}. METEOR matches words and stems, without synonyms.",
+        "",
+        "| figure | mean | 95 % |",
+        "|---|---|---|",
+        f"| BLEU, of 100 | {texts['bleu']:.1f} | |",
+        *rows,
+        "",
+    ]
+
+
+def _data(data: Mapping[str, Any]) -> str:
+    index = data["index_sha256"]
+    return (
+        f"Data: {data['cases']} cases, list {data['cases_sha256'][:16]}, "
+        f"{f'index {index[:16]}' if index else 'no index'} (SHA-256)."
+    )
+
+
 def _interval(values: Mapping[str, Any]) -> str:
     low, high = values["dice_interval95"]
     return f"{_number(low)} to {_number(high)}"
@@ -180,6 +322,21 @@ def _percent(value: float | None) -> str:
 
 def _share(rate: Mapping[str, Any]) -> str:
     return "-" if not rate["total"] else f"{100 * rate['value']:.1f} % ({rate['hits']} of {rate['total']})"
+
+
+def _percentage(rate: Mapping[str, Any]) -> str:
+    return _percent_of(rate["value"]) if rate["total"] else "-"
+
+
+def _percent_of(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _ranged(rate: Mapping[str, Any]) -> str:
+    if not rate["total"]:
+        return "-"
+    low, high = rate["interval95"]
+    return f"{_share(rate)}, {100 * low:.0f} to {100 * high:.0f}"
 
 
 def _rate(name: str, rate: Mapping[str, Any]) -> str:

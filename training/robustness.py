@@ -54,6 +54,11 @@ def cropped(volume: Volume, rng: np.random.Generator) -> Volume:
     """A tenth cut off one end of each axis."""
     cuts = [(n // 10 * int(side), n - n // 10 * int(not side)) for n, side in zip(
         volume.shape, rng.integers(0, 2, 3), strict=True)]  # fmt: skip
+    return part_of(volume, cuts)
+
+
+def part_of(volume: Volume, cuts: Sequence[tuple[int, int]]) -> Volume:
+    """The voxels from start to stop along each axis, where they are in the patient."""
     affine = volume.affine.copy()
     affine[:3, 3] = volume.to_world(np.array([[float(low) for low, _ in cuts]]))[0]
     return _like(volume, volume.voxels[tuple(slice(*cut) for cut in cuts)], affine)
