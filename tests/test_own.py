@@ -1,4 +1,4 @@
-"""A user's own scans: what is wrong with them is said at once, and what is trained on them answers about the new name."""
+"""A user's own scans: what is wrong with them is said at once, and a model of them answers about the new name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 
 from assistant.glossary import Glossary
 from assistant.model import DeixisModel
-from assistant.segmenter import SAME
+from assistant.segmenter import SAME, Segmenter
 from assistant.session import Session
 from assistant.volume import Volume
 from data_recipes import ontology
@@ -68,9 +68,10 @@ def test_names_are_read_with_their_side_however_it_is_written(tmp_path):
     (tmp_path / "names.json").write_text(json.dumps(rows))
     names, problems = read_names(tmp_path / "names.json")
     assert problems == []
-    assert [(n.value, n.phrase, n.base, n.synonyms) for n in names] == [
-        (1, "left kidney", "kidney", ("Niere",)), (2, "right kidney", "kidney", ()), (7, "spinal cord", "spinal cord", ())
+    assert [(n.value, n.phrase, n.base) for n in names] == [
+        (1, "left kidney", "kidney"), (2, "right kidney", "kidney"), (7, "spinal cord", "spinal cord")
     ]  # fmt: skip
+    assert names[0].synonyms == ("Niere",)
 
 
 @pytest.mark.parametrize(
@@ -125,8 +126,7 @@ def test_files_without_a_partner_are_named(folder):
 
 
 def test_all_problems_are_told_at_once(folder):
-    image, labels = scan(0)
-    save(labels[:-1], folder / "labels" / "mr_0.nii.gz")
+    save(scan(0)[1][:-1], folder / "labels" / "mr_0.nii.gz")
     save(scan(1)[1], folder / "labels" / "mr_1.nii.gz", np.diag([3.0, 3.0, 3.0, 1.0]))
     save(scan(2)[1] * 4, folder / "labels" / "mr_2.nii.gz")
     (folder / "labels" / "mr_3.nii.gz").write_bytes(b"no scan")
@@ -197,10 +197,11 @@ def test_a_split_that_leaves_nothing_to_learn_or_measure_is_refused(count, dev, 
 # -- training -------------------------------------------------------------------------------------------------------
 
 
-def taught_start():
+def taught_start() -> Segmenter:
     """A tiny segmenter that was taught two structures that exclude each other and a whole."""
     segmenter = tiny_segmenter()
-    segmenter.fit_taught((("left ear", "right ear"),), ("head",), torch.randn(3, segmenter.config.state_dim))
+    codes = torch.randn(3, segmenter.config.state_dim, generator=torch.Generator().manual_seed(4))
+    segmenter.fit_taught((("left ear", "right ear"),), ("head",), codes)
     return segmenter
 
 
@@ -231,11 +232,13 @@ def test_a_disguised_case_shows_the_same_things_in_other_values(folder):
     assert {c.modality for c in found} == {"CT", "MR", "PET"}
     assert all(c.image.shape == c.labels.shape for c in found)
     assert any(c.labels.shape != packed.labels.shape for c in found)
-    assert all(float(c.image.min()) == -1000 for c in found if c.modality == "CT" and c.image.shape == packed.image.shape)
+    whole = [c for c in found if c.modality == "CT" and c.image.shape == packed.image.shape]
+    assert whole
+    assert all(float(c.image.min()) == -1000 for c in whole)
 
 
 def train(folder: Path, name: str, stop_at: int | None = None) -> tuple[bool, dict[str, torch.Tensor]]:
-    start = taught_start_of(folder)
+    start = taught_start()
     segmenter = own_training.extended(start, ["left block"], torch.ones(1, start.config.state_dim))
     checks = iter(range(100))
     done = own_training.train(
@@ -245,14 +248,6 @@ def train(folder: Path, name: str, stop_at: int | None = None) -> tuple[bool, di
     return done, segmenter.state_dict()
 
 
-def taught_start_of(folder: Path):
-    """The same start at every call of a test."""
-    path = folder / "start.pt"
-    if not path.exists():
-        torch.save(taught_start(), path)
-    return torch.load(path, weights_only=False)
-
-
 def test_a_stopped_run_goes_on_to_the_same_weights(folder):
     done, whole = train(folder, "whole")
     assert done
@@ -260,13 +255,13 @@ def test_a_stopped_run_goes_on_to_the_same_weights(folder):
     assert not stopped
     done, other = train(folder, "stopped")
     assert done
-    start = taught_start_of(folder).state_dict()
+    start = taught_start().state_dict()
     assert all(torch.equal(value, other[name]) for name, value in whole.items())
     assert any(not torch.equal(value, start[name]) for name, value in whole.items() if "vision" in name)
 
 
 def test_keeping_costs_nothing_where_the_answers_are_the_start_models(folder):
-    start = taught_start_of(folder)
+    start = taught_start()
     sample, _ = own_training.view([c.packed for c in read(folder)[0]], [], OwnConfig(replay=0.0), 0, 48)
     with torch.no_grad():
         seen = own_training.look(start, sample, start.taught_codes, [None] * 3)

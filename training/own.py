@@ -2,8 +2,8 @@
 
     deixis train --images scans --labels labels --names names.json --out my-model
 
-It reads and checks everything first and says all that is wrong at once; holds some patients out; trains, with Ctrl-C and
-the same command to go on later; measures on the held-out scans, also whether the old masks are still the same; and
+It reads and checks everything first and says all that is wrong at once; holds some patients out; trains, with Ctrl-C
+and the same command to go on later; measures on the held-out scans, also whether the old masks are still the same; and
 writes a model folder for `--model`. Nothing but the segmenter is trained: the language model hears the new name by the
 glossary and reads the mask's measurements as it reads all others.
 """
@@ -81,6 +81,7 @@ class Figures:
         return out
 
 
+@torch.no_grad()
 def new_codes(model: DeixisModel, phrases: Sequence[str]) -> tuple[Tensor, list[str]]:
     """A code (N, state_dim) for each phrase, as long as the taught ones on average, and a sentence on each that had to
     be moved away from another structure's. What a phrase is called settles which code is meant (`Segmenter.settle`);

@@ -2,7 +2,7 @@
 
     {"1": "spinal cord", "2": {"name": "kidney", "side": "left", "synonyms": ["kidneys", "Niere"]}}
 
-A name's canonical phrase is lower case, side first ("left kidney"), as everywhere. A synonym needs no side: with two
+A name's canonical phrase has its side first ("left kidney") and no capitals of its own, as everywhere. A synonym needs no side: with two
 sides of one name it stands for both.
 """
 
@@ -92,7 +92,7 @@ def _name(value: str, row: object) -> OwnName | str:
     bad = [s for s in words if not _FORM.fullmatch(s) or len(s.split()) > LONGEST - 1]
     if bad:
         return f"has the name {bad[0]!r}: a name is up to {LONGEST - 1} words of letters, digits and hyphens"
-    base = words[0].lower()
+    base = " ".join(word.lower() if word.isalpha() and word.istitle() else word for word in words[0].split())
     first, _, rest = base.partition(" ")
     if side is None and first in SIDES and rest:
         side, base = first, rest

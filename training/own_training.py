@@ -246,11 +246,14 @@ def train(
                 running["new"].append(float(new.detach()))
         optimizer.zero_grad()
         total.backward()
-        torch.nn.utils.clip_grad_norm_(segmenter.parameters(), config.clip, error_if_nonfinite=True)
+        norm = torch.nn.utils.clip_grad_norm_(segmenter.parameters(), config.clip)
         left = (config.steps - step) / max(1.0, config.decay * config.steps)
         for group in optimizer.param_groups:
             group["lr"] = config.lr * min(1.0, left, (step + 1) / config.warmup)
-        optimizer.step()
+        if torch.isfinite(norm):
+            optimizer.step()
+        else:
+            say(f"step {step}: gradient norm {norm}: step left out")
         step += 1
         keep = min(config.ema, (1 + step) / (10 + step))
         for name, value in segmenter.state_dict().items():
