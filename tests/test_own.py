@@ -159,14 +159,16 @@ def test_a_packed_case_keeps_image_and_labels_together(folder):
     """A scan with more voxels than training needs is made smaller: the block stays bright, and where it was."""
     labels = np.zeros((400, 20, 20), np.float32)
     labels[100:160, 5:15, 5:15] = 1
-    volume = Volume.from_array(20 + 50 * labels, np.eye(4), modality="MR")
+    image = 20 + 50 * labels
+    image[:4] = 0  # air, or all but the block would be taken for it
+    volume = Volume.from_array(image, np.eye(4), modality="MR")
     packed = own_data.pack("long", volume, labels, [BLOCK], complete=False)
-    assert packed.labels.shape == (160, 20, 20)
-    assert packed.spacing.tolist() == [2.5, 1.0, 1.0]
-    inside = np.flatnonzero(packed.labels[:, 10, 10])
+    assert packed.labels.shape == (160, 8, 8)
+    assert packed.spacing.tolist() == [2.5, 2.5, 2.5]
+    inside = np.flatnonzero(packed.labels[:, 4, 4])
     assert 2.5 * len(inside) == 60
     assert (inside.mean() + 0.5) * 2.5 == pytest.approx(130, abs=1.3)  # the middle of voxels 100 to 159, by their edges
-    assert float(packed.image[packed.labels == 1].min()) > 45  # at the faces half of it is block
+    assert float(packed.image[packed.labels == 1].min()) > 45  # 88 % of a voxel at a face is block
 
 
 def case(name: str, patient: str) -> OwnCase:
@@ -242,7 +244,7 @@ def train(folder: Path, name: str, stop_at: int | None = None) -> tuple[bool, di
     segmenter = own_training.extended(start, ["left block"], torch.ones(1, start.config.state_dim))
     checks = iter(range(100))
     done = own_training.train(
-        start, segmenter, ["left block"], [c.packed for c in read(folder)[0]], [], OwnConfig(steps=4, save_every=2),
+        start, segmenter, ["left block"], [c.packed for c in read(folder)[0]], [], OwnConfig(steps=3, save_every=1),
         folder / f"{name}.pt", stopped=lambda: next(checks) == stop_at, say=lambda line: None,
     )  # fmt: skip
     return done, segmenter.state_dict()
@@ -251,7 +253,7 @@ def train(folder: Path, name: str, stop_at: int | None = None) -> tuple[bool, di
 def test_a_stopped_run_goes_on_to_the_same_weights(folder):
     done, whole = train(folder, "whole")
     assert done
-    stopped, _ = train(folder, "stopped", stop_at=3)
+    stopped, _ = train(folder, "stopped", stop_at=2)
     assert not stopped
     done, other = train(folder, "stopped")
     assert done
@@ -269,16 +271,16 @@ def test_keeping_costs_nothing_where_the_answers_are_the_start_models(folder):
         floor = torch.nn.functional.binary_cross_entropy(seen.presence.sigmoid(), seen.presence.sigmoid()) * 0.3
         same, other = (own_training.kept_loss(s, seen, [[0, 1]], [2], 0) for s in (seen, moved))
     assert float(same - floor) == pytest.approx(0, abs=1e-4)
-    assert float(other) > float(same) + 0.1
+    assert float(other) > float(same) + 0.05
 
 
 # -- the command ----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
-def start(tiny_checkpoint: Path, tmp_path: Path) -> Path:
+def start(tiny_checkpoint: Path, tiny_base: Path, tmp_path: Path) -> Path:
     """The small model, which answers everything with the left block, taught something else so far."""
-    model = DeixisModel.from_pretrained(tiny_checkpoint, trainable=True)
+    model = DeixisModel.from_pretrained(tiny_checkpoint, tiny_base, trainable=True)
     generator = torch.Generator().manual_seed(0)
     model.segmenter.fit_states(torch.randn(70, model.segmenter.config.lm_dim, generator=generator))
     code = torch.randn(1, model.segmenter.config.state_dim, generator=generator)
@@ -289,15 +291,15 @@ def start(tiny_checkpoint: Path, tmp_path: Path) -> Path:
     return tmp_path / "start"
 
 
-def arguments(folder: Path, start: Path, *more: str) -> list[str]:
+def arguments(folder: Path, start: Path, base: Path, *more: str) -> list[str]:
     return [
         "--images", str(folder / "images"), "--labels", str(folder / "labels"), "--names", str(folder / "names.json"),
-        "--out", str(folder / "my-model"), "--model", str(start), "--steps", "2", *more,
+        "--out", str(folder / "my-model"), "--model", str(start), "--base", str(base), "--steps", "2", *more,
     ]  # fmt: skip
 
 
-def test_a_name_that_reads_like_another_gets_a_code_of_its_own(start):
-    model = DeixisModel.from_pretrained(start)
+def test_a_name_that_reads_like_another_gets_a_code_of_its_own(start, tiny_base):
+    model = DeixisModel.from_pretrained(start, tiny_base)
     code = own.new_codes(model, ["block"])[0]
     model.segmenter.fit_taught((("ear",),), (), code)
     codes, notes = own.new_codes(model, ["block", "ear"])
@@ -307,15 +309,15 @@ def test_a_name_that_reads_like_another_gets_a_code_of_its_own(start):
     assert float(like) < SAME
 
 
-def test_one_command_from_labelled_scans_to_an_answer(folder, start, monkeypatch, capsys):
+def test_one_command_from_labelled_scans_to_an_answer(folder, start, tiny_base, monkeypatch, capsys):
     monkeypatch.setattr(own, "example_scan", lambda: folder / "images" / "mr_0.nii.gz")
-    assert command.main(arguments(folder, start)) == 0
+    assert command.main(arguments(folder, start, tiny_base)) == 0
     text = capsys.readouterr().out
     assert "5 scans to learn from, 1 held out: " in text
     assert "step 2 of 2" in text
     assert "left block: Dice 0.00 before" in text
     assert "Where is the left block, and how large is it?" in text
-    model = DeixisModel.from_pretrained(folder / "my-model")
+    model = DeixisModel.from_pretrained(folder / "my-model", tiny_base)
     assert model.segmenter.config.taught_names == ("ear", "left block")
     assert model.manifest.seeds == {"teach": 0, "own": 0}
     assert "left block" in (folder / "my-model" / "README.md").read_text()
@@ -325,16 +327,16 @@ def test_one_command_from_labelled_scans_to_an_answer(folder, start, monkeypatch
     assert finding.taught
     assert finding.mask is None or finding.mask.shape == (24, 26, 20)
     # the same again has nothing left to do; other settings are another run
-    assert command.main(arguments(folder, start)) == 0
+    assert command.main(arguments(folder, start, tiny_base)) == 0
     assert "is finished" in capsys.readouterr().out
-    assert command.main(arguments(folder, start, "--seed", "1")) == 2
+    assert command.main(arguments(folder, start, tiny_base, "--seed", "1")) == 2
     assert "was begun with other settings" in capsys.readouterr().err
 
 
-def test_problems_come_before_anything_is_written(folder, start, capsys):
+def test_problems_come_before_anything_is_written(folder, start, tiny_base, capsys):
     (folder / "labels" / "mr_1.nii.gz").unlink()
     save(scan(2)[1] * 4, folder / "labels" / "mr_2.nii.gz")
-    assert own.main(arguments(folder, start)) == 2
+    assert own.main(arguments(folder, start, tiny_base)) == 2
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 4
     assert lines[-1] == "deixis train: 3 problem(s) to put right first, listed above: nothing was trained"
@@ -353,8 +355,8 @@ def test_ctrl_c_is_noted_once_and_interrupts_the_second_time():
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_a_folder_of_something_else_is_not_written_into(folder, start, capsys):
+def test_a_folder_of_something_else_is_not_written_into(folder, start, tiny_base, capsys):
     (folder / "my-model").mkdir()
     (folder / "my-model" / "thesis.txt").write_text("mine")
-    assert own.main(arguments(folder, start)) == 2
+    assert own.main(arguments(folder, start, tiny_base)) == 2
     assert "is not empty and not a run of this command" in capsys.readouterr().err

@@ -2,8 +2,8 @@
 
     {"1": "spinal cord", "2": {"name": "kidney", "side": "left", "synonyms": ["kidneys", "Niere"]}}
 
-A name's canonical phrase has its side first ("left kidney") and no capitals of its own, as everywhere. A synonym needs no side: with two
-sides of one name it stands for both.
+A name's canonical phrase has its side first ("left kidney") and no capitals of its own, as everywhere. A synonym needs
+no side: with two sides of one name it stands for both.
 """
 
 from __future__ import annotations
