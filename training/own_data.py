@@ -114,11 +114,11 @@ def check_labels(
         return
     values, counts = np.unique(labels, return_counts=True)
     known = {name.value for name in names}
-    for value, count in zip(values.tolist(), counts.tolist(), strict=True):
-        if value and value not in known:
-            what = f"holds {value:g} ({count:,} voxels), which no name stands for"
-            yield Problem(path, what, "name it in the names file, or set those voxels to 0")
-    if not complete and not known & set(values.tolist()):
+    odd_values = [(v, n) for v, n in zip(values.tolist(), counts.tolist(), strict=True) if v and v not in known]
+    for value, count in odd_values:
+        what = f"holds {value:g} ({count:,} voxels), which no name stands for"
+        yield Problem(path, what, "name it in the names file, or set those voxels to 0")
+    if not complete and not odd_values and not values.any():
         fix = "label it, take both files away, or say --complete where nothing of it is in the scan"
         yield Problem(path, "is empty: it holds none of the named values", fix)
 
