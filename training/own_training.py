@@ -230,22 +230,25 @@ def train(
         old = [n for n in start.config.taught_names if borrowed or n not in phrases]
         prompts = [GridPrompt(q.points, q.point_labels) if len(q.points) else None for q in queries]
         codes = segmenter.taught_codes[[row[q.phrase] for q in queries] + [row[n] for n in old]]
-        alike: list[None] = [None] * len(old)
-        with torch.no_grad():
-            before = look(start, sample, codes[len(queries) :], alike)
-        seen = look(segmenter, sample, codes, [*prompts, *alike])
-        groups = [[old.index(n) for n in group if n in old] for group in start.config.exclusive]
-        alone = [old.index(n) for n in start.config.wholes if n in old]
-        kept = kept_loss(seen, before, [g for g in groups if g], alone, step % 3) if old else seen.logits.new_zeros(())
-        total = config.keep * kept
-        running["old"].append(float(kept.detach()))
+        total = codes.new_zeros(())
+        if len(codes):
+            seen = look(segmenter, sample, codes, [*prompts, *[None] * len(old)])
+        if old:
+            with torch.no_grad():
+                before = look(start, sample, codes[len(queries) :], [None] * len(old))
+            groups = [[old.index(n) for n in group if n in old] for group in start.config.exclusive]
+            alone = [old.index(n) for n in start.config.wholes if n in old]
+            kept = kept_loss(seen, before, [group for group in groups if group], alone, step % 3)
+            total = total + config.keep * kept
+            running["old"].append(float(kept.detach()))
         if queries:
             new = taught_loss(seen, sample, queries)
             total = total + new
             if not borrowed:
                 running["new"].append(float(new.detach()))
         optimizer.zero_grad()
-        total.backward()
+        if len(codes):  # else the start model knows nothing, and this view shows nothing new
+            total.backward()
         norm = torch.nn.utils.clip_grad_norm_(segmenter.parameters(), config.clip)
         left = (config.steps - step) / max(1.0, config.decay * config.steps)
         for group in optimizer.param_groups:
