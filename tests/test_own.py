@@ -98,6 +98,7 @@ def test_a_question_mentions_the_new_names():
     assert glossary.mentioned("Segment the left Klotz.") == [("left block",)]
     assert glossary.mentioned("How large are the blocks?") == [("left block", "right block")]
     assert glossary.mentioned("And the left hippocampus?") == ontology.glossary().mentioned("And the left hippocampus?")
+    assert Glossary.from_json(glossary.to_json()).own == ("left block", "right block")
     # a name that the table has and nobody taught keeps its other languages
     eyes = with_names(ontology.glossary(), [OwnName(1, "eye", "left"), OwnName(2, "eye", "right")])
     assert eyes.mentioned("Wo ist das linke Auge?") == [("left eye",)]

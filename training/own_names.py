@@ -128,4 +128,5 @@ def with_names(glossary: Glossary, names: Sequence[OwnName]) -> Glossary:
             enter(word, sides)
             if name.side:
                 enter(f"{name.side} {word}", [name.phrase])
-    return Glossary(rows, glossary.abbreviations, glossary.sides)
+    own = tuple(dict.fromkeys([*glossary.own, *(name.phrase for name in names)]))
+    return Glossary(rows, glossary.abbreviations, glossary.sides, own)

@@ -103,8 +103,9 @@ def view(
     rng = np.random.default_rng([config.seed, index])
     if rng.random() >= config.replay:
         return draw(own[int(rng.integers(len(own)))], rng, 1, side), False
-    every = [*own, *others]
-    case = every[int(rng.integers(len(every)))]
+    # what is unlike the user's scans is forgotten first, so it is shown as often as all of those together
+    pool = others if others and rng.random() < 0.5 else own
+    case = pool[int(rng.integers(len(pool)))]
     return draw(disguised(case, rng) if rng.random() < 0.8 else case, rng, 1, side), True
 
 
