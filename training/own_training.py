@@ -34,7 +34,7 @@ class OwnConfig:
     """steps: of one view each; replay: the share of views in borrowed clothes; keep: weight of the start model's
     answers; back: how far the weights go back to the start at the end, 0..1."""
 
-    steps: int = 600
+    steps: int = 200
     lr: float = 3e-4
     warmup: int = 20
     decay: float = 0.5  # the learning rate falls to 0 over this share of the steps, the last ones
