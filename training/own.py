@@ -20,12 +20,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from transformers import PreTrainedModel
 
 from assistant import checkpoint
 from assistant.cli import Parser
@@ -87,7 +88,8 @@ def new_codes(model: DeixisModel, phrases: Sequence[str]) -> tuple[Tensor, list[
     be moved away from another structure's. What a phrase is called settles which code is meant (`Segmenter.settle`);
     codes only have to be apart for the masks to be."""
     segmenter = model.segmenter
-    codes = segmenter.whiten(phrase_states(model.language_model, model.tokenizer, phrases))
+    lm = cast(PreTrainedModel, model.language_model)
+    codes = segmenter.whiten(phrase_states(lm, model.tokenizer, phrases))
     taken, notes = dict(zip(segmenter.config.taught_names, segmenter.taught_codes, strict=True)), []
     length = segmenter.taught_codes.norm(dim=1).mean() if len(taken) else codes.norm(dim=1).mean()
     for i, phrase in enumerate(phrases):
@@ -121,7 +123,9 @@ def overlap(a: np.ndarray, b: np.ndarray) -> float:
 def measure(start: Segmenter, segmenter: Segmenter, held: Sequence[OwnCase], names: Sequence[OwnName]) -> Figures:
     """Both models on the held-out scans, and their old masks on the example scan as well."""
     phrases = [n.phrase for n in names]
-    before, after, presence = ({p: [] for p in phrases} for _ in range(3))  # type: dict[str, list[float]], Any, Any
+    before: dict[str, list[float]] = {p: [] for p in phrases}
+    after: dict[str, list[float]] = {p: [] for p in phrases}
+    presence: dict[str, list[float]] = {p: [] for p in phrases}
     old: dict[str, list[float]] = {}
     refused = absent = 0
 

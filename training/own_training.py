@@ -176,11 +176,11 @@ def kept_loss(seen: Seen, before: Seen, groups: Sequence[Sequence[int]], alone: 
     total = total + 0.3 * F.binary_cross_entropy_with_logits(seen.presence[-m:], presence)
     total = total + 0.3 * (seen.quality[-m:] - before.quality).square().mean()
     # what the language model is shown of the scan
-    for now, then, weight in (
+    for now, then, share in (
         (seen.coarse.deep, before.coarse.deep, 0.5), (seen.coarse.pixel, before.coarse.pixel, 0.1)
     ):  # fmt: skip
         a, b = (F.adaptive_avg_pool3d(x.float(), VISUAL_SIDE) for x in (now, then))
-        total = total + weight * (a - b).square().mean() / b.square().mean().clamp_min(1e-6)
+        total = total + share * (a - b).square().mean() / b.square().mean().clamp_min(1e-6)
     return total
 
 
