@@ -47,6 +47,9 @@ _ASKED_RELATION = re.compile(
 _NOT_OF_IT = re.compile(
     r"\b(?:by|than|difference|differ|together|total|sum|combined|smaller|larger|bigger|greater)\b", re.IGNORECASE
 )
+# words that may stand for any structure
+_ANYTHING = {"one", "ones", "mask", "structure", "region", "segmentation", "target", "left", "right", "other", "first",
+             "second", "latter", "former"}  # fmt: skip
 _CLAUSE = re.compile(
     r"[;,]\s+(?=but\b|while\b|whereas\b|and\b|the\b)|\s+(?=but\b|while\b|whereas\b)|;\s+", re.IGNORECASE
 )
@@ -61,11 +64,27 @@ def flaw(sentence: str, targets: Sequence[Note], known: Sequence[str], said: str
     unsupported = unsupported_numbers(sentence, known, [said])
     if unsupported:
         return f"{', '.join(unsupported)} stands in no measurement"
+    problem = _naming(sentence, targets)
+    if problem:
+        return problem
     for clause in _CLAUSE.split(sentence):
         problem = _presence(clause, targets) or _attribution(clause, targets) or _comparison(clause, targets)
         if problem:
             return problem
     return _polarity(sentence, targets, said)
+
+
+def _naming(sentence: str, targets: Sequence[Note]) -> str | None:
+    """A mask is called by its phrase: "the hippocampus (m1)" and "the hippocampus is marked as m1" are wrong of the
+    hippocampal body."""
+    for note in targets:
+        if note.measurement is None:
+            continue
+        named = re.search(rf"\bthe (?P<name>[\w' -]+?)(?: \(| is marked as ){note.id}\b", sentence, re.IGNORECASE)
+        words = named["name"].lower() if named else ""
+        if words and note.phrase.lower() not in words and words.split()[-1] not in _ANYTHING:
+            return f"{note.id} is the {note.phrase}, not the {words}"
+    return None
 
 
 def statement(targets: Sequence[Note]) -> str:

@@ -49,11 +49,13 @@ class Mention:
 @dataclass(frozen=True)
 class Glossary:
     """names: a name as `normalise` has it -> the canonical phrases it may mean; abbreviations: likewise, spelled
-    exactly; sides: a word -> "left" or "right". A phrase of one side begins with it."""
+    exactly; sides: a word -> "left" or "right". A phrase of one side begins with it. own: phrases that came after the
+    language model was trained, so that it would rather write others."""
 
     names: Mapping[str, tuple[str, ...]]
     abbreviations: Mapping[str, tuple[str, ...]]
     sides: Mapping[str, str]
+    own: tuple[str, ...] = ()
 
     def mentioned(self, text: str) -> list[tuple[str, ...]]:
         """What a question names, in order of appearance: for each mention the canonical phrases that it may mean."""
@@ -127,11 +129,11 @@ class Glossary:
         return sorted((name for name in self.names if _CHINESE.search(name)), key=len, reverse=True)
 
     def to_json(self) -> str:
-        parts = {"names": self.names, "abbreviations": self.abbreviations, "sides": self.sides}
+        parts = {"names": self.names, "abbreviations": self.abbreviations, "sides": self.sides, "own": self.own}
         return json.dumps(parts, ensure_ascii=False, indent=0, sort_keys=True) + "\n"
 
     @staticmethod
     def from_json(text: str) -> Glossary:
         parts = json.loads(text)
         names, abbreviations = ({k: tuple(v) for k, v in parts[p].items()} for p in ("names", "abbreviations"))
-        return Glossary(names, abbreviations, parts["sides"])
+        return Glossary(names, abbreviations, parts["sides"], tuple(parts.get("own", ())))

@@ -76,6 +76,15 @@ def test_absent_means_absent(sentence, wrong):
     assert (flaw(sentence, LIVER, SPLEEN, said="Is there a liver or a spleen?") is not None) == wrong
 
 
+def test_a_mask_is_called_by_its_phrase():
+    """A language model that never learned a name says the next best of its mask."""
+    body = Note("m1", "hippocampal body", 0.98, 0.87, measured(1.1))
+    assert flaw("The hippocampus is marked as m1: 1.1 mL.", body) == "m1 is the hippocampal body, not the hippocampus"
+    assert flaw("Yes, the hippocampus (m1, 1.1 mL) is in this scan.", body) is not None
+    assert flaw("The hippocampal body is marked as m1: 1.1 mL.", body) is None
+    assert flaw("The left one (m1) is marked.", LEFT) is None
+
+
 def test_found_and_absent_in_one_sentence():
     good = "The left hippocampus is 2.9 mL, but the liver was not found."
     assert flaw(good, LEFT, LIVER) is None

@@ -1,8 +1,9 @@
-"""`deixis train STAGE ...`: the programs of this folder under one name.
+"""`deixis train ...`: your own labelled scans; `deixis train STAGE ...`: the programs of this folder under one name.
 
+    deixis train --images scans --labels labels --names names.json --out my-model
     deixis train see --config training/configs/see.yaml --out runs/see
 
-The same as `python -m training.see ...`; a stage is imported when its name is typed.
+The same as `python -m training.own ...` and `python -m training.see ...`; a stage is imported when its name is typed.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from collections.abc import Sequence
 
 from assistant.cli import Parser
 
+OWN = "own"
 STAGES = {
+    OWN: "your own labelled scans teach a finished model a new structure; without a stage's name it is this",
     "pack": "read the training cases once and keep them as small arrays",
     "see": "encoder and mask decoder: (scan, phrase) -> mask or absent",
     "check": "a See run's masks against expert ones, without a language model",
@@ -31,11 +34,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     width = max(map(len, STAGES))
     parser = Parser(
         prog="deixis train",
+        usage="deixis train --images DIR --labels DIR --names JSON --out DIR [...]\n       deixis train STAGE [...]",
         description="stages:\n" + "\n".join(f"  {name:{width}}  {what}" for name, what in STAGES.items()),
         epilog="`deixis train STAGE --help` lists a stage's options",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("stage", metavar="STAGE", choices=STAGES)
+    if arguments and arguments[0].startswith("--") and arguments[0] != "--help":
+        arguments.insert(0, OWN)
     stage = parser.parse_args(arguments[:1]).stage  # the rest is the stage's, its --help too
     before = sys.argv
     sys.argv = [f"deixis train {stage}", *arguments[1:]]  # argparse takes the name of a program from here

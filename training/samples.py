@@ -110,6 +110,7 @@ def absent_phrases(family: str) -> tuple[str, ...]:
         "hippocampus": neck + far + (TUMOUR,),
         "tumour_mr": brain + neck + limb + ("hippocampus",) + crop,
         "tumour_pet": brain + neck + limb + ("hippocampus",) + crop,
+        "own": (),  # a user's scans (`training.own`): what else they show is not known
     }[family]
 
 
