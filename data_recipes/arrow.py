@@ -181,8 +181,7 @@ def read(out: Path, split: str) -> Iterator[Record]:
     """The records of a build, shard by shard, never all in memory. RecipeError where there is no build."""
     from datasets import Dataset
 
-    if not (out / PLAN).is_file():
-        raise RecipeError(f"{out} holds no {PLAN}: give the folder of a build")
+    _plan(out)
     for shard in sorted(out.glob(f"{split}-*.arrow")):
         for row in Dataset.from_file(str(shard)):
             yield record_of(row)
@@ -190,5 +189,11 @@ def read(out: Path, split: str) -> Iterator[Record]:
 
 def roots(out: Path) -> dict[str, Path]:
     """Where the paths in a build's records begin: data set -> folder."""
-    plan = json.loads((out / PLAN).read_text(encoding="utf-8"))
-    return {name: Path(root) for name, root in plan["sources"].items()}
+    return {name: Path(root) for name, root in _plan(out)["sources"].items()}
+
+
+def _plan(out: Path) -> dict[str, Any]:
+    if not (out / PLAN).is_file():
+        raise RecipeError(f"{out} holds no {PLAN}: give the folder of a build")
+    plan: dict[str, Any] = json.loads((out / PLAN).read_text(encoding="utf-8"))
+    return plan

@@ -16,6 +16,7 @@ from data_recipes.schema import (
     Target,
     Turn,
     check_split,
+    image_file,
     leave_out,
 )
 
@@ -79,7 +80,7 @@ def chosen(root: Path, found: Iterable[Record], split: str, skip: Skip, nothing:
         any_found = True
         if one.split != split:
             continue
-        files = [root / (ref.path if ".npz/" not in ref.path else ref.path.rsplit("/", 1)[0]) for ref in one.images]
+        files = [image_file(root, ref) for ref in one.images]
         files += [root / one.label] if one.label else []
         missing = [path for path in files if not path.is_file()]
         if missing:

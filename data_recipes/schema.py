@@ -303,17 +303,28 @@ def _same_grid(
         raise Damaged(path, f"lies elsewhere than its image: their affines differ by up to {far:.2f}", fix)
 
 
+def image_file(root: Path, ref: ImageRef) -> Path:
+    """The file that holds a record's image: itself, or the archive that it is an array of."""
+    path = root / ref.path
+    return path.parent if path.parent.suffix == ".npz" else path
+
+
 def load_image(root: Path, ref: ImageRef) -> Volume:
     """A record's image; Damaged when it cannot be read.
 
     A picture is one axial slice, its rows towards the back and its columns towards the left, and an array one volume:
     both of 1 mm voxels, for neither says how large it is.
     """
+    from assistant.errors import ScanError
+
     path = root / ref.path
-    if path.suffix.lower() in PICTURES:
-        return _picture(path, ref.modality)
-    if path.parent.suffix == ".npz":
-        return _from_archive(path.parent, path.name, ref)
+    try:
+        if path.suffix.lower() in PICTURES:
+            return _picture(path, ref.modality)
+        if image_file(root, ref) != path:
+            return _from_archive(path.parent, path.name, ref)
+    except ScanError as error:
+        raise Damaged(path, f"cannot be used ({error})", "download it again") from error
     return _open(path, ref.modality, ref.frame)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from data_recipes import registry
 from data_recipes.leakage import Scan, voxel_hash
-from data_recipes.schema import Case, Damaged, DataSet, ImageRef, Record, Skip, Turn, load_case, load_image
+from data_recipes.schema import Case, Damaged, DataSet, ImageRef, Record, Skip, Turn, image_file, load_case, load_image
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Unit:
         Damaged when a file cannot be read.
         """
         if isinstance(self.item, Record):
-            digest = _image_hash(self.source.root, self.item.images[0])
+            digest = _image_hash(self.source.root, self.item.images[0], _stamp(self.source.root, self.item.images[0]))
             return [replace(self.item, volume=digest)], digest
         return _talks(self.source, self.item, per_case, seed)
 
@@ -97,6 +97,12 @@ def _relative(path: Path, source: Source) -> str:
 
 
 @lru_cache(maxsize=64)
-def _image_hash(root: Path, ref: ImageRef) -> str:
-    """Records of one volume follow one another: it is read once."""
+def _image_hash(root: Path, ref: ImageRef, stamp: tuple[int, int]) -> str:
+    """Records of one volume follow one another: it is read once, as long as its file is the same (`stamp`)."""
     return voxel_hash(load_image(root, ref).voxels)
+
+
+def _stamp(root: Path, ref: ImageRef) -> tuple[int, int]:
+    """When the file was written, and its size."""
+    found = image_file(root, ref).stat()
+    return found.st_mtime_ns, found.st_size

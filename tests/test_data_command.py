@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -65,9 +66,10 @@ def test_conversations_of_a_build_speak_only_of_what_was_looked_for(tmp_path):
     known = set(labels.values())
     for record in arrow.read(tmp_path / "built", "train"):
         for target in record.targets:
-            if not target.phrase.startswith("m") or target.phrase[1:2].isalpha():
-                assert target.phrase in known
-                assert target.present == (target.phrase in ("spleen", "liver"))
+            if re.match(r"m\d", target.phrase):  # an earlier mask again, or masks added up
+                continue
+            assert target.phrase in known
+            assert target.present == (target.phrase in ("spleen", "liver"))
             assert all(record.values[v] == target.phrase for v in target.labels)
 
 
@@ -165,7 +167,8 @@ def test_the_same_voxels_in_two_splits_are_refused_whatever_the_file(tmp_path):
     )
     target = dev.item.image
     shutil.copy(train.item.image, target)
-    with pytest.raises(LeakError, match=rf"the volume [0-9a-f]{{12}} .*amos/amos_0001 \(train\).*{dev.item.id} \(dev\)"):
+    named = rf"the volume [0-9a-f]{{12}} .*amos/amos_0001 \(train\).*{dev.item.id} \(dev\)"
+    with pytest.raises(LeakError, match=named):
         arrow.build(given, tmp_path / "built", Settings(per_case=1, per_shard=1))
     assert any("is in both splits" in problem for problem in verify(given).problems)
 
