@@ -48,12 +48,22 @@ class Built:
     duplicates: tuple[str, ...]
 
 
+def _datasets() -> Any:
+    """The package, which only this module needs. RecipeError where it is not installed."""
+    try:
+        import datasets
+    except ImportError as error:
+        raise RecipeError("this needs the package datasets: install deixis with its extra 'data'") from error
+    return datasets
+
+
 def build(sources: Sequence[Source], out: Path, settings: Settings, say: Say = lambda line: None) -> Built:
     """Write every split of some data sets to a folder, or go on with a build that was killed.
 
     LeakError when splits share a patient or a volume; Damaged at the first case that cannot be read, unless
     `settings.skip`; RecipeError when the folder holds a build of something else.
     """
+    _datasets()
     left_out: Skip = [] if settings.skip else None
     plan = {split: list(units(sources, split, left_out)) for split in SPLITS}
     every = [unit for split in SPLITS for unit in plan[split]]
@@ -140,15 +150,14 @@ def _replace(path: Path, text: str) -> None:
 
 def features() -> Any:
     """The columns of a shard: a `Record`'s fields, its maps as lists of pairs."""
-    from datasets import Features, Value
-
-    text, number, truth = Value("string"), Value("int32"), Value("bool")
-    return Features(
+    datasets = _datasets()
+    text, number, truth = datasets.Value("string"), datasets.Value("int32"), datasets.Value("bool")
+    return datasets.Features(
         {
             "id": text, "images": [{"path": text, "modality": text, "frame": number}], "label": text,
             "messages": [{"role": text, "content": text, "image": truth, "region": truth}],
             "targets": [{"phrase": text, "present": truth, "labels": [number]}], "family": text, "kind": text,
-            "provenance": text, "licence": text, "split": text, "patient": text, "seed": Value("int64"),
+            "provenance": text, "licence": text, "split": text, "patient": text, "seed": datasets.Value("int64"),
             "region": text, "values": [{"value": number, "phrase": text}], "masks": [{"value": number, "path": text}],
             "dataset": text, "volume": text,
         }
@@ -179,11 +188,10 @@ def record_of(row: dict[str, Any]) -> Record:
 
 def read(out: Path, split: str) -> Iterator[Record]:
     """The records of a build, shard by shard, never all in memory. RecipeError where there is no build."""
-    from datasets import Dataset
-
+    datasets = _datasets()
     _plan(out)
     for shard in sorted(out.glob(f"{split}-*.arrow")):
-        for row in Dataset.from_file(str(shard)):
+        for row in datasets.Dataset.from_file(str(shard)):
             yield record_of(row)
 
 

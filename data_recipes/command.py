@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import random
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -89,8 +90,9 @@ def described() -> list[str]:
 def _verify(options: argparse.Namespace) -> int:
     from data_recipes.verify import verify
 
-    verdict = verify([_source(text) for text in options.sources], options.n, _progress)
-    _end_progress()
+    progress = _Progress()
+    verdict = verify([_source(text) for text in options.sources], options.n, progress)
+    progress.end()
     for note in verdict.notes:
         print(f"note: {note}")
     for problem in verdict.problems:
@@ -108,8 +110,9 @@ def _build(options: argparse.Namespace) -> int:
             line = f"{source.name}: commercial use: {source.about.commercial} ({source.about.licence})"
             print(line, file=sys.stderr)
     settings = arrow.Settings(per_case=options.per_case, seed=options.seed, skip=options.skip_damaged)
-    built = arrow.build(sources, options.out, settings, _progress)
-    _end_progress()
+    progress = _Progress()
+    built = arrow.build(sources, options.out, settings, progress)
+    progress.end()
     for line in built.left_out:
         print(f"left out: {line}")
     for line in built.duplicates:
@@ -202,16 +205,22 @@ def conversation_texts(seed: int, count: int) -> list[str]:
     ]
 
 
-def _progress(line: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{line:70}", end="", file=sys.stderr, flush=True)
-    else:
-        print(line, file=sys.stderr)
+class _Progress:
+    """Lines of progress on stderr: one that changes in a terminal, one every ten seconds in a file."""
 
+    def __init__(self) -> None:
+        self.said = time.monotonic()
 
-def _end_progress() -> None:
-    if sys.stderr.isatty():
-        print(file=sys.stderr)
+    def __call__(self, line: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{line:70}", end="", file=sys.stderr, flush=True)
+        elif time.monotonic() - self.said >= 10:
+            print(line, file=sys.stderr, flush=True)
+            self.said = time.monotonic()
+
+    def end(self) -> None:
+        if sys.stderr.isatty():
+            print(file=sys.stderr)
 
 
 if __name__ == "__main__":

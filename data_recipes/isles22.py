@@ -1,7 +1,7 @@
 """ISLES 2022: ischaemic stroke lesions on diffusion MR (DWI and ADC).
 
 Source page   https://zenodo.org/records/7960856
-Licence       CC BY-SA 4.0 by the challenge's page; commercial use: see source
+Licence       CC BY 4.0 or CC BY-SA 4.0: pages differ; commercial use: see source
 Citation      Hernandez Petzsche et al., ISLES 2022: A multi-center magnetic resonance imaging stroke lesion
               segmentation dataset, Scientific Data 9 (2022) 762.
 Layout        BIDS: ISLES-2022/sub-strokecase0001/ses-0001/dwi/sub-strokecase0001_ses-0001_dwi.nii.gz (and _adc; early
@@ -21,7 +21,8 @@ from data_recipes import layouts
 from data_recipes.schema import Case, DataSet, Skip, split_of
 
 ABOUT = DataSet(
-    "isles22", "ISLES22", ("MR",), "250 patients x 2 sequences", "CC BY-SA 4.0", "see source", ("mask",),
+    "isles22", "ISLES22", ("MR",), "250 patients x 2 sequences", "see source (CC BY 4.0 or CC BY-SA 4.0, by page)",
+    "see source", ("mask",),
     "https://zenodo.org/records/7960856",
 )  # fmt: skip
 PHRASES = {"stroke lesion": (1,)}

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from assistant.modality import name_hint
 from data_recipes import layouts
 from data_recipes.schema import SPLITS, Case, DataSet, RecipeError, Skip, check_split
 
@@ -62,7 +63,7 @@ def cases(root: Path, split: str, skip: Skip = None) -> Iterator[Case]:
         raise RecipeError(f"{root} has no {INDEX}: write one line a case, as data_recipes/local.py says")
     found = (
         Case(
-            id=entry.case, patient=entry.name, family="own", modality=entry.modality, image=entry.image,
+            id=entry.case, patient=entry.name, family="own", modality=_modality(entry), image=entry.image,
             label=entry.label, unknown=(), licence=entry.licence, source=entry.source, split=entry.split,
             phrases=layouts.by_phrase({value: phrase_of(name) for value, name in entry.labels.items()}),
         )
@@ -70,6 +71,14 @@ def cases(root: Path, split: str, skip: Skip = None) -> Iterator[Case]:
         for entry in entries(root, part)
     )  # fmt: skip
     return layouts.chosen(found, split, skip, nothing)
+
+
+def _modality(entry: Entry) -> str:
+    """ "MR" of "MR-T1w (crop)", and of a label map alone. RecipeError where the line of an image names none."""
+    modality = name_hint(entry.modality) if entry.image else "MR"
+    if modality is None:
+        raise RecipeError(f"{entry.case}: the modality {entry.modality!r} is neither CT, MR nor PET: write which it is")
+    return modality
 
 
 def entries(root: Path, split: str, folder: str = "") -> Iterator[Entry]:

@@ -40,10 +40,13 @@ def of_record(root: Path, record: Record) -> Image.Image:
     """The picture of a record whose paths begin at `root`; its present targets are the masks."""
     volume = load_image(root, record.images[0])
     masks: dict[str, np.ndarray] = {}
-    wanted = [t for t in record.targets if t.present and t.labels]
+    wanted: dict[tuple[int, ...], str] = {}  # a mask that is spoken of again ("m1") has the same labels
+    for target in record.targets:
+        if target.present and target.labels:
+            wanted.setdefault(target.labels, target.phrase)
     if wanted and record.label is not None:
         labels = _labels(root, record)
-        masks = {t.phrase: mask_of(labels, t.labels) for t in wanted}
+        masks = {phrase: mask_of(labels, values) for values, phrase in wanted.items()}
     return picture(volume, masks)
 
 

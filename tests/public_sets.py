@@ -298,7 +298,7 @@ def local(root: Path) -> None:
         label(root / split / case / "label.nii.gz", 1, 2)
         rows.append(
             {
-                "case": case, "split": split, "modality": "CT", "labels": {"1": "kidney_left", "2": "my thing"},
+                "case": case, "split": split, "modality": "CT (crop)", "labels": {"1": "kidney_left", "2": "my thing"},
                 "image": True, "label": True, "licence": "ours", "source": "the clinic",
             }
         )  # fmt: skip
