@@ -91,12 +91,12 @@ def chosen(found: Iterable[Case], split: str, skip: Skip, nothing: str) -> Itera
 
 def _not_whole(one: Case) -> Damaged | None:
     fix = "unpack the archive again, or download the case again"
-    if one.image is not None and not one.image.is_file():
+    if one.image is not None and not one.image.exists():
         return Damaged(one.label, f"has no image {one.image}", fix)
     if one.masks:
         missing = [path.name for path in one.masks.values() if not path.is_file()]
         return Damaged(one.label, f"has no {', '.join(missing)}, which other cases have", fix) if missing else None
-    return None if one.label.is_file() else Damaged(one.image or one.label, f"has no label map {one.label}", fix)
+    return None if one.label.exists() else Damaged(one.image or one.label, f"has no label map {one.label}", fix)
 
 
 def structure_files(folders: Iterable[Path], names: Mapping[str, str]) -> dict[int, str]:

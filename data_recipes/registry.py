@@ -16,6 +16,7 @@ from data_recipes import (
     autopet,
     brats,
     btcv,
+    chaos,
     ct_rate,
     flare22,
     freesurfer,
@@ -44,8 +45,8 @@ from data_recipes.schema import Case, DataSet, RecipeError
 MASKS: dict[str, ModuleType] = {
     module.ABOUT.name: module
     for module in (
-        freesurfer, openkbp, msd, sts, totalsegmentator, totalsegmentator_mr, amos, btcv, flare22, word, abdomenatlas,
-        kits23, lits, verse, acdc, mmwhs, brats, isles22, autopet, picai, nnunet, local,
+        freesurfer, openkbp, msd, sts, totalsegmentator, totalsegmentator_mr, amos, btcv, flare22, word, chaos,
+        abdomenatlas, kits23, lits, verse, acdc, mmwhs, brats, isles22, autopet, picai, nnunet, local,
     )
 }  # fmt: skip
 WORDS: dict[str, ModuleType] = {

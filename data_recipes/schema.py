@@ -92,7 +92,8 @@ class Case:
 
     `image` is None where only a label map is published. `phrases` maps a canonical phrase to the label values that make
     it up (several where it is a union, as the whole hippocampus is of its two parts). `unknown` are phrases nobody
-    contoured here: neither present nor absent. `form` is "nifti", or "openkbp_csv" (both paths: a folder of CSVs).
+    contoured here: neither present nor absent. `form` is "nifti", "openkbp_csv" (both paths: a folder of CSVs) or
+    "chaos_png" (a folder of DICOM slices and one of pictures).
     Where each structure has a file of its own, `masks` maps a label value to its file and `label` is their folder.
     `frame` is the channel of a 4D image.
     """
@@ -248,6 +249,12 @@ def load_case(case: Case) -> tuple[Volume | None, np.ndarray, np.ndarray]:
 
         return read_patient(case.label)
     volume = None if case.image is None else _open(case.image, case.modality, case.frame)
+    if case.form == "chaos_png" and case.image is not None and volume is not None:
+        from data_recipes.chaos import read_pictures
+
+        labels, affine = read_pictures(case.image, case.label)
+        _same_grid(case.label, labels.shape, affine, volume.shape, volume.affine)
+        return volume, labels, volume.affine
     labels, affine = np.zeros(0, np.int32), np.eye(4)
     for value, path in (case.masks or {0: case.label}).items():
         stored, place = read_labels(path)

@@ -12,6 +12,8 @@ import numpy as np
 import SimpleITK as sitk
 from PIL import Image
 
+from tests.test_dicom import image as dicom_image
+
 SHAPE = (6, 5, 4)
 AFFINE = np.diag([-1.5, -1.5, 3.0, 1.0])  # stored right to left and front to back, as most CTs are
 
@@ -89,6 +91,29 @@ def word(root: Path) -> None:
     for part, number in (("Tr", 2), ("Val", 1), ("Ts", 7)):
         image(root / "WORD-V0.1.0" / f"images{part}" / f"word_{number:04}.nii.gz", number)
         label(root / "WORD-V0.1.0" / f"labels{part}" / f"word_{number:04}.nii.gz", 1, 12, 15)
+
+
+def chaos(root: Path) -> None:
+    """T2: slices 1 to 4. T1: the slices of both phases are numbered in turn, pictures bear the in-phase numbers."""
+    folder = root / "Train_Sets" / "MR" / "1"
+    phases = (
+        ("T2SPIR", "", range(1, 5), "0002"), ("T1DUAL", "OutPhase", range(1, 9, 2), "0004"),
+        ("T1DUAL", "InPhase", range(2, 10, 2), "0004"),
+    )  # fmt: skip
+    for seed, (sequence, phase, numbers, series) in enumerate(phases):
+        slices, pictures = folder / sequence / "DICOM_anon" / phase, folder / sequence / "Ground"
+        slices.mkdir(parents=True)
+        pictures.mkdir(parents=True, exist_ok=True)
+        for place, number in enumerate(numbers):
+            pixels = np.random.default_rng(seed * 10 + place).integers(0, 900, (SHAPE[1], SHAPE[0]))
+            header = dicom_image(
+                pixels, (0.0, 0.0, 3.0 * place), number, Modality="MR", PixelSpacing=[1.5, 1.5], RescaleIntercept=0
+            )
+            header.save_as(slices / f"IMG-{series}-{number:05}.dcm")
+            if phase != "OutPhase":
+                grey = np.zeros(pixels.shape, np.uint8)
+                grey[0, place] = (63, 126, 189, 252)[place]
+                Image.fromarray(grey).save(pictures / f"IMG-{series}-{number:05}.png")
 
 
 def abdomenatlas(root: Path) -> None:
@@ -237,7 +262,11 @@ def radgenome(root: Path) -> None:
         {"Volumename": "train_1_a_1.nii.gz", "Anatomy": anatomy, "Sentence": sentence}
         for anatomy, sentence in (("heart", "Heart size is normal."), ("heart", "No effusion."), ("", "No mass."))
     ]
-    table(root / "dataset" / "radgenome_files" / "train_region_report.csv", rows)
+    files = root / "dataset" / "radgenome_files"
+    table(files / "train_region_report.csv", rows)
+    about = {"Volumename": "train_1_a_1.nii.gz", "Anatomy": "Heart"}
+    table(files / "train_vqa_presence.csv", [{**about, "Finding": "pericardial effusion", "Presence": "No"}])
+    table(files / "train_vqa_location.csv", [{**about, "Abnormality": "calcification"}])
 
 
 def _question(number: int, name: str, modality: str, **change: str) -> dict[str, object]:
@@ -308,8 +337,8 @@ def local(root: Path) -> None:
 MASKS: dict[str, Callable[[Path], None]] = {
     make.__name__: make
     for make in (
-        totalsegmentator, totalsegmentator_mr, amos, btcv, flare22, word, abdomenatlas, kits23, lits, verse, acdc,
-        mmwhs, brats, isles22, autopet, picai, msd, nnunet, local,
+        totalsegmentator, totalsegmentator_mr, amos, btcv, flare22, word, chaos, abdomenatlas, kits23, lits, verse,
+        acdc, mmwhs, brats, isles22, autopet, picai, msd, nnunet, local,
     )
 }  # fmt: skip
 WORDS: dict[str, Callable[[Path], None]] = {

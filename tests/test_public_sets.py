@@ -42,6 +42,9 @@ FOUND = {  # every case of the tiny downloads that is read: id -> (modality, fam
         "word_0002": ("CT", "body_ct", "pair of adrenal glands"),
         "word_0001": ("CT", "body_ct", "left head of the femur"),
     },
+    "chaos": {
+        f"1_{name}": ("MR", "body_mr", "liver") for name in ("T1DUAL_InPhase", "T1DUAL_OutPhase", "T2SPIR")
+    },
     "abdomenatlas": {
         "BDMAP_00000001": ("CT", "body_ct", "hepatic vessels"), "BDMAP_00000002": ("CT", "body_ct", "aorta"),
     },
@@ -114,7 +117,24 @@ def test_a_published_layout_is_read_as_it_is(name, tmp_path):
             assert labels[-1, -1, 0] != 0
 
 
-@pytest.mark.parametrize("name", FOUND)
+def test_chaos_pictures_lie_where_their_slices_do(tmp_path):
+    """The organs step to the left of the patient and up, a slice each; the two phases of T1 share their pictures."""
+    public_sets.chaos(tmp_path)
+    found = both("chaos", tmp_path)
+    for case in found.values():
+        volume, labels, _ = load_case(case)
+        mm = [volume.to_world(np.argwhere(labels == value)[0]) for value in (1, 2, 3, 4)]
+        assert np.allclose(mm, [(-1.5 * n, 0.0, 3.0 * n) for n in range(4)])
+    pictures = found["1_T2SPIR"].label
+    (pictures / "IMG-0002-00003.png").write_bytes(b"no picture")
+    with pytest.raises(Damaged, match=r"IMG-0002-00003\.png is not a picture"):
+        load_case(found["1_T2SPIR"])
+    (pictures / "IMG-0002-00003.png").unlink()
+    with pytest.raises(Damaged, match=r"no IMG-0002-00003\.png for the slice IMG-0002-00003\.dcm"):
+        load_case(found["1_T2SPIR"])
+
+
+@pytest.mark.parametrize("name", [n for n in FOUND if n != "chaos"])  # its case is a folder of pictures
 def test_a_missing_file_is_named_and_skipped_only_when_asked(name, tmp_path):
     """No other case takes its place: the others are the same ones as before."""
     public_sets.MASKS[name](tmp_path)
@@ -227,7 +247,7 @@ def test_nnunet_asks_what_a_nameless_channel_is(tmp_path):
 def test_every_mapped_label_is_a_canonical_phrase():
     """Over the tables themselves, so that a structure which no tiny download has is looked at too."""
     masks = registry.MASKS
-    tables = [masks[n].LABELS.values() for n in ("amos", "btcv", "flare22", "word", "verse", "acdc", "mmwhs")]
+    tables = [masks[n].LABELS.values() for n in ("amos", "btcv", "flare22", "word", "chaos", "verse", "acdc", "mmwhs")]
     tables += [masks[n].NAMES.values() for n in ("totalsegmentator", "abdomenatlas")]
     tables += [masks[n].PHRASES for n in ("kits23", "lits", "isles22", "autopet", "picai")]
     tables += [task.phrases for task in masks["msd"].TASKS.values()]
@@ -272,7 +292,7 @@ WORDS = {
     "vqa_rad": ("vqa_rad_0", "CT", "question", "No"),
     "medmnist3d": ("organmnist3d_train_1", "CT", "question", "This is the right kidney."),
 }
-COUNTS = {"m3d_refseg": 2, "ct_rate": 2, "radgenome": 2, "slake": 2, "vqa_rad": 1, "medmnist3d": 3}
+COUNTS = {"m3d_refseg": 2, "ct_rate": 2, "radgenome": 4, "slake": 2, "vqa_rad": 1, "medmnist3d": 3}
 
 
 @pytest.mark.parametrize("name", WORDS)
@@ -290,6 +310,14 @@ def test_published_words_become_records(name, tmp_path):
     if record.targets:
         assert record.targets[0].labels == (2,)
         assert (tmp_path / record.label).is_file()
+
+
+def test_questions_of_radgenome_are_its_tables(tmp_path):
+    public_sets.radgenome(tmp_path)
+    found = {r.id: [m.content for m in r.messages] for r in registry.WORDS["radgenome"].records(tmp_path, "train")}
+    assert found["train_1_a_1 presence 0"] == ["Is this present in the heart: pericardial effusion?", "No"]
+    assert found["train_1_a_1 location 0"] == ["Where is this: calcification?", "heart"]
+    assert found["train_1_a_1"] == ["What else does the report say?", "No mass."]
 
 
 @pytest.mark.parametrize("name", ["m3d_refseg", "ct_rate", "radgenome", "slake", "vqa_rad"])
