@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from assistant.volume import Volume
-from data_recipes.schema import Record, load_image, mask_of, read_labels
+from data_recipes.schema import Record, load_image, mask_of, painted, read_labels
 
 COLOURS = ((230, 75, 60), (60, 160, 230), (90, 200, 90), (240, 190, 50), (170, 100, 220), (240, 130, 190))
 HEIGHT = 256  # pixels of each plane
@@ -53,12 +53,7 @@ def of_record(root: Path, record: Record) -> Image.Image:
 def _labels(root: Path, record: Record) -> np.ndarray:
     if not record.masks:
         return read_labels(root / str(record.label))[0]
-    labels = np.zeros(0, np.int32)
-    for value, path in record.masks.items():
-        mask = read_labels(root / path)[0]
-        labels = labels if labels.size else np.zeros_like(mask)
-        labels[mask > 0] = value
-    return labels
+    return painted({value: root / path for value, path in record.masks.items()})[0]
 
 
 def _grey(volume: Volume) -> np.ndarray:

@@ -249,24 +249,37 @@ def load_case(case: Case) -> tuple[Volume | None, np.ndarray, np.ndarray]:
 
         return read_patient(case.label)
     volume = None if case.image is None else _open(case.image, case.modality, case.frame)
-    if case.form == "chaos_png" and case.image is not None and volume is not None:
+    if case.form == "chaos_png":
         from data_recipes.chaos import read_pictures
 
+        assert case.image is not None
         labels, affine = read_pictures(case.image, case.label)
-        _same_grid(case.label, labels.shape, affine, volume.shape, volume.affine)
-        return volume, labels, volume.affine
-    labels, affine = np.zeros(0, np.int32), np.eye(4)
-    for value, path in (case.masks or {0: case.label}).items():
-        stored, place = read_labels(path)
-        if volume is not None:
-            _same_grid(path, stored.shape, place, volume.shape, volume.affine)
-        if not case.masks:
-            return volume, stored, place if volume is None else volume.affine
-        if not labels.size:
-            labels, affine = np.zeros_like(stored), place
-        _same_grid(path, stored.shape, place, labels.shape, affine)
-        labels[stored > 0] = value
-    return volume, labels, affine if volume is None else volume.affine
+    elif case.masks:
+        labels, affine = painted(case.masks, volume)
+    else:
+        labels, affine = read_labels(case.label)
+    if volume is None:
+        return None, labels, affine
+    _same_grid(case.label, labels.shape, affine, volume.shape, volume.affine)
+    return volume, labels, volume.affine
+
+
+def painted(masks: Mapping[int, Path], volume: Volume | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """One label map (X, Y, Z) of mask files, and its affine.
+
+    Damaged where a mask is not on the volume's grid (None: on that of the first mask).
+    """
+    labels: np.ndarray | None = None
+    shape, affine = ((), np.eye(4)) if volume is None else (volume.shape, volume.affine)
+    for value, path in masks.items():
+        mask, place = read_labels(path)
+        if volume is None and labels is None:
+            shape, affine = mask.shape, place
+        _same_grid(path, mask.shape, place, shape, affine)
+        labels = np.zeros_like(mask) if labels is None else labels
+        labels[mask > 0] = value
+    assert labels is not None
+    return labels, affine
 
 
 def read_labels(path: Path) -> tuple[np.ndarray, np.ndarray]:
@@ -336,14 +349,14 @@ def load_image(root: Path, ref: ImageRef) -> Volume:
 
 
 def _picture(path: Path, modality: str) -> Volume:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     from assistant.volume import Volume
 
     try:
         with Image.open(path) as picture:
             grey = np.asarray(picture.convert("L"), np.float32)
-    except (OSError, UnidentifiedImageError) as error:
+    except OSError as error:
         raise Damaged(path, f"is not a picture that can be read ({error})", "download it again") from error
     return Volume.from_array(grey.T[:, :, None], np.diag([-1.0, -1.0, 1.0, 1.0]), modality=modality, name=path.name)
 
