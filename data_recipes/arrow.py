@@ -158,8 +158,8 @@ def features() -> Any:
             "messages": [{"role": text, "content": text, "image": truth, "region": truth}],
             "targets": [{"phrase": text, "present": truth, "labels": [number]}], "family": text, "kind": text,
             "provenance": text, "licence": text, "split": text, "patient": text, "seed": datasets.Value("int64"),
-            "region": text, "values": [{"value": number, "phrase": text}], "masks": [{"value": number, "path": text}],
-            "dataset": text, "volume": text,
+            "region": text, "values": [{"value": number, "phrase": text}], "form": text,
+            "masks": [{"value": number, "path": text}], "dataset": text, "volume": text,
         }
     )  # fmt: skip
 

@@ -6,13 +6,14 @@ the sagittal one; up is front (axial) or head.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from assistant.volume import Volume
-from data_recipes.schema import Record, load_image, mask_of, painted, read_labels
+from data_recipes.schema import Record, load_record, mask_of
 
 COLOURS = ((230, 75, 60), (60, 160, 230), (90, 200, 90), (240, 190, 50), (170, 100, 220), (240, 130, 190))
 HEIGHT = 256  # pixels of each plane
@@ -20,14 +21,14 @@ HU = (-160.0, 240.0)  # the usual soft-tissue window
 OPACITY = 0.45
 
 
-def picture(volume: Volume, masks: dict[str, np.ndarray]) -> Image.Image:
+def picture(volume: Volume, masks: Sequence[np.ndarray]) -> Image.Image:
     """Axial, coronal and sagittal plane side by side, through the middle of the masks (or of the scan).
 
-    masks: {phrase: (X, Y, Z) bool}, coloured in their order.
+    masks: (X, Y, Z) bool each, coloured in their order.
     """
     grey = _grey(volume)
     centre = _centre(volume, masks)
-    panels = [_plane(grey, list(masks.values()), volume.spacing, axis, centre[axis]) for axis in (2, 1, 0)]
+    panels = [_plane(grey, masks, volume.spacing, axis, centre[axis]) for axis in (2, 1, 0)]
     whole = Image.new("RGB", (sum(p.width for p in panels) + 4 * (len(panels) - 1), HEIGHT))
     left = 0
     for panel in panels:
@@ -38,22 +39,12 @@ def picture(volume: Volume, masks: dict[str, np.ndarray]) -> Image.Image:
 
 def of_record(root: Path, record: Record) -> Image.Image:
     """The picture of a record whose paths begin at `root`; its present targets are the masks."""
-    volume = load_image(root, record.images[0])
-    masks: dict[str, np.ndarray] = {}
-    wanted: dict[tuple[int, ...], str] = {}  # a mask that is spoken of again ("m1") has the same labels
+    volume, labels = load_record(root, record)
+    masks: dict[tuple[int, ...], np.ndarray] = {}  # a mask that is spoken of again ("m1") has the same label values
     for target in record.targets:
-        if target.present and target.labels:
-            wanted.setdefault(target.labels, target.phrase)
-    if wanted and record.label is not None:
-        labels = _labels(root, record)
-        masks = {phrase: mask_of(labels, values) for values, phrase in wanted.items()}
-    return picture(volume, masks)
-
-
-def _labels(root: Path, record: Record) -> np.ndarray:
-    if not record.masks:
-        return read_labels(root / str(record.label))[0]
-    return painted({value: root / path for value, path in record.masks.items()})[0]
+        if labels is not None and target.present and target.labels:
+            masks.setdefault(target.labels, mask_of(labels, target.labels))
+    return picture(volume, list(masks.values()))
 
 
 def _grey(volume: Volume) -> np.ndarray:
@@ -63,13 +54,13 @@ def _grey(volume: Volume) -> np.ndarray:
     return np.asarray(np.clip((volume.voxels - low) / span, 0, 1) * 255, np.uint8)
 
 
-def _centre(volume: Volume, masks: dict[str, np.ndarray]) -> tuple[int, int, int]:
-    spots = [np.argwhere(mask) for mask in masks.values() if mask.any()]
+def _centre(volume: Volume, masks: Sequence[np.ndarray]) -> tuple[int, int, int]:
+    spots = [np.argwhere(mask) for mask in masks if mask.any()]
     x, y, z = np.median(np.concatenate(spots), axis=0) if spots else (np.asarray(volume.shape) - 1) / 2
     return int(x), int(y), int(z)
 
 
-def _plane(grey: np.ndarray, masks: list[np.ndarray], spacing: np.ndarray, axis: int, index: int) -> Image.Image:
+def _plane(grey: np.ndarray, masks: Sequence[np.ndarray], spacing: np.ndarray, axis: int, index: int) -> Image.Image:
     """One plane, rows from the top, columns from the left, in square pixels."""
 
     def turned(array: np.ndarray) -> np.ndarray:

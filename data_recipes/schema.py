@@ -153,8 +153,8 @@ class Turn:
 class Record:
     """One training conversation. `targets` are in the order of the `<SEG>` tokens; `label` is the label map's path.
 
-    `masks` as in `Case`, paths relative to the data root. `dataset` is the recipe's name, `volume` the first image's
-    hash (see `leakage.py`); both "" where nobody filled them in.
+    `form` and `masks` as in `Case`, paths relative to the data root. `dataset` is the recipe's name, `volume` the first
+    image's hash (see `leakage.py`); both "" where nobody filled them in.
     """
 
     id: str
@@ -171,6 +171,7 @@ class Record:
     seed: int
     region: str | None = None
     values: Mapping[int, str] = field(default_factory=dict)
+    form: str = "nifti"
     masks: Mapping[int, str] = field(default_factory=dict)
     dataset: str = ""
     volume: str = ""
@@ -255,7 +256,7 @@ def load_case(case: Case) -> tuple[Volume | None, np.ndarray, np.ndarray]:
         assert case.image is not None
         labels, affine = read_pictures(case.image, case.label)
     elif case.masks:
-        labels, affine = painted(case.masks, volume)
+        labels, affine = _painted(case.masks, volume)
     else:
         labels, affine = read_labels(case.label)
     if volume is None:
@@ -264,7 +265,7 @@ def load_case(case: Case) -> tuple[Volume | None, np.ndarray, np.ndarray]:
     return volume, labels, volume.affine
 
 
-def painted(masks: Mapping[int, Path], volume: Volume | None = None) -> tuple[np.ndarray, np.ndarray]:
+def _painted(masks: Mapping[int, Path], volume: Volume | None) -> tuple[np.ndarray, np.ndarray]:
     """One label map (X, Y, Z) of mask files, and its affine.
 
     Damaged where a mask is not on the volume's grid (None: on that of the first mask).
@@ -321,6 +322,24 @@ def _same_grid(
     if not np.allclose(affine, where, atol=1e-2):
         far = float(np.abs(affine - where).max())
         raise Damaged(path, f"lies elsewhere than its image: their affines differ by up to {far:.2f}", fix)
+
+
+def load_record(root: Path, record: Record) -> tuple[Volume, np.ndarray | None]:
+    """A record's first image and its labels (X, Y, Z) int32 on the same grid, None where it has none.
+
+    Damaged as `load_case`.
+    """
+    ref = record.images[0]
+    if record.label is None:
+        return load_image(root, ref), None
+    case = Case(
+        id=record.id, patient=record.patient, family=record.family, modality=ref.modality, image=root / ref.path,
+        label=root / record.label, phrases={}, unknown=(), licence=record.licence, source="", split=record.split,
+        form=record.form, masks={value: root / path for value, path in record.masks.items()}, frame=ref.frame,
+    )  # fmt: skip
+    volume, labels, _ = load_case(case)
+    assert volume is not None
+    return volume, labels
 
 
 def image_file(root: Path, ref: ImageRef) -> Path:

@@ -81,7 +81,7 @@ def _talks(source: Source, case: Case, per_case: int, seed: int) -> tuple[list[R
             Record(
                 id=f"{source.name}/{case.id}/{number}",
                 images=(ImageRef(_relative(case.image, source), case.modality, case.frame),),
-                label=_relative(case.label, source) if case.form == "nifti" else None,
+                label=_relative(case.label, source), form=case.form,
                 messages=tuple(Turn(m.role, m.content, m.image, m.region) for m in talk.messages),
                 targets=talk.targets, family=case.family, kind=talk.kind, provenance="measured from the masks",
                 licence=case.licence, split=case.split, patient=case.patient, seed=seed, region=talk.region,

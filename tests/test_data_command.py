@@ -15,7 +15,7 @@ from assistant.volume import Volume
 from data_recipes import arrow, command, leakage, overlay, registry
 from data_recipes.arrow import Settings
 from data_recipes.leakage import LeakError, Scan
-from data_recipes.schema import SPLITS, Damaged, RecipeError
+from data_recipes.schema import SPLITS, Damaged, RecipeError, load_record, mask_of
 from data_recipes.units import Source
 from data_recipes.verify import verify
 from tests import public_sets
@@ -222,6 +222,20 @@ def test_build_and_inspect_at_the_command_line(tmp_path, capsys):
     assert "       2   66.7%  kits23" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["chaos", "abdomenatlas", "msd", "m3d_refseg", "medmnist3d"])
+def test_a_builds_records_are_read_back_with_their_masks(name, tmp_path):
+    """Slices with pictures, a file a structure, a channel of a 4D image, an archive of arrays: what was measured when
+    the conversation was made is what its label values give."""
+    arrow.build(sources(tmp_path, name), tmp_path / "built", Settings(per_case=3))
+    for record in [r for split in SPLITS for r in arrow.read(tmp_path / "built", split)]:
+        volume, labels = load_record(tmp_path / name, record)
+        assert leakage.voxel_hash(volume.voxels) == record.volume
+        for target in record.targets:
+            if target.present and target.labels:
+                assert mask_of(labels, target.labels).any()
+        assert overlay.of_record(tmp_path / name, record).height == overlay.HEIGHT
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -246,7 +260,7 @@ def test_a_picture_shows_the_mask_on_its_own_side():
     mask = np.zeros((8, 8, 8), bool)
     mask[6:, 6:, 3:5] = True  # right, front
     volume = Volume.from_array(voxels, np.diag([2.0, 2.0, 2.0, 1.0]), modality="MR")
-    shown = np.asarray(overlay.picture(volume, {"liver": mask}))
+    shown = np.asarray(overlay.picture(volume, [mask]))
     axial = shown[:, : overlay.HEIGHT].astype(int)
     coloured = np.argwhere(axial[..., 0] > axial[..., 2] + 40)
     assert coloured[:, 0].max() < overlay.HEIGHT / 2  # the front is up
