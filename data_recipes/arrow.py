@@ -31,12 +31,13 @@ Say = Callable[[str], None]
 @dataclass(frozen=True)
 class Settings:
     """per_case: conversations made of a case. per_shard: units in a shard. skip: leave damaged cases out and name them,
-    instead of stopping at the first."""
+    instead of stopping at the first. leave_out: scans that are not wanted, "amos/amos_0001"."""
 
     per_case: int = 4
     per_shard: int = 64
     seed: int = 0
     skip: bool = False
+    leave_out: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def build(sources: Sequence[Source], out: Path, settings: Settings, say: Say = l
     """
     _datasets()
     left_out: Skip = [] if settings.skip else None
-    plan = {split: list(units(sources, split, left_out)) for split in SPLITS}
+    unwanted = set(settings.leave_out)
+    plan = {split: [u for u in units(sources, split, left_out) if u.name not in unwanted] for split in SPLITS}
     every = [unit for split in SPLITS for unit in plan[split]]
     leakage.check(unit.scan for unit in every)
     _begin(out, sources, settings, every)
@@ -102,7 +104,8 @@ def progress(done: int, total: int, fresh: int, seconds: float) -> str:
 def _begin(out: Path, sources: Sequence[Source], settings: Settings, every: Sequence[Unit]) -> None:
     names = hashlib.sha256("\n".join(map(str, (unit.scan for unit in every))).encode()).hexdigest()
     plan = {
-        "sources": {source.name: str(source.root) for source in sources}, "settings": asdict(settings),
+        "sources": {source.name: str(source.root) for source in sources},
+        "settings": {**asdict(settings), "leave_out": list(settings.leave_out)},
         "units": len(every), "names": names,
     }  # fmt: skip
     path = out / PLAN

@@ -54,6 +54,7 @@ def _parser() -> Parser:
     build.add_argument("--per-case", type=int, default=4, metavar="N", help="conversations made of a case (default: 4)")
     build.add_argument("--seed", type=int, default=0)
     build.add_argument("--skip-damaged", action="store_true", help="leave damaged cases out and name them")
+    build.add_argument("--leave-out", type=Path, metavar="FILE", help="scans not to read: amos/amos_0001, a line each")
     inspect = commands.add_parser("inspect", help="print a few conversations as training reads them, and count all")
     inspect.add_argument("given", nargs="*", metavar="BUILD | NAME=FOLDER", help="default: made-up conversations")
     inspect.add_argument("-n", type=int, default=3, metavar="N", help="how many (default: 3)")
@@ -109,7 +110,10 @@ def _build(options: argparse.Namespace) -> int:
         if source.about.commercial != "yes":
             line = f"{source.name}: commercial use: {source.about.commercial} ({source.about.licence})"
             print(line, file=sys.stderr)
-    settings = arrow.Settings(per_case=options.per_case, seed=options.seed, skip=options.skip_damaged)
+    left_out = _lines(options.leave_out) if options.leave_out else ()
+    settings = arrow.Settings(
+        per_case=options.per_case, seed=options.seed, skip=options.skip_damaged, leave_out=left_out
+    )  # fmt: skip
     progress = _Progress()
     built = arrow.build(sources, options.out, settings, progress)
     progress.end()
@@ -119,6 +123,13 @@ def _build(options: argparse.Namespace) -> int:
         print(f"twice: {line}")
     print(f"{built.records} records in {options.out}")
     return 0
+
+
+def _lines(path: Path) -> tuple[str, ...]:
+    try:
+        return tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path} cannot be read ({error}): give a text file, a scan a line") from error
 
 
 def _inspect(options: argparse.Namespace) -> int:

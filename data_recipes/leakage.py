@@ -68,7 +68,7 @@ def check(scans: Iterable[Scan]) -> None:
     found = leaks(scans)
     if found:
         more = f" (and {len(found) - SHOWN} more)" if len(found) > SHOWN else ""
-        raise LeakError("; ".join(found[:SHOWN]) + more + ": leave one of the sets out, or these scans of one")
+        raise LeakError("; ".join(found[:SHOWN]) + more + ": leave one set out, or these scans of one (--leave-out)")
 
 
 def _crossing(what: str, keyed: Iterable[tuple[str, Scan]]) -> list[str]:

@@ -37,6 +37,11 @@ class Unit:
     item: Case | Record
 
     @property
+    def name(self) -> str:
+        """As leaks name it: "amos/amos_0001"."""
+        return f"{self.source.name}/{self.item.id}"
+
+    @property
     def scan(self) -> Scan:
         """What the leakage guard knows of it before its volume is read."""
         about, item = self.source.about, self.item

@@ -47,8 +47,7 @@ def test_a_build_is_streamed_by_datasets(tmp_path):
     given = sources(tmp_path, "amos", "slake")
     built = arrow.build(given, tmp_path / "built", Settings(per_case=3))
     assert (built.records, built.left_out, built.duplicates) == (3 * 3 + 2, (), ())
-    records = [r for split in SPLITS for r in arrow.read(tmp_path / "built", split)]
-    assert len(records) == built.records
+    records = records_of(built, tmp_path / "built")
     assert {r.split for r in records if r.dataset == "slake"} == {"train", "dev"}
     files = {"train": str(tmp_path / "built" / "train-*.arrow")}
     streamed = load_dataset("arrow", data_files=files, split="train", streaming=True, cache_dir=str(tmp_path / "cache"))
@@ -104,6 +103,12 @@ def test_a_build_that_was_killed_goes_on_and_ends_the_same(tmp_path, monkeypatch
     assert arrow.build(given, tmp_path / "resumed", settings) == arrow.build(given, tmp_path / "whole", settings)
 
 
+def records_of(built, folder):
+    records = [r for split in SPLITS for r in arrow.read(folder, split)]
+    assert len(records) == built.records
+    return records
+
+
 def arrow_units(given):
     return [unit for split in SPLITS for unit in arrow.units(given, split)]
 
@@ -155,7 +160,7 @@ def test_a_patient_in_two_splits_is_refused_by_name():
 
 def test_the_same_voxels_in_two_splits_are_refused_whatever_the_file(tmp_path):
     """The other copy is uncompressed, of another type, stored in another order of axes, and has another name."""
-    given = sources(tmp_path, "amos", "btcv")
+    given = sources(tmp_path, "amos")
     where = {u.item.id: u for u in arrow_units(given)}
     train, dev = where["amos_0001"], next(u for u in where.values() if u.item.split == "dev")
     stored = nib.load(train.item.image)
@@ -171,6 +176,10 @@ def test_the_same_voxels_in_two_splits_are_refused_whatever_the_file(tmp_path):
     with pytest.raises(LeakError, match=named):
         arrow.build(given, tmp_path / "built", Settings(per_case=1, per_shard=1))
     assert any("is in both splits" in problem for problem in verify(given).problems)
+    without = Settings(per_case=1, leave_out=("amos/amos_0001",))
+    assert {r.id for r in records_of(arrow.build(given, tmp_path / "without", without), tmp_path / "without")} == {
+        f"{u.name}/0" for u in where.values() if u.item.id != "amos_0001"
+    }
 
 
 def test_one_volume_in_two_sets_of_one_split_is_said_and_no_leak():
