@@ -248,7 +248,10 @@ def load_case(case: Case) -> tuple[Volume | None, np.ndarray, np.ndarray]:
     if case.form == "openkbp_csv":
         from data_recipes.openkbp import read_patient
 
-        return read_patient(case.label)
+        try:
+            return read_patient(case.label)
+        except RecipeError as error:
+            raise Damaged(case.label, f"cannot be read ({error})", "download the patient again") from error
     volume = None if case.image is None else _open(case.image, case.modality, case.frame)
     if case.form == "chaos_png":
         from data_recipes.chaos import read_pictures

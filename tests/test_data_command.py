@@ -19,6 +19,7 @@ from data_recipes.schema import SPLITS, Damaged, RecipeError, load_record, mask_
 from data_recipes.units import Source
 from data_recipes.verify import verify
 from tests import public_sets
+from tests.test_recipes import patient
 
 README = Path(registry.__file__).with_name("README.md")
 
@@ -209,6 +210,23 @@ def test_verify_names_each_problem_by_its_file(tmp_path, capsys):
         ("xmlab3/source.jpg", "download"),
     ):  # fmt: skip
         assert any(file in line and fix in line for line in problems)
+
+
+def test_one_damaged_case_does_not_hide_the_next(tmp_path):
+    """A CSV that is no table is a problem of its patient; the other patient is read, built and drawn all the same."""
+    for name in ("pt_1", "pt_2"):
+        patient(tmp_path / "provided-data" / "train-pats" / name)
+    patient(tmp_path / "provided-data" / "validation-pats" / "pt_201")
+    (tmp_path / "provided-data" / "train-pats" / "pt_1" / "Brainstem.csv").write_text("no table")
+    given = [Source("openkbp", tmp_path)]
+    verdict = verify(given)
+    assert "pt_1/Brainstem.csv does not start with the header" in verdict.problems[0]
+    assert verdict.read["openkbp train"] == 2
+    built = arrow.build(given, tmp_path / "built", Settings(per_case=1, skip=True, leave_out=("openkbp/pt_201",)))
+    (record,) = records_of(built, tmp_path / "built")
+    assert record.id == "openkbp/pt_2/0"
+    assert len(built.left_out) == 1
+    assert overlay.of_record(tmp_path, record).height == overlay.HEIGHT
 
 
 def test_build_and_inspect_at_the_command_line(tmp_path, capsys):
