@@ -42,8 +42,7 @@ def cases(root: Path, split: str, skip: Skip = None) -> Iterator[Case]:
 
 def _found(root: Path) -> Iterator[Case]:
     for part, split in PARTS.items():
-        folders = (root / f"images{part}", root / f"labels{part}")
-        for name, image, label in layouts.paired(layouts.scans(folders[0]), layouts.scans(folders[1]), folders):
+        for name, image, label in layouts.paired(root / f"images{part}", root / f"labels{part}"):
             modality = "CT" if int(name.rsplit("_", 1)[-1]) <= LAST_CT else "MR"
             yield layouts.case(
                 ABOUT, name, patient=name, family=f"body_{modality.lower()}", modality=modality, image=image,

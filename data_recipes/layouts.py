@@ -39,14 +39,13 @@ def below(root: Path, *names: str) -> Path:
     return next((root / name for name in names if (root / name).is_dir()), root)
 
 
-def paired(images: Mapping[str, Path], labels: Mapping[str, Path], folders: tuple[Path, Path]) -> list[
-    tuple[str, Path, Path]
-]:  # fmt: skip
-    """(name, image, label map) of every name that has either; a path that is not there is where it should be."""
+def paired(images: Path, labels: Path) -> list[tuple[str, Path, Path]]:
+    """(name, image, label map) of every name that either folder has; a path that is not there is where it should be."""
+    there, drawn = scans(images), scans(labels)
     out = []
-    for name in sorted({*images, *labels}):
-        one = images.get(name) or labels[name]
-        out.append((name, images.get(name, folders[0] / one.name), labels.get(name, folders[1] / one.name)))
+    for name in sorted({*there, *drawn}):
+        one = there.get(name) or drawn[name]
+        out.append((name, there.get(name, images / one.name), drawn.get(name, labels / one.name)))
     return out
 
 

@@ -79,8 +79,7 @@ def cases(root: Path, split: str, skip: Skip = None) -> Iterator[Case]:
 def _found(root: Path) -> Iterator[Case]:
     for name, task in TASKS.items():
         folder = root if root.name == name else root / name
-        folders = (folder / "imagesTr", folder / "labelsTr")
-        for scan, image, label in layouts.paired(layouts.scans(folders[0]), layouts.scans(folders[1]), folders):
+        for scan, image, label in layouts.paired(folder / "imagesTr", folder / "labelsTr"):
             for frame, channel in enumerate(task.channels or ("",)):
                 yield layouts.case(
                     ABOUT, f"{scan}_{channel}" if channel else scan, patient=scan, family=task.family,

@@ -39,8 +39,7 @@ def cases(root: Path, split: str, skip: Skip = None) -> Iterator[Case]:
 
 def _found(root: Path) -> Iterator[Case]:
     for part, split in PARTS.items():
-        folders = (root / f"images{part}", root / f"labels{part}")
-        for name, image, label in layouts.paired(layouts.scans(folders[0]), layouts.scans(folders[1]), folders):
+        for name, image, label in layouts.paired(root / f"images{part}", root / f"labels{part}"):
             yield layouts.case(
                 ABOUT, name, patient=name, family="body_ct", modality="CT", image=image, label=label,
                 phrases=layouts.by_phrase(LABELS), split=split,
