@@ -22,6 +22,7 @@ from functools import cache
 
 from assistant.glossary import Glossary, normalise
 from data_recipes.anatomy import GROUPS, RANGE_SOURCES, TAUGHT, UNTAUGHT, Group
+from data_recipes.anatomy_body import FURTHER
 from data_recipes.anatomy_row import Row
 
 SIDES = ("left", "right")
@@ -159,6 +160,16 @@ def all_structures() -> tuple[Structure, ...]:
         for row in rows:
             out += [_structure(row, side, taught) for side in (SIDES if row.sided else (None,))]
     return tuple(out)
+
+
+@cache
+def asked() -> tuple[Structure, ...]:
+    """The structures that the embedded model's training speaks of, in table order: all but those of `anatomy_body.py`.
+
+    What its phrase states are whitened with and which wordings it never reads depend on these names.
+    """
+    further = {row.base for row in FURTHER}
+    return tuple(s for s in all_structures() if s.base not in further)
 
 
 @cache

@@ -123,6 +123,7 @@ def test_structures_of_public_sets_are_named_and_never_asked_for_as_absent():
     for family in o.SCAN_FAMILIES:
         assert not {s.name for s in o.surely_absent(family)} & further
         assert not set(absent_phrases(family)) & further
+    assert {s.name for s in o.asked()} == set(o.by_name()) - further
     assert o.surely_absent("body_ct") == ()  # a scan of the belly shows a liver: nothing is known to be away
     for row in FURTHER:  # a synonym is drawn from these: an empty one would be a question about nothing
         assert row.en, row.base
