@@ -89,8 +89,8 @@ def read_pictures(slices: Path, pictures: Path) -> tuple[np.ndarray, np.ndarray]
     affine = np.eye(4)
     affine[:3] = np.stack([along * columns, down * rows, step if len(planes) > 1 else normal, planes[0][0]], axis=1)
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine  # DICOM's world is LPS+
-    grey = np.stack([values.T for _, values, _ in planes], axis=-1)
-    labels = np.zeros(grey.shape, np.int32)
+    grey: np.ndarray = np.stack([values.T for _, values, _ in planes], axis=-1)
+    labels: np.ndarray = np.zeros(grey.shape, np.int32)
     for value, (low, high) in GREY.items():
         labels[(grey > low) & (grey <= high)] = value
     grid = NativeGrid.of((labels.shape[0], labels.shape[1], labels.shape[2]), affine)
