@@ -14,34 +14,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from data_recipes.anatomy_body import FURTHER
+from data_recipes.anatomy_row import Row
+
 RANGE_SOURCES = {
     "aseg": "least and greatest volume over the 16 SynthSeg training label maps (adults, healthy and ageing); not a norm",
     "okbp": "5th to 95th percentile of the manual contours in 140 OpenKBP training cases; not a norm",
     "msd4": "least and greatest volume over 180 MSD Task04 training crops; not a norm",
     "ists": "least and greatest contoured volume over the IBSI soft-tissue-sarcoma training cases; not a norm",
 }
-
-
-@dataclass(frozen=True)
-class Row:
-    """One structure without its side. `freesurfer` is (left, right) when sided, (number,) or () otherwise."""
-
-    base: str
-    families: str  # "|"-separated: brain, head_neck, hippocampus, tumour, abdomen, thorax, pelvis, neck, head
-    sided: bool
-    en: str
-    plural: str = ""
-    latin: str = ""
-    abbr: str = ""
-    de: str = ""
-    fr: str = ""
-    es: str = ""
-    zh: str = ""
-    functions: str = ""
-    freesurfer: tuple[int, ...] = ()
-    sct: str = ""
-    uberon: str = ""
-    ml: tuple[float, float, str] | None = None  # low, high, key of RANGE_SOURCES
 
 
 TAUGHT: tuple[Row, ...] = (
@@ -272,6 +253,7 @@ UNTAUGHT: tuple[Row, ...] = (
     Row("thyroid gland", "neck", False, "thyroid|thyriod", "", "f glandula thyroidea", "THY", "f Schilddrüse", "f thyroïde|f glande thyroïde", "f tiroides|f glándula tiroides", "甲状腺", "makes thyroid hormone", (), "69748006", "0002046"),
     Row("eye", "head", True, "eyeball|globe of the eye|orbit globe", "eyes|eyeballs", "m oculus|m bulbus oculi", "EB", "n Auge", "m œil", "m ojo", "眼睛|眼球|眼", "sees", (), "81745001", "0000970"),
     Row("pituitary gland", "head", False, "pituitary|hypophysis", "", "f hypophysis|f glandula pituitaria", "PIT", "f Hypophyse|f Hirnanhangdrüse", "f hypophyse|f glande pituitaire", "f hipófisis|f glándula pituitaria", "垂体|脑垂体", "is the master hormone gland", (), "56329008", "0000007"),
+    *FURTHER,
 )
 
 

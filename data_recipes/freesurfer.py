@@ -1,7 +1,8 @@
 """Brain label maps with FreeSurfer's numbers: the SynthSeg training maps, or any `aseg` / `aparc+aseg`.
 
 Source page   https://github.com/BBillot/SynthSeg (data/training_label_maps)
-Licence       Apache-2.0 (the repository). An aseg of your own: whatever covers the scan it came from.
+Licence       Apache-2.0 (the repository); commercial use: yes. An aseg of your own: whatever covers the scan it came
+              from.
 Citation      Billot et al., SynthSeg: Segmentation of brain MRI scans of any contrast and resolution without
               retraining, Medical Image Analysis 86 (2023) 102789. Numbers: FreeSurferColorLUT, Fischl et al. 2002.
 Layout        as published: training_seg_01.nii.gz ... training_seg_20.nii.gz, 256^3 at 1 mm, no images; values below
@@ -17,10 +18,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data_recipes import local, ontology
-from data_recipes.schema import Case, RecipeError, check_split, split_of
+from data_recipes.schema import Case, DataSet, RecipeError, Skip, check_split, split_of
 
-LICENCE = "SynthSeg repository: Apache-2.0"
-SOURCE = "https://github.com/BBillot/SynthSeg/tree/master/data/training_label_maps"
+ABOUT = DataSet(
+    "freesurfer", "SynthSeg label maps", ("MR",), "20 label maps without images; or your own subjects", "Apache-2.0",
+    "yes", ("mask",), "https://github.com/BBillot/SynthSeg/tree/master/data/training_label_maps",
+    folder="synthseg_labels",
+)  # fmt: skip
 FIRST_TISSUE_CLASS = 500  # SynthSeg's classes for what is not brain start here
 _IMAGES = ("norm.mgz", "T1.mgz", "brain.mgz", "norm.nii.gz", "T1.nii.gz")
 _MAPS = ("aseg.mgz", "aseg.nii.gz", "aparc+aseg.mgz", "aparc+aseg.nii.gz")
@@ -43,19 +47,22 @@ def phrases() -> dict[str, tuple[int, ...]]:
     return {**found, "brain": (*range(1, FIRST_TISSUE_CLASS), *parcels)}
 
 
-def cases(root: Path, split: str) -> Iterator[Case]:
-    """Cases of a folder in the shared layout, of SynthSeg's label maps, or of a FreeSurfer subjects folder."""
+def cases(root: Path, split: str, skip: Skip = None) -> Iterator[Case]:
+    """Cases of a folder in the shared layout, of SynthSeg's label maps, or of a FreeSurfer subjects folder.
+
+    `skip` stays empty: a subject without a label map is no case, and a map has its image or none.
+    """
     root = Path(root)
     check_split(split)
     if local.is_local(root):
-        for entry in local.entries(root, split, "synthseg_labels"):
+        for entry in local.entries(root, split, ABOUT.folder):
             yield _case(entry.case, entry.name, entry.image, entry.label, split, entry.licence, entry.source)
         return
     maps = sorted([*root.glob("*seg*.nii.gz"), *root.glob("*seg*.nii"), *root.glob("*aseg*.mgz")])
     for path in maps:
         name = path.name.split(".")[0]
         if split_of(name) == split:
-            yield _case(name, name, None, path, split, LICENCE, SOURCE)
+            yield _case(name, name, None, path, split, ABOUT.stated_licence, ABOUT.source)
     subjects = [] if maps else sorted(p for p in root.iterdir() if p.is_dir())
     found = len(maps)
     for subject in subjects:

@@ -1,8 +1,14 @@
-"""The layout that the recipes share: `<root>/<split>/<set>/<case>/{image,label}.nii.gz` with `<root>/index.jsonl`.
+"""A folder of your own images and label maps, with a list of what the labels are called.
 
-Each line of the index is one case: split, case ("openkbp/pt_1"), modality, labels {value: published name}, image and
-label (whether the files exist), licence, source. `export` of a recipe writes it; other readers of such a folder need
-nothing else.
+Source page   yours
+Licence       each line of the list says its own; commercial use: see source
+Citation      yours
+Layout        <root>/<split>/<set>/<case>/image.nii.gz and label.nii.gz with <root>/index.jsonl, one line a case: split
+              ("train" or "dev"), case ("openkbp/pt_1": the set and the case), modality, labels {value: name}, image and
+              label (whether the files exist), licence, source. Some other recipes read this layout too, of their own
+              set alone. Names that the ontology knows become its phrases. Split: as the list says.
+Example       Case(id="clinic/p_7", patient="p_7", family="own", modality="CT", image=.../clinic/p_7/image.nii.gz,
+              phrases={"left kidney": (1,)}, unknown=())
 """
 
 from __future__ import annotations
@@ -12,8 +18,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_recipes.schema import RecipeError, check_split
+from assistant.modality import name_hint
+from data_recipes import layouts
+from data_recipes.schema import SPLITS, Case, DataSet, RecipeError, Skip, check_split
 
+ABOUT = DataSet(
+    "local", "Your own folder", ("CT", "MR", "PET"), "yours", "see source (the data's own)", "see source", ("mask",),
+    "your folder",
+)  # fmt: skip
 INDEX = "index.jsonl"
 
 
@@ -41,8 +53,36 @@ def is_local(root: Path) -> bool:
     return (root / INDEX).is_file()
 
 
-def entries(root: Path, split: str, folder: str) -> Iterator[Entry]:
-    """Cases of one set ("openkbp") and split that have a label map, in index order."""
+def cases(root: Path, split: str, skip: Skip = None) -> Iterator[Case]:
+    """Every case of the list that has a label map, whatever its set."""
+    from data_recipes.nnunet import phrase_of
+
+    root = Path(root)
+    nothing = f"{root / INDEX} lists no case with a label map"
+    if not is_local(root):
+        raise RecipeError(f"{root} has no {INDEX}: write one line a case, as data_recipes/local.py says")
+    found = (
+        Case(
+            id=entry.case, patient=entry.name, family="own", modality=_modality(entry), image=entry.image,
+            label=entry.label, unknown=(), licence=entry.licence, source=entry.source, split=entry.split,
+            phrases=layouts.by_phrase({value: phrase_of(name) for value, name in entry.labels.items()}),
+        )
+        for part in SPLITS
+        for entry in entries(root, part)
+    )  # fmt: skip
+    return layouts.chosen(found, split, skip, nothing)
+
+
+def _modality(entry: Entry) -> str:
+    """ "MR" of "MR-T1w (crop)", and of a label map alone. RecipeError where the line of an image names none."""
+    modality = name_hint(entry.modality) if entry.image else "MR"
+    if modality is None:
+        raise RecipeError(f"{entry.case}: the modality {entry.modality!r} is neither CT, MR nor PET: write which it is")
+    return modality
+
+
+def entries(root: Path, split: str, folder: str = "") -> Iterator[Entry]:
+    """Cases of one set ("openkbp"; "": of all) and split that have a label map, in index order."""
     check_split(split)
     with (root / INDEX).open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
@@ -50,7 +90,8 @@ def entries(root: Path, split: str, folder: str) -> Iterator[Entry]:
                 continue
             try:
                 row = json.loads(line)
-                if row["split"] != split or not row["case"].startswith(folder + "/") or not row["label"]:
+                other = folder and not row["case"].startswith(folder + "/")
+                if row["split"] != split or other or not row["label"]:
                     continue
                 place = root / split / row["case"]
                 yield Entry(

@@ -21,7 +21,9 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from assistant.glossary import Glossary, normalise
-from data_recipes.anatomy import GROUPS, RANGE_SOURCES, TAUGHT, UNTAUGHT, Group, Row
+from data_recipes.anatomy import GROUPS, RANGE_SOURCES, TAUGHT, UNTAUGHT, Group
+from data_recipes.anatomy_body import FURTHER
+from data_recipes.anatomy_row import Row
 
 SIDES = ("left", "right")
 LANGUAGES = ("de", "fr", "es", "zh")
@@ -158,6 +160,16 @@ def all_structures() -> tuple[Structure, ...]:
         for row in rows:
             out += [_structure(row, side, taught) for side in (SIDES if row.sided else (None,))]
     return tuple(out)
+
+
+@cache
+def asked() -> tuple[Structure, ...]:
+    """The structures that the embedded model's training speaks of, in table order: all but those of `anatomy_body.py`.
+
+    What its phrase states are whitened with and which wordings it never reads depend on these names.
+    """
+    further = {row.base for row in FURTHER}
+    return tuple(s for s in all_structures() if s.base not in further)
 
 
 @cache
@@ -327,8 +339,11 @@ def exclusive() -> tuple[tuple[str, ...], ...]:
 def surely_absent(family: str) -> tuple[Structure, ...]:
     """Structures that a scan of this family cannot show, so that "not found" is the right answer.
 
-    Conservative: what a scan's edge may just include (a cord below a brain scan, eyes in front of it) is left out.
+    Conservative: what a scan's edge may just include (a cord below a brain scan, eyes in front of it) is left out, and
+    of a family that is none of SCAN_FAMILIES nothing is known: ().
     """
+    if family not in SCAN_FAMILIES:
+        return ()
     away = {"abdomen", "pelvis", "thorax"}
     brain_too = {"tumour_mr", "tumour_pet"}
     out = []
@@ -343,15 +358,23 @@ def surely_absent(family: str) -> tuple[Structure, ...]:
     return tuple(out)
 
 
-_FLIP = re.compile(r"\b(left|right)(?=\b|-|ward|most)", re.IGNORECASE)
+@cache
+def _flipped_words() -> re.Pattern[str]:
+    """Words of a side, but not where they are part of a name: a mirrored left atrium is still the left atrium."""
+    names = (s.name.split(" ", 1) for s in all_structures() if s.side is None)
+    kept = "|".join(re.escape(name[1]) for name in names if name[0] in SIDES)
+    return re.compile(rf"\b(left|right)(?! (?:{kept})\b)(?=\b|-|ward|most)", re.IGNORECASE)
 
 
 def flip(text: str) -> str:
-    """Swap left and right in English words, case kept ("Left" -> "Right"); everything else is untouched."""
+    """Swap left and right in English words, case kept ("Left" -> "Right"); everything else is untouched.
+
+    The heart's chambers keep their names, which are not those of a side.
+    """
 
     def swap(match: re.Match[str]) -> str:
         word = match.group(1)
         other = "right" if word.lower() == "left" else "left"
         return other.upper() if word.isupper() else other.capitalize() if word[0].isupper() else other
 
-    return _FLIP.sub(swap, text)
+    return _flipped_words().sub(swap, text)

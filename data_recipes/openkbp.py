@@ -1,7 +1,7 @@
 """OpenKBP: head-and-neck planning CT with clinical contours of seven organs at risk.
 
 Source page   https://github.com/ababier/open-kbp (provided-data)
-Licence       MIT (the repository); the images come from TCIA collections
+Licence       MIT (the repository); the images come from TCIA collections; commercial use: see source
 Citation      Babier et al., OpenKBP: The open-access knowledge-based planning grand challenge and dataset, Medical
               Physics 48 (2021) 5549-5561.
 Layout        provided-data/{train-pats,validation-pats,test-pats}/pt_N/*.csv. Each CSV has the header ",data" and one
@@ -23,10 +23,13 @@ import numpy as np
 
 from assistant.volume import Volume
 from data_recipes import local
-from data_recipes.schema import Case, RecipeError, check_split
+from data_recipes.schema import Case, Damaged, DataSet, RecipeError, Skip, check_split, leave_out
 
-LICENCE = "OpenKBP repository: MIT; images from TCIA"
-SOURCE = "https://github.com/ababier/open-kbp/tree/master/provided-data"
+ABOUT = DataSet(
+    "openkbp", "OpenKBP", ("CT",), "240 CTs of 340 (train, validation), 7 organs",
+    "MIT (the repository); images from TCIA", "see source", ("mask",),
+    "https://github.com/ababier/open-kbp/tree/master/provided-data", folder="openkbp",
+)  # fmt: skip
 SHAPE = (128, 128, 128)
 FOLDERS = {"train": "train-pats", "dev": "validation-pats"}  # test-pats stays untouched
 # value in a label map, published name -> canonical phrase
@@ -42,12 +45,12 @@ ORGANS = {
 _ABOVE, _BELOW = (1, 3, 4, 7), (2, 5, 6)  # organs of the head, organs of the neck
 
 
-def cases(root: Path, split: str) -> Iterator[Case]:
+def cases(root: Path, split: str, skip: Skip = None) -> Iterator[Case]:
     """Cases of a folder in the shared layout, or of the published CSVs (open-kbp or its provided-data)."""
     root = Path(root)
     check_split(split)
     if local.is_local(root):
-        for entry in local.entries(root, split, "openkbp"):
+        for entry in local.entries(root, split, ABOUT.folder):
             names = set(entry.labels.values())
             yield _case(
                 entry.case, entry.name, entry.image, entry.label, names, split, "nifti", entry.licence, entry.source
@@ -59,9 +62,11 @@ def cases(root: Path, split: str) -> Iterator[Case]:
         raise RecipeError(f"{root} has no {FOLDERS[split]}/pt_*: give the open-kbp folder or its provided-data")
     for patient in patients:
         if not (patient / "ct.csv").is_file():
-            raise RecipeError(f"{patient} has no ct.csv: the download is not whole")
+            leave_out(Damaged(patient, "has no ct.csv", "download the patient again"), skip)
+            continue
         names = {name for name in ORGANS if (patient / f"{name}.csv").is_file()}
-        yield _case(patient.name, patient.name, patient, patient, names, split, "openkbp_csv", LICENCE, SOURCE)
+        stated = (ABOUT.stated_licence, ABOUT.source)
+        yield _case(patient.name, patient.name, patient, patient, names, split, "openkbp_csv", *stated)
 
 
 def _case(

@@ -1,7 +1,10 @@
-"""The only formats: `Case` is what a data set gives, `Record` is what a trainer reads.
+"""The only formats: `DataSet` is what a recipe states, `Case` what it finds, `Record` what a trainer reads.
 
 A `Record` is one line of JSON: a conversation about some images with the masks it talks of, in the order of its
 `<SEG>` tokens. Paths are kept relative to the data's root so that a folder can move. `split_of` splits by patient.
+
+Recipes raise `Damaged` at the first case that is not whole. Given a list as `skip`, they put it there and go on with
+the next case: what is left out is named, and no other case takes its place.
 
 >>> Record.from_json(record.to_json()) == record
 True
@@ -23,10 +26,64 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "dev")
 MODALITIES = ("CT", "MR", "PET")
+GIVES = ("mask", "question", "report")
+COMMERCIAL = ("yes", "no", "see source")
+PICTURES = (".jpg", ".jpeg", ".png")
 
 
 class RecipeError(ValueError):
     """A data set is not laid out as its recipe says; the message names the path and what was expected."""
+
+
+class Damaged(RecipeError):
+    """One case cannot be read. `path` is the file or folder, `what` is wrong with it, `fix` is the way out."""
+
+    def __init__(self, path: Path | str, what: str, fix: str) -> None:
+        super().__init__(f"{path} {what}: {fix}")
+        self.path, self.what, self.fix = str(path), what, fix
+
+
+Skip = list[Damaged] | None  # where a recipe puts what it leaves out; None: it raises instead
+
+
+def leave_out(problem: Damaged, skip: Skip) -> None:
+    """Raise a problem, or note it (once) where the caller asked for damaged cases to be skipped."""
+    if skip is None:
+        raise problem
+    if str(problem) not in map(str, skip):
+        skip.append(problem)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """What a recipe states of its data set.
+
+    `modalities` of MODALITIES; `commercial` whether its licence allows commercial use: "yes", "no", or "see source"
+    where that is not certain; `gives` of GIVES. `patients` names whose patients they are: data sets made of one another
+    share it, so that a patient's number means the same patient in both. `folder` is the set's name in the shared layout
+    of `local.py`, "" where it has none.
+    """
+
+    name: str
+    title: str
+    modalities: tuple[str, ...]
+    size: str
+    licence: str
+    commercial: str
+    gives: tuple[str, ...]
+    source: str
+    patients: str = ""
+    folder: str = ""
+
+    @property
+    def patient_space(self) -> str:
+        """Where a patient's name is unique."""
+        return self.patients or self.name
+
+    @property
+    def stated_licence(self) -> str:
+        """The licence as every case and record carries it: "AMOS22: CC BY 4.0"."""
+        return f"{self.title}: {self.licence}"
 
 
 @dataclass(frozen=True)
@@ -35,7 +92,10 @@ class Case:
 
     `image` is None where only a label map is published. `phrases` maps a canonical phrase to the label values that make
     it up (several where it is a union, as the whole hippocampus is of its two parts). `unknown` are phrases nobody
-    contoured here: neither present nor absent. `form` is "nifti", or "openkbp_csv" (both paths: a folder of CSVs).
+    contoured here: neither present nor absent. `form` is "nifti", "openkbp_csv" (both paths: a folder of CSVs) or
+    "chaos_png" (a folder of DICOM slices and one of pictures).
+    Where each structure has a file of its own, `masks` maps a label value to its file and `label` is their folder.
+    `frame` is the channel of a 4D image.
     """
 
     id: str
@@ -50,6 +110,8 @@ class Case:
     source: str
     split: str
     form: str = "nifti"
+    masks: Mapping[int, Path] = field(default_factory=dict)
+    frame: int | None = None
 
     @property
     def values(self) -> dict[int, str]:
@@ -69,10 +131,12 @@ class Target:
 
 @dataclass(frozen=True)
 class ImageRef:
-    """An image file of a record, relative to the data root, and its modality (one of MODALITIES)."""
+    """An image of a record: its file, relative to the data root, its modality (one of MODALITIES), and the channel of a
+    4D file or the number of a volume in an archive of arrays ("organmnist3d.npz/train_images")."""
 
     path: str
     modality: str
+    frame: int | None = None
 
 
 @dataclass(frozen=True)
@@ -87,7 +151,11 @@ class Turn:
 
 @dataclass(frozen=True)
 class Record:
-    """One training conversation. `targets` are in the order of the `<SEG>` tokens; `label` is the label map's path."""
+    """One training conversation. `targets` are in the order of the `<SEG>` tokens; `label` is the label map's path.
+
+    `form` and `masks` as in `Case`, paths relative to the data root. `dataset` is the recipe's name, `volume` the first
+    image's hash (see `leakage.py`); both "" where nobody filled them in.
+    """
 
     id: str
     images: tuple[ImageRef, ...]
@@ -103,6 +171,10 @@ class Record:
     seed: int
     region: str | None = None
     values: Mapping[int, str] = field(default_factory=dict)
+    form: str = "nifti"
+    masks: Mapping[int, str] = field(default_factory=dict)
+    dataset: str = ""
+    volume: str = ""
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -130,6 +202,7 @@ class Record:
                     "messages": tuple(Turn(**m) for m in raw["messages"]),
                     "targets": tuple(Target(t["phrase"], t["present"], tuple(t["labels"])) for t in raw["targets"]),
                     "values": {int(value): phrase for value, phrase in raw["values"].items()},
+                    "masks": {int(value): path for value, path in raw.get("masks", {}).items()},
                 }
             )
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
@@ -169,35 +242,173 @@ def check_split(split: str) -> None:
 def load_case(case: Case) -> tuple[Volume | None, np.ndarray, np.ndarray]:
     """Read a case: (volume or None, labels (X, Y, Z) int32, affine (4, 4)), all on one RAS+ ordered grid.
 
-    RecipeError when image and label map lie on different grids.
+    Where structures with files of their own overlap, the later in `masks` wins. Damaged when a file cannot be read, or
+    when image and labels lie on different grids.
     """
     if case.form == "openkbp_csv":
         from data_recipes.openkbp import read_patient
 
-        return read_patient(case.label)
-    label_map = _open(case.label, "MR")  # label values, not intensities: no unit, no shift
-    labels = np.rint(label_map.voxels).astype(np.int32)
-    if case.image is None:
-        return None, labels, label_map.affine
-    volume = _open(case.image, case.modality)
-    if volume.shape != label_map.shape or not np.allclose(volume.affine, label_map.affine, atol=1e-2):
-        raise RecipeError(
-            f"{case.id}: the image's grid {volume.shape} is not the label map's {label_map.shape}; resample one of them"
-        )
+        try:
+            return read_patient(case.label)
+        except RecipeError as error:
+            raise Damaged(case.label, f"cannot be read ({error})", "download the patient again") from error
+    volume = None if case.image is None else _open(case.image, case.modality, case.frame)
+    if case.form == "chaos_png":
+        from data_recipes.chaos import read_pictures
+
+        assert case.image is not None
+        labels, affine = read_pictures(case.image, case.label)
+    elif case.masks:
+        labels, affine = _painted(case.masks, volume)
+    else:
+        labels, affine = read_labels(case.label)
+    if volume is None:
+        return None, labels, affine
+    _same_grid(case.label, labels.shape, affine, volume.shape, volume.affine)
     return volume, labels, volume.affine
 
 
-def _open(path: Path, modality: str) -> Volume:
-    from assistant.volume import Volume
+def _painted(masks: Mapping[int, Path], volume: Volume | None) -> tuple[np.ndarray, np.ndarray]:
+    """One label map (X, Y, Z) of mask files, and its affine.
 
-    if path.suffix != ".mgz":
-        return Volume.open(path, modality=modality)
-    from nibabel.freesurfer.mghformat import MGHImage  # no scan a user opens: only recipes read FreeSurfer's container
+    Damaged where a mask is not on the volume's grid (None: on that of the first mask).
+    """
+    labels: np.ndarray | None = None
+    shape, affine = ((), np.eye(4)) if volume is None else (volume.shape, volume.affine)
+    for value, path in masks.items():
+        mask, place = read_labels(path)
+        if volume is None and labels is None:
+            shape, affine = mask.shape, place
+        _same_grid(path, mask.shape, place, shape, affine)
+        labels = np.zeros_like(mask) if labels is None else labels
+        labels[mask > 0] = value
+    assert labels is not None
+    return labels, affine
+
+
+def read_labels(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """A label map or mask: (labels (X, Y, Z) int32 in the order closest to RAS, affine (4, 4)); it may be empty.
+
+    Damaged when it cannot be read.
+    """
+    from assistant.errors import ScanError
+    from assistant.formats import ITK_SUFFIXES, read_itk, read_nifti
+    from assistant.volume import NativeGrid
+
+    try:
+        if path.suffix == ".mgz":
+            stored, affine = _mgz(path)
+        else:
+            read = read_itk if path.name.lower().endswith(ITK_SUFFIXES) else read_nifti
+            scan = read(path, None)
+            stored, affine = scan.voxels, scan.affine
+    except (ScanError, OSError) as error:
+        raise Damaged(path, f"cannot be read ({error})", "download the case again") from error
+    grid = NativeGrid.of((stored.shape[0], stored.shape[1], stored.shape[2]), affine)
+    return np.ascontiguousarray(grid.to_ras(np.rint(stored).astype(np.int32))), grid.ras_affine()
+
+
+def _mgz(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """FreeSurfer's container: no scan a user opens, only recipes read it."""
+    from nibabel.freesurfer.mghformat import MGHImage
 
     stored = MGHImage.from_filename(path)
-    return Volume.from_array(np.asarray(stored.dataobj), stored.affine, modality=modality, name=path.name)
+    return np.asarray(stored.dataobj), stored.affine
+
+
+def _same_grid(
+    path: Path, shape: tuple[int, ...], affine: np.ndarray, other: tuple[int, ...], where: np.ndarray
+) -> None:
+    fix = "download the case again, or resample one of them"
+    if shape != other:
+        raise Damaged(path, f"has the grid {shape}, but its image {other}", fix)
+    if not np.allclose(affine, where, atol=1e-2):
+        far = float(np.abs(affine - where).max())
+        raise Damaged(path, f"lies elsewhere than its image: their affines differ by up to {far:.2f}", fix)
+
+
+def load_record(root: Path, record: Record) -> tuple[Volume, np.ndarray | None]:
+    """A record's first image and its labels (X, Y, Z) int32 on the same grid, None where it has none.
+
+    Damaged as `load_case`.
+    """
+    ref = record.images[0]
+    if record.label is None:
+        return load_image(root, ref), None
+    case = Case(
+        id=record.id, patient=record.patient, family=record.family, modality=ref.modality, image=root / ref.path,
+        label=root / record.label, phrases={}, unknown=(), licence=record.licence, source="", split=record.split,
+        form=record.form, masks={value: root / path for value, path in record.masks.items()}, frame=ref.frame,
+    )  # fmt: skip
+    volume, labels, _ = load_case(case)
+    assert volume is not None
+    return volume, labels
+
+
+def image_file(root: Path, ref: ImageRef) -> Path:
+    """The file that holds a record's image: itself, or the archive that it is an array of."""
+    path = root / ref.path
+    return path.parent if path.parent.suffix == ".npz" else path
+
+
+def load_image(root: Path, ref: ImageRef) -> Volume:
+    """A record's image; Damaged when it cannot be read.
+
+    A picture is one axial slice, its rows towards the back and its columns towards the left, and an array one volume:
+    both of 1 mm voxels, for neither says how large it is.
+    """
+    from assistant.errors import ScanError
+
+    path = root / ref.path
+    try:
+        if path.suffix.lower() in PICTURES:
+            return _picture(path, ref.modality)
+        if image_file(root, ref) != path:
+            return _from_archive(path.parent, path.name, ref)
+    except ScanError as error:
+        raise Damaged(path, f"cannot be used ({error})", "download it again") from error
+    return _open(path, ref.modality, ref.frame)
+
+
+def _picture(path: Path, modality: str) -> Volume:
+    from PIL import Image
+
+    from assistant.volume import Volume
+
+    try:
+        with Image.open(path) as picture:
+            grey = np.asarray(picture.convert("L"), np.float32)
+    except OSError as error:
+        raise Damaged(path, f"is not a picture that can be read ({error})", "download it again") from error
+    return Volume.from_array(grey.T[:, :, None], np.diag([-1.0, -1.0, 1.0, 1.0]), modality=modality, name=path.name)
+
+
+def _from_archive(path: Path, name: str, ref: ImageRef) -> Volume:
+    import zipfile
+
+    from assistant.volume import Volume
+
+    try:
+        with np.load(path) as arrays:
+            array = np.asarray(arrays[name][ref.frame or 0], np.float32)
+    except (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile) as error:
+        raise Damaged(path, f"has no volume {ref.frame} in {name!r} ({error})", "download it again") from error
+    return Volume.from_array(array, np.eye(4), modality=ref.modality, name=f"{path.name}/{name}/{ref.frame}")
+
+
+def _open(path: Path, modality: str, frame: int | None = None) -> Volume:
+    from assistant.errors import ScanError
+    from assistant.volume import Volume
+
+    try:
+        if path.suffix == ".mgz":
+            return Volume.from_array(*_mgz(path), modality=modality, name=path.name)
+        return Volume.open(path, modality=modality, frame=frame)
+    except (ScanError, OSError) as error:
+        raise Damaged(path, f"cannot be read ({error})", "download the case again") from error
 
 
 def mask_of(labels: np.ndarray, values: Iterable[int]) -> np.ndarray:
     """(X, Y, Z) bool mask of a phrase's label values."""
-    return np.isin(labels, list(values))
+    members = list(values)
+    return labels == members[0] if len(members) == 1 else np.isin(labels, members)

@@ -1,7 +1,7 @@
 """Soft-tissue sarcoma of the limbs on T1 MR and FDG-PET: the expert's gross tumour contour, as the IBSI prepared it.
 
 Source page   https://github.com/theibsi/data_sets (ibsi_validation); images from TCIA's Soft-tissue-Sarcoma collection
-Licence       CC BY 3.0
+Licence       CC BY 3.0; commercial use: yes
 Citation      Vallieres et al., A radiomics model from joint FDG-PET and MRI texture features for the prediction of lung
               metastases in soft-tissue sarcomas of the extremities, Phys. Med. Biol. 60 (2015) 5471, and
               doi:10.7937/K9/TCIA.2015.7GO2GSKS. Prepared by A. Zwanenburg (SUV, N4, fat-normalised, cropped).
@@ -17,20 +17,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from data_recipes import local
-from data_recipes.schema import Case, RecipeError, check_split, split_of
+from data_recipes.schema import Case, Damaged, DataSet, RecipeError, Skip, check_split, leave_out, split_of
 
-LICENCE = "IBSI validation set (TCIA Soft-tissue-Sarcoma): CC BY 3.0"
-SOURCE = "https://github.com/theibsi/data_sets/tree/master/ibsi_validation"
+ABOUT = DataSet(
+    "sts", "IBSI soft-tissue sarcoma", ("MR", "PET"), "51 patients, T1 MR and FDG-PET", "CC BY 3.0", "yes", ("mask",),
+    "https://github.com/theibsi/data_sets/tree/master/ibsi_validation", folder="ibsi_sts",
+)  # fmt: skip
 SCANS = {"MR_T1": ("tumour_mr", "MR"), "PET": ("tumour_pet", "PET")}
 PHRASES = {"tumour": (1,)}
 
 
-def cases(root: Path, split: str) -> Iterator[Case]:
+def cases(root: Path, split: str, skip: Skip = None) -> Iterator[Case]:
     """Cases of a folder in the shared layout or of ibsi_validation; all scans of a patient are in one split."""
     root = Path(root)
     check_split(split)
     if local.is_local(root):
-        for entry in local.entries(root, split, "ibsi_sts"):
+        for entry in local.entries(root, split, ABOUT.folder):
             patient, scan = entry.name[:7], entry.name[8:]
             yield _case(entry.case, patient, scan, entry.image, entry.label, split, entry.licence, entry.source)
         return
@@ -39,12 +41,17 @@ def cases(root: Path, split: str) -> Iterator[Case]:
     for patient_folder in sorted(folder.glob("STS_*")):
         for scan in SCANS:
             image, label = patient_folder / f"{scan}_image.nii.gz", patient_folder / f"{scan}_mask.nii.gz"
-            if not (image.is_file() and label.is_file()):
+            if not (image.is_file() or label.is_file()):
                 continue
             found += 1
             patient = patient_folder.name
-            if split_of(patient) == split:
-                yield _case(f"{patient}_{scan}", patient, scan, image, label, split, LICENCE, SOURCE)
+            if split_of(patient) != split:
+                continue
+            if not (image.is_file() and label.is_file()):
+                lacking = label.name if image.is_file() else image.name
+                leave_out(Damaged(patient_folder, f"has no {lacking}", "download the patient again"), skip)
+                continue
+            yield _case(f"{patient}_{scan}", patient, scan, image, label, split, ABOUT.stated_licence, ABOUT.source)
     if not found:
         raise RecipeError(
             f"{root} has no STS_*/MR_T1_image.nii.gz with MR_T1_mask.nii.gz: give the ibsi_validation folder"

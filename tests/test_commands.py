@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from data_recipes import command as data
+from data_recipes import registry
 from training import command as train
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -53,10 +54,10 @@ def test_help_lists_the_stages_without_importing_torch():
 def test_data_list_names_each_recipe_with_its_licence(capsys):
     assert data.main(["list"]) == 0
     text = capsys.readouterr().out
-    for name, recipe in data.RECIPES.items():
-        assert name in text
-        assert recipe.LICENCE in text
-        assert recipe.SOURCE in text
+    for name, recipe in registry.RECIPES.items():
+        about = recipe.ABOUT
+        assert f"{name} " in text
+        assert f"{about.licence}; commercial use: {about.commercial}; {about.source}" in text
 
 
 def test_data_inspect_prints_conversations(capsys):

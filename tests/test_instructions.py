@@ -16,6 +16,7 @@ from data_recipes.instructions import (
     conversations,
     dialogue,
     measured_facts,
+    mixture,
     questions,
     small_talk,
     synthetic_facts,
@@ -243,3 +244,15 @@ def test_facts_of_a_real_case(tmp_path):
     assert "liver" not in facts.absent
     talk = next(conversations(0, 1, [facts], measured=1.0))
     assert talk.case == "c"
+
+
+def test_conversations_about_any_scan_ask_only_for_what_was_looked_for():
+    """A heart: its chambers are no pair of sides, nothing else was outlined, and one kidney was, the other was not."""
+    rng = random.Random(0)
+    names = ("left atrium", "right atrium", "left kidney")
+    found = {name: dialogue.made_up(60.0, 100.0, "HU", rng) for name in names}
+    facts = dialogue.Facts("heart", "CT", found, ("ascending aorta",))
+    assert facts.pairs() == []
+    asked = {t.phrase for n in range(300) for t in mixture.about(facts, random.Random(n)).targets}
+    plain = {phrase for phrase in asked if not re.match(r"m\d", phrase)}
+    assert plain == {*names, "ascending aorta"}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from data_recipes import ontology as o
+from data_recipes.anatomy_body import FURTHER
+from training.samples import absent_phrases
 
 SIDED = [
     "cerebral white matter",
@@ -111,6 +113,30 @@ def test_nothing_taught_in_a_family_is_called_surely_absent(family):
     absent = o.surely_absent(family)
     assert len(absent) >= 10
     assert not set(absent) & set(o.taught(family))
+
+
+def test_structures_of_public_sets_are_named_and_never_asked_for_as_absent():
+    """The embedded model's questions stay what they are, however many structures the recipes name."""
+    further = {f"{side} {row.base}" if row.sided else row.base for row in FURTHER for side in o.SIDES}
+    assert further <= set(o.by_name())
+    assert not any(o.by_name()[name].taught for name in further)
+    for family in o.SCAN_FAMILIES:
+        assert not {s.name for s in o.surely_absent(family)} & further
+        assert not set(absent_phrases(family)) & further
+    assert {s.name for s in o.asked()} == set(o.by_name()) - further
+    assert o.surely_absent("body_ct") == ()  # a scan of the belly shows a liver: nothing is known to be away
+    for row in FURTHER:  # a synonym is drawn from these: an empty one would be a question about nothing
+        assert row.en, row.base
+    assert o.lookup("postcava").name == "inferior vena cava"
+    assert o.lookup("linke 3. Rippe").name == "left rib 3"
+    assert o.lookup("第4腰椎").name == "vertebra L4"
+    assert [s.name for s in o.resolve("kidneys")] == ["left kidney", "right kidney"]
+
+
+def test_a_mirrored_heart_keeps_the_names_of_its_chambers():
+    asked = "Is the left atrium left of the left lung, and the Left Ventricle of the heart?"
+    assert o.flip(asked) == "Is the left atrium right of the right lung, and the Left Ventricle of the heart?"
+    assert o.flip("left lateral ventricle") == "right lateral ventricle"
 
 
 def test_ranges_name_their_source():

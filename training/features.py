@@ -23,10 +23,10 @@ from assistant.errors import DeixisError
 from assistant.segmenter import Segmenter
 from assistant.study import Study
 from assistant.volume import Volume
+from data_recipes import registry
 from data_recipes.schema import Case, load_case, mask_of
 from data_recipes.synthesis.contrast import SHARES
 from training.data import CaseFeatures, FeatureBank
-from training.pack import RECIPES
 from training.scans import synthesised
 from training.stage import fingerprint, load_segmenter
 
@@ -51,7 +51,7 @@ def make_bank(
 ) -> FeatureBank:
     """At most ``cases`` scans of each family of `ontology.SCAN_FAMILIES` that the data has."""
     families: dict[str, list[CaseFeatures]] = {}
-    for recipe in RECIPES.values():
+    for recipe in registry.shared():
         for case in _first_of_each_family(recipe.cases(root, split), cases):
             began = time.perf_counter()
             rng = np.random.default_rng([seed, *case.id.encode()])

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from assistant import preprocess
-from data_recipes import freesurfer, msd, openkbp, schema, sts
+from data_recipes import registry, schema
 from training.samples import PackedCase
-
-RECIPES = {"freesurfer": freesurfer, "openkbp": openkbp, "msd": msd, "sts": sts}
 
 
 def pack_case(case: schema.Case) -> PackedCase:
@@ -92,18 +90,12 @@ def load_packed(folder: Path) -> list[PackedCase]:
     return cases
 
 
-def cases(root: Path, split: str) -> Iterator[schema.Case]:
-    """The cases of every recipe that finds its data in a folder of the shared layout."""
-    for recipe in RECIPES.values():
-        yield from recipe.cases(root, split)
-
-
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Pack the training cases of a data folder.")
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, default=Path("runs/pack"))
     options = parser.parse_args(argv)
-    for number, case in enumerate(cases(options.data, "train"), 1):
+    for number, case in enumerate(registry.shared_layout(options.data, "train"), 1):
         save_packed(pack_case(case), options.out)
         print(f"\r{number} cases packed, last {case.id}", end="", flush=True)
     print()

@@ -25,7 +25,7 @@ class PhraseBank:
     def wordings(most: int = 12) -> dict[str, list[str]]:
         """Canonical phrase -> itself and up to `most` other names."""
         out = {}
-        for structure in ontology.all_structures():
+        for structure in ontology.asked():
             others = [*structure.synonyms, *structure.latin, *structure.abbreviations]
             step = max(1, len(others) // most)
             out[structure.name] = list(dict.fromkeys([structure.name, *others[::step][:most]]))

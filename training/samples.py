@@ -96,7 +96,7 @@ def absent_phrases(family: str) -> tuple[str, ...]:
     names = ontology.all_structures()
     brain = tuple(s.name for s in names if s.taught and "brain" in s.families and s.name != "brainstem")
     neck = tuple(s.name for s in names if s.taught and "head_neck" in s.families and s.name != "brainstem")
-    far = tuple(s.name for s in names if not s.taught and not {"head", "neck", "brain"} & set(s.families))
+    far = tuple(s.name for s in names if not s.taught and {"abdomen", "pelvis", "thorax"} & set(s.families))
     crop = ("anterior hippocampus", "posterior hippocampus")
     trunk_far = tuple(n for n in far if n not in ("trachea", "left lung", "right lung", "aorta", "heart"))
     limb = ("liver", "pancreas", "gallbladder", "spleen", "stomach", "heart", "left lung", "right lung", "trachea")

@@ -173,8 +173,8 @@ def _frozen_base(base: Base) -> tuple[Any, Any, Any]:
 
 
 def frozen_codes(parts: tuple[Any, Any, Any], segmenter: Segmenter) -> FrozenCodes:
-    """Codes of every canonical phrase of the ontology, and of the words outside it that conversations restate."""
-    names = [structure.name for structure in ontology.all_structures()]
+    """Codes of every canonical phrase that training speaks of, and of the words outside that conversations restate."""
+    names = [structure.name for structure in ontology.asked()]
     return FrozenCodes.of([*names, "brain", *UNKNOWN], parts[0], parts[1], segmenter)
 
 

@@ -74,7 +74,7 @@ def talk_of(made: instructions.Conversation) -> Talk:
 @cache
 def _names() -> re.Pattern[str]:
     """Everything the ontology calls a structure, longest first."""
-    names = {name.lower() for s in ontology.all_structures() for name in s.names}
+    names = {name.lower() for s in ontology.asked() for name in s.names}
     return re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, sorted(names, key=lambda n: (-len(n), n)))) + r")(?!\w)")
 
 

@@ -12,7 +12,10 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from assistant.evidence import Measurement, format_ml, measure
+from assistant.volume import Volume
 from data_recipes import ontology
 from data_recipes.schema import Case, load_case, mask_of
 
@@ -46,7 +49,9 @@ class Facts:
 
     def pairs(self) -> list[str]:
         """Names without side of which both sides are found."""
-        return [p[5:] for p in self.found if p.startswith("left ") and f"right {p[5:]}" in self.found]
+        known = ontology.by_name()
+        lefts = (s for p in self.found if (s := known.get(p)) and s.side == "left")
+        return [s.base for s in lefts if f"right {s.base}" in self.found]
 
 
 def measured_facts(case: Case) -> Facts:
@@ -54,6 +59,11 @@ def measured_facts(case: Case) -> Facts:
     volume, labels, _ = load_case(case)
     if volume is None:
         raise ValueError(f"{case.id} is a label map without an image: synthesise an image, or use synthetic_facts")
+    return facts_of(case, volume, labels)
+
+
+def facts_of(case: Case, volume: Volume, labels: np.ndarray) -> Facts:
+    """`measured_facts` of a case that was read already: labels (X, Y, Z) on the volume's grid."""
     found, missing = {}, []
     for phrase, values in case.phrases.items():
         mask = mask_of(labels, values)

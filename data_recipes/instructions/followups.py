@@ -24,6 +24,8 @@ def other_side(t: Thread) -> bool:
     if structure is None or structure.side is None:
         return False
     side = "right" if structure.side == "left" else "left"
+    if f"{side} {structure.base}" not in (*t.facts.found, *t.facts.absent):
+        return False  # nobody looked for it in this scan
     template = t.rng.choice(q.OTHER_SIDE[1:] if side == "left" else q.OTHER_SIDE)
     notes = t.ground([f"{side} {structure.base}"])
     t.turn(words.rough(template.format(side=side), t.rng), notes, d.shown(notes))

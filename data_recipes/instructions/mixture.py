@@ -81,13 +81,33 @@ def conversation(rng: random.Random, facts: Sequence[Facts] = (), measured: floa
         if not FIRST[kind][0](thread):
             continue
         turns = 1 if kind == "no scan open" else rng.choices(TURNS, TURNS_WEIGHTS)[0]
-        for _ in range(20):
-            if len(thread.messages) >= 2 * turns or len(thread.targets) >= MOST_TARGETS:
-                break
-            THEN[_draw(THEN, rng)][0](thread)
-        if len(thread.targets) > MOST_TARGETS:
-            continue
-        return thread.done(kind if len(thread.messages) == 2 else kind + " ...")
+        if _go_on(thread, turns):
+            return thread.done(kind if len(thread.messages) == 2 else kind + " ...")
+
+
+# Kinds that ask nothing of a scan but what was looked for in it: any family will do.
+OF_ANY_SCAN = (
+    "show", "how big", "quantity", "is it there", "compare two", "together", "what is this", "other languages",
+)  # fmt: skip
+
+
+def about(scan: Facts, rng: random.Random) -> Conversation:
+    """One conversation about a measured scan of any family, as `conversation`: only of what was looked for in it."""
+    first = {kind: FIRST[kind] for kind in OF_ANY_SCAN}
+    while True:
+        thread = Thread(scan, rng)
+        kind = _draw(first, rng)
+        if FIRST[kind][0](thread) and _go_on(thread, rng.choices(TURNS, TURNS_WEIGHTS)[0]):
+            return thread.done(kind if len(thread.messages) == 2 else kind + " ...")
+
+
+def _go_on(thread: Thread, turns: int) -> bool:
+    """Ask more, up to this many questions; False when more was grounded than a conversation holds."""
+    for _ in range(20):
+        if len(thread.messages) >= 2 * turns or len(thread.targets) >= MOST_TARGETS:
+            break
+        THEN[_draw(THEN, thread.rng)][0](thread)
+    return len(thread.targets) <= MOST_TARGETS
 
 
 def _draw(table: Mapping[str, tuple[Family, float]], rng: random.Random) -> str:

@@ -16,9 +16,10 @@ def target(t: Thread, absent: float = 0.1) -> Said:
     there = list(t.facts.found)
     if there and rng.random() >= absent:
         return words.one(rng.choice(there), rng)
-    if rng.random() < 0.35:
+    # elsewhere than in the families of the table, a word that nobody knows may well name something in the scan
+    if t.facts.family in ontology.SCAN_FAMILIES and rng.random() < 0.35:
         return words.one(rng.choice(small_talk.UNKNOWN), rng)
-    return words.one(rng.choice(t.facts.absent), rng)
+    return words.one(rng.choice(t.facts.absent or there), rng)
 
 
 def targets(t: Thread) -> Said:

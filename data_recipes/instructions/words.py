@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from data_recipes import ontology
-from data_recipes.anatomy import TAUGHT, UNTAUGHT, Group, Row
+from data_recipes.anatomy import TAUGHT, UNTAUGHT, Group
+from data_recipes.anatomy_row import Row
 from data_recipes.ontology import GROUPS, Structure
 
 
