@@ -41,8 +41,9 @@ class TokenCache:
 
     @property
     def nbytes(self) -> int:
-        kept = [tensor for layer in self._cache.layers for tensor in (layer.keys, layer.values) if tensor is not None]
-        return sum(tensor.nbytes for tensor in kept)
+        """Bytes of the keys and values."""
+        values = [value for layer in self._cache.layers for value in vars(layer).values()]
+        return sum(value.nbytes for value in values if isinstance(value, Tensor))
 
     def bring(self, ids: Sequence[int], image_positions: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Make the cache hold exactly ``ids``, running only what it does not hold yet."""

@@ -21,7 +21,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from assistant.prompt_encoder import GridPrompt
 from assistant.segmenter import Segmenter
 from assistant.study import VISUAL_SIDE
 from assistant.vision import Features
@@ -114,8 +113,9 @@ def fast() -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def look(segmenter: Segmenter, sample: Sample, codes: Tensor, prompts: Sequence[GridPrompt | None]) -> Seen:
+def look(segmenter: Segmenter, sample: Sample, codes: Tensor) -> Seen:
     """Codes (N, state_dim) on a view."""
+    prompts = [None] * len(codes)
     with torch.autocast("cpu", torch.bfloat16, enabled=fast()):
         coarse = segmenter.encode(sample.coarse)
         heads = segmenter.heads(segmenter.query(codes), coarse, prompts)
@@ -229,14 +229,13 @@ def train(
         queries = [q for q in sample.queries if q.phrase in phrases and (not borrowed or q.presence == 0)]
         # what the user labels anew is not held to what the start model took it for, where it is labelled
         old = [n for n in start.config.taught_names if borrowed or n not in phrases]
-        prompts = [GridPrompt(q.points, q.point_labels) if len(q.points) else None for q in queries]
         codes = segmenter.taught_codes[[row[q.phrase] for q in queries] + [row[n] for n in old]]
         total = codes.new_zeros(())
         if len(codes):
-            seen = look(segmenter, sample, codes, [*prompts, *[None] * len(old)])
+            seen = look(segmenter, sample, codes)
         if old:
             with torch.no_grad():
-                before = look(start, sample, codes[len(queries) :], [None] * len(old))
+                before = look(start, sample, codes[len(queries) :])
             groups = [[old.index(n) for n in group if n in old] for group in start.config.exclusive]
             alone = [old.index(n) for n in start.config.wholes if n in old]
             kept = kept_loss(seen, before, [group for group in groups if group], alone, step % 3)

@@ -35,20 +35,20 @@ class Pointing(Strict):
     """RAS+ millimetres: x to the patient's right, y to the front, z up."""
 
     points: list[Annotated[list[Millimetres], Field(min_length=3, max_length=4)]] | None = Field(
-        None, max_length=100, description="[x, y, z] or [x, y, z, label]; label 1 = part of it, 0 = not part of it"
+        default=None, max_length=100, description="[x, y, z] or [x, y, z, label]; label 1 = part of it, 0 = not part of it"
     )
     box: Annotated[list[Millimetres], Field(min_length=6, max_length=6)] | None = Field(
-        None, description="x0, y0, z0, x1, y1, z1: two opposite corners"
+        default=None, description="x0, y0, z0, x1, y1, z1: two opposite corners"
     )
     mask_id: str | None = Field(
-        None, max_length=20, description='a mask of this conversation ("m2") to refine or ask about'
+        default=None, max_length=20, description='a mask of this conversation ("m2") to refine or ask about'
     )
 
 
 class Asked(Pointing):
     """What Deixis adds to a request; points, box and mask_id are for the last question."""
 
-    scan: str | None = Field(None, max_length=100, description="id of an uploaded scan")
+    scan: str | None = Field(default=None, max_length=100, description="id of an uploaded scan")
 
 
 class TextPart(Strict):
@@ -67,9 +67,9 @@ class ImagePart(Strict):
 
 
 class File(Strict):
-    file_id: str | None = Field(None, max_length=100)
-    file_data: str | None = Field(None, description="data:...;base64,... or base64 alone")
-    filename: str | None = Field(None, max_length=255)
+    file_id: str | None = Field(default=None, max_length=100)
+    file_data: str | None = Field(default=None, description="data:...;base64,... or base64 alone")
+    filename: str | None = Field(default=None, max_length=255)
 
 
 class FilePart(Strict):
@@ -90,7 +90,7 @@ class UserMessage(Strict):
     role: Literal["user"]
     content: Content
     name: str | None = None
-    deixis: Pointing | None = Field(None, description="what this question points at")
+    deixis: Pointing | None = Field(default=None, description="what this question points at")
 
 
 class AssistantMessage(BaseModel):
@@ -122,17 +122,17 @@ class ChatRequest(Strict):
     messages: list[Message] = Field(min_length=1, max_length=200)
     stream: bool = False
     stream_options: StreamOptions | None = None
-    temperature: float | None = Field(None, ge=0, le=2, description="default 0: always the same answer")
-    seed: int | None = Field(None, ge=-(2**63), lt=2**63, description="for temperatures above 0; default 0")
-    max_tokens: int | None = Field(None, ge=1, le=100_000)
-    max_completion_tokens: int | None = Field(None, ge=1, le=100_000)
-    user: str | None = Field(None, description="not used")
-    metadata: dict[str, str] | None = Field(None, description="not used")
+    temperature: float | None = Field(default=None, ge=0, le=2, description="default 0: always the same answer")
+    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63, description="for temperatures above 0; default 0")
+    max_tokens: int | None = Field(default=None, ge=1, le=100_000)
+    max_completion_tokens: int | None = Field(default=None, ge=1, le=100_000)
+    user: str | None = Field(default=None, description="not used")
+    metadata: dict[str, str] | None = Field(default=None, description="not used")
     store: Literal[False] | None = None
     n: Literal[1] | None = None
-    top_p: float | None = Field(None, ge=1, le=1)
-    presence_penalty: float | None = Field(None, ge=0, le=0)
-    frequency_penalty: float | None = Field(None, ge=0, le=0)
+    top_p: float | None = Field(default=None, ge=1, le=1)
+    presence_penalty: float | None = Field(default=None, ge=0, le=0)
+    frequency_penalty: float | None = Field(default=None, ge=0, le=0)
     logprobs: Literal[False] | None = None
     stop: None = None
     deixis: Asked | None = None
