@@ -15,7 +15,7 @@ from training.baselines import Patch, Specialist, SpecialistConfig, class_names,
 from training.pack import save_packed
 from training.samples import PackedCase, Query
 
-CONFIG = SpecialistConfig("hippocampus", 2, filters=(4, 4, 4), workers=0, bf16=False, log_every=1)
+CONFIG = SpecialistConfig("hippocampus", 2, filters=(4, 4, 4, 4), workers=0, bf16=False, log_every=1)
 
 
 def crop(name: str) -> PackedCase:

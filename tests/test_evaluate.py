@@ -24,7 +24,7 @@ from training.scans import AAL_VALUES, Scan, scans, truths
 
 SHAPE = (10, 8, 6)
 ABOUT = {
-    "command": "python -m training.evaluate", "split": "dev", "seed": 0, "timings": None,
+    "command": "python -m training.evaluate", "split": "dev", "seed": 0, "timings": None, "specialists": {},
     "data": {"index_sha256": "cd" * 32, "cases": 1, "cases_sha256": "ef" * 32},
     "model": {"name": "default", "sha256": "ab" * 32, "base": "tiny"},
     "machine": {"torch": "2", "device": "cpu", "threads": 1},
@@ -182,6 +182,19 @@ def test_the_files(tmp_path):
         lines = list(csv.DictReader(file))
     assert [line["phrase"] for line in lines] == [row.phrase for row in rows]
     assert set(lines[0]) == set(Row.__dataclass_fields__)
+
+
+def test_a_specialist_stands_beside_the_family_it_was_trained_on(tmp_path):
+    """Compared over what both were asked: the specialist knows no right hippocampus, the model reaches 1 of its 0.8."""
+    rows = list(examine(Answers({p: (p, m) for p, m in a_scan().truths.items()}), a_scan(), "brain"))
+    figures = {"structures": {"left hippocampus": 0.8, "liver": 0.1}, "scans": 3, "steps": 40, "minutes": 2.0,
+               "parameters": 1_500_000}  # fmt: skip
+    write(tmp_path, Results(rows), ABOUT | {"specialists": {"brain": figures, "openkbp": figures}})
+    (line,) = [line for line in (tmp_path / "report.md").read_text().splitlines() if "specialist" in line]
+    assert line == (
+        "A specialist (40 steps, 2 minutes, 1.5 M parameters, 3 scans): 0.800 over 1 structures, of which this model "
+        "reaches 1.25. By structure: left hippocampus 0.800."
+    )
 
 
 def test_the_data_are_known_by_the_hash_of_their_index_and_of_the_cases(tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from assistant import conversation, generate
+from assistant import conversation, generate, token_cache
 from assistant.conversation import Message
 from assistant.errors import QuestionError
 from assistant.evidence import numbers_in, unsupported_numbers
@@ -414,7 +414,7 @@ def test_a_guess_saves_passes_and_changes_nothing(scripted, monkeypatch):
     second = "<p>spleen</p> The spleen was found and measures 4.0 mL."
 
     def told(most: int) -> tuple[Chat, FakeStudy, int]:
-        monkeypatch.setattr(generate, "GUESS_MOST", most)
+        monkeypatch.setattr(token_cache, "GUESS_MOST", most)
         chat, study = scripted(first, second, volumes=(3, 4))
         passes: list[int] = []
         run = chat.tokens.run
@@ -434,7 +434,7 @@ def test_a_guess_saves_passes_and_changes_nothing(scripted, monkeypatch):
 
 def test_a_cache_that_cannot_go_back_is_given_no_guess(scripted, monkeypatch):
     """Linear attention keeps no past: a wrong guess could not be taken out of it again."""
-    monkeypatch.setattr(generate.DynamicCache, "is_croppable", property(lambda cache: False))
+    monkeypatch.setattr(token_cache.DynamicCache, "is_croppable", property(lambda cache: False))
     chat, _ = scripted("The liver is here and the liver is there.", study=None)
     ask(chat, "Where?")
     assert chat.tokens.guess(chat.tokens.ids[-6:] * 2) == []
@@ -459,7 +459,7 @@ def test_a_wrong_guess_is_forgotten(scripted):
 def test_what_the_masks_name_is_looked_at_first(scripted):
     """With a name given the reply begins with it, whatever the model would say; the model says the rest."""
     chat, study = scripted(" This is the spleen.", volumes=(4,))
-    chat._regions.clear()
+    chat.tokens.regions.clear()
     done, grounded, _ = ask(chat, "What is here?", name="spleen")
     assert [event.finding.phrase for event in grounded] == ["spleen"]
     assert done.content.startswith("<p>spleen</p><SEG>")

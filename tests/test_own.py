@@ -266,7 +266,7 @@ def test_keeping_costs_nothing_where_the_answers_are_the_start_models(folder):
     start = taught_start()
     sample, _ = own_training.view([c.packed for c in read(folder)[0]], [], OwnConfig(replay=0.0), 0, 48)
     with torch.no_grad():
-        seen = own_training.look(start, sample, start.taught_codes, [None] * 3)
+        seen = own_training.look(start, sample, start.taught_codes)
         moved = replace(seen, logits=seen.logits + torch.tensor([2.0, 0.0, -2.0])[:, None, None, None])
         floor = torch.nn.functional.binary_cross_entropy(seen.presence.sigmoid(), seen.presence.sigmoid()) * 0.3
         same, other = (own_training.kept_loss(s, seen, [[0, 1]], [2], 0) for s in (seen, moved))
@@ -303,10 +303,9 @@ def test_a_name_that_reads_like_another_gets_a_code_of_its_own(start, tiny_base)
     code = own.new_codes(model, ["block"])[0]
     model.segmenter.fit_taught((("ear",),), (), code)
     codes, notes = own.new_codes(model, ["block", "ear"])
-    assert len(notes) == 1
     assert "'block' almost like 'ear' (1.00)" in notes[0]
     like = torch.nn.functional.cosine_similarity(codes[0], code[0], dim=0)
-    assert float(like) < SAME
+    assert abs(float(like)) < 0.01
 
 
 def test_one_command_from_labelled_scans_to_an_answer(folder, start, tiny_base, monkeypatch, capsys):
@@ -347,6 +346,7 @@ def test_ctrl_c_is_noted_once_and_interrupts_the_second_time():
     import os
     import signal
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
     with own.stop_on_interrupt() as stopped:
         assert not stopped()
         os.kill(os.getpid(), signal.SIGINT)

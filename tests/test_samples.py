@@ -127,11 +127,10 @@ def test_a_lesion_stays_in_its_tissue():
 
 
 def test_owners_number_the_exclusive_queries_in_order():
-    none = torch.zeros(0, 3), torch.zeros(0)
     queries = [
-        Query("a", (2,), 1, True, *none),
-        Query("all", (1, 2), 1, False, *none),
-        Query("b", (1,), 1, True, *none),
+        Query("a", (2,), 1, True),
+        Query("all", (1, 2), 1, False),
+        Query("b", (1,), 1, True),
     ]
     assert owners(torch.tensor([0, 1, 2, 3]), queries).tolist() == [0, 2, 1, 0]
 

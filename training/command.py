@@ -20,10 +20,12 @@ STAGES = {
     OWN: "your own labelled scans teach a finished model a new structure; without a stage's name it is this",
     "pack": "read the training cases once and keep them as small arrays",
     "see": "encoder and mask decoder: (scan, phrase) -> mask or absent",
+    "refine": "what a click changes, on a finished See run",
     "check": "a See run's masks against expert ones, without a language model",
     "features": "visual tokens and region features of real scans, for the next two",
     "align": "the projector: the frozen language model learns to read the scan",
     "converse": "LoRA: grounding first, then the sentence",
+    "baselines": "a specialist a family, without words, to be measured against",
     "evaluate": "ask a checkpoint in words and compare its masks with expert ones",
 }
 

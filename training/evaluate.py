@@ -182,6 +182,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--specialists", type=Path, metavar="JSON", help="figures of training.baselines, put beside the model's own"
+    )
     parser.add_argument("--no-timings", action="store_true", help="leave out the timings, which start fresh processes")
     options = parser.parse_args(argv)
     families = [name for name in options.families.split(",") if name]
@@ -225,6 +228,7 @@ def _run(options: argparse.Namespace, families: Sequence[str]) -> int:
             "threads": torch.get_num_threads(),
             "torch": torch.__version__,
         },
+        "specialists": json.loads(options.specialists.read_text()) if options.specialists else {},
         "timings": None if options.no_timings else timing.measure_timings(checkpoint, options.device),
     }
     write(options.out, results, about, pictures, scorers)

@@ -98,14 +98,24 @@ def new_codes(model: DeixisModel, phrases: Sequence[str]) -> tuple[Tensor, list[
             like = F.normalize(torch.stack(list(others.values())), dim=1) @ F.normalize(codes[i], dim=0)
             near = [code for code, value in zip(others.values(), like, strict=True) if float(value) >= SAME]
             if near:
-                span = torch.linalg.qr(torch.stack(near).T).Q
-                codes[i] -= span @ (span.T @ codes[i])
+                codes[i] = _apart(codes[i], torch.stack(near))
                 nearest = list(others)[int(like.argmax())]
                 notes.append(f"the language model reads {phrase!r} almost like {nearest!r} "
                              f"({float(like.max()):.2f}): its code was moved away")  # fmt: skip
         codes[i] *= length / codes[i].norm().clamp_min(1e-6)
         taken[phrase] = codes[i]
     return codes, notes
+
+
+def _apart(code: Tensor, near: Tensor) -> Tensor:
+    """What of a code (D,) is orthogonal to those near it (N, D); of one that lies in their span, next to nothing but
+    rounding is, and a drawn direction takes its place."""
+    span = torch.linalg.qr(near.T).Q
+    rest = code - span @ (span.T @ code)
+    if rest.norm() < 0.1 * code.norm():
+        drawn = torch.randn(code.shape, generator=torch.Generator().manual_seed(0)).to(code)
+        rest = drawn - span @ (span.T @ drawn)
+    return rest
 
 
 def masks(segmenter: Segmenter, volume: Volume, phrases: Sequence[str]) -> dict[str, tuple[np.ndarray, float]]:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from training.metrics import mean
+
 
 def markdown(summary: Mapping[str, Any]) -> str:
     """report.md from the summary that `evaluate.write` makes."""
@@ -30,6 +32,7 @@ def markdown(summary: Mapping[str, Any]) -> str:
             f"({_interval(family)} when scans are drawn anew); "
             f"absent refused {_share(family['refused_absent'])}; present not refused {_share(family['kept_present'])}.",
             "",
+            *_specialist(family, summary["specialists"].get(name)),
             "| structure | n | found | Dice | 95 % | median | IoU | surface Dice | Hausdorff, mm | HD95, mm "
             "| mean distance, mm | volume error |",
             "|---|---|---|---|---|---|---|---|---|---|---|---|",
@@ -113,6 +116,22 @@ def _overall(summary: Mapping[str, Any]) -> list[str]:
         f"{_number(summary['presence_ece'])}. Quality against the true IoU: Spearman's "
         f"{_number(summary['quality_correlation'])}. gIoU {_number(summary['giou'])} (absent targets count 1 when "
         f"refused), cIoU {_number(summary['ciou'])}.",
+        "",
+    ]
+
+
+def _specialist(family: Mapping[str, Any], other: Mapping[str, Any] | None) -> list[str]:
+    """The same family by a network of its own, where one was trained; compared over the structures that both have."""
+    if other is None:
+        return []
+    both = [name for name in family["structures"] if name in other["structures"]]
+    own = mean(family["structures"][name]["dice"] for name in both)
+    theirs = mean(other["structures"][name] for name in both)
+    named = ", ".join(f"{name} {_number(other['structures'][name])}" for name in both)
+    return [
+        f"A specialist ({other['steps']} steps, {other['minutes']:.0f} minutes, {other['parameters'] / 1e6:.1f} M "
+        f"parameters, {other['scans']} scans): {_number(theirs)} over {len(both)} structures, of which this model "
+        f"reaches {own / theirs:.2f}. By structure: {named}.",
         "",
     ]
 

@@ -35,7 +35,9 @@ class Pointing(Strict):
     """RAS+ millimetres: x to the patient's right, y to the front, z up."""
 
     points: list[Annotated[list[Millimetres], Field(min_length=3, max_length=4)]] | None = Field(
-        default=None, max_length=100, description="[x, y, z] or [x, y, z, label]; label 1 = part of it, 0 = not part of it"
+        default=None,
+        max_length=100,
+        description="[x, y, z] or [x, y, z, label]; label 1 = part of it, 0 = not part of it",
     )
     box: Annotated[list[Millimetres], Field(min_length=6, max_length=6)] | None = Field(
         default=None, description="x0, y0, z0, x1, y1, z1: two opposite corners"
