@@ -13,7 +13,7 @@ import torch
 
 from assistant.glossary import Glossary
 from assistant.model import DeixisModel
-from assistant.segmenter import SAME, Segmenter
+from assistant.segmenter import Segmenter
 from assistant.session import Session
 from assistant.volume import Volume
 from data_recipes import ontology
