@@ -95,10 +95,10 @@ def test_a_client_that_hangs_up_frees_the_worker(url, scan):
         time.sleep(0.02)
 
 
-def test_the_command_serves_and_leaves_nothing_behind(tiny_checkpoint, tiny_scan, tmp_path):
+def test_the_command_serves_and_leaves_nothing_behind(tiny_base, tiny_checkpoint, tiny_scan, tmp_path):
     port = free_port()
     command = [sys.executable, "-m", "assistant", "serve", "--port", str(port), "--model", str(tiny_checkpoint),
-               "--device", "cpu", "--max-waiting", "3"]  # fmt: skip
+               "--base", str(tiny_base), "--device", "cpu", "--max-waiting", "3"]  # fmt: skip
     environment = os.environ | {"TMPDIR": str(tmp_path), "DEIXIS_API_KEY": "right"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes)
