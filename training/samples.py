@@ -108,8 +108,8 @@ def absent_phrases(family: str) -> tuple[str, ...]:
         + crop
         + (TUMOUR,),
         "hippocampus": neck + far + (TUMOUR,),
-        "tumour_mr": brain + neck + limb + ("hippocampus",) + crop,
-        "tumour_pet": brain + neck + limb + ("hippocampus",) + crop,
+        "tumour_mr": brain + neck + limb + ("brainstem",) + ("hippocampus",) + crop,
+        "tumour_pet": brain + neck + limb + ("brainstem",) + ("hippocampus",) + crop,
         "own": (),  # a user's scans (`training.own`): what else they show is not known
     }[family]
 
