@@ -44,6 +44,10 @@ _ASKED_RELATION = re.compile(
     rf"|\b(?:{_SMALLER}|{_LARGER})\b",
     re.IGNORECASE,
 )
+# What stands between two names that are not of one list
+_PREDICATE = re.compile(
+    r"\d|\b(?:is|are|was|were|has|have|measures?|found|seen|but|while|whereas|although)\b", re.IGNORECASE
+)
 _NOT_OF_IT = re.compile(
     r"\b(?:by|than|difference|differ|together|total|sum|combined|smaller|larger|bigger|greater)\b", re.IGNORECASE
 )
@@ -148,7 +152,24 @@ def _presence(clause: str, targets: Sequence[Note]) -> str | None:
         return f"the {named[0].phrase} was found"
     if all(not note.present for note in named) and not _NEGATED.search(clause):
         return f"the {named[0].phrase} was not found"
+    absence = _ABSENCE.search(clause)
+    for note in _listed_before(clause, absence.start(), targets) if absence else []:
+        if note.present:
+            return f"the {note.phrase} was found"
     return None
+
+
+def _listed_before(clause: str, stop: int, targets: Sequence[Note]) -> list[Note]:
+    """The targets of the list that ends before a place: "the A, B and C were " names three."""
+    named = [mention for mention in mentions(clause, targets) if mention[1] <= stop]
+    listed: list[Note] = []
+    following = stop
+    for start, end, note in reversed(named):
+        if listed and _PREDICATE.search(re.sub(r"\(m\d+\)", "", clause[end:following])):
+            break
+        listed.append(note)
+        following = start
+    return listed
 
 
 def _attribution(clause: str, targets: Sequence[Note]) -> str | None:

@@ -119,6 +119,13 @@ def test_equal_volumes():
     assert flaw("The left amygdala and the right hippocampus have the same volume.", RIGHT, EQUAL) is None
 
 
+def test_a_list_that_is_said_to_be_absent_is_read_name_by_name():
+    assert flaw("The left hippocampus and the liver were not found.", LEFT, LIVER) == "the left hippocampus was found"
+    assert flaw("The liver, the left hippocampus and the spleen were not found.", LEFT, LIVER, SPLEEN)
+    assert flaw("The left hippocampus (m1) is 2.9 mL and the liver was not found.", LEFT, LIVER) is None
+    assert flaw("The liver and the spleen were not found.", LEFT, LIVER, SPLEEN) is None
+
+
 def test_numbers_of_the_user_may_be_said():
     assert flaw("You asked about 7 mL.", said="Is it 7 mL?") is None
     assert flaw("It is 7 mL.") is not None
