@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor
 
-from assistant import claims, conversation
+from assistant import claims, composition, conversation
+from assistant.composition import Plan
 from assistant.conversation import Message
 from assistant.errors import QuestionError
 from assistant.evidence import Note, unsupported_numbers
@@ -290,8 +291,12 @@ class Chat:
         given: list[int] = []
         said = self._resolved(self.messages[-1].content)
         mentioned = self._mentioned(said)
+        plan: Plan | None = None
         if name is not None and self._targets is not None:
-            given = [self._open, *conversation.encode_text(model.tokenizer, name), self._close]
+            given = self._named(name)
+        elif self._targets is not None and prompt is None:
+            plan = self._plan(said)
+            given = [] if plan is None else self._named(plan.targets[0])
         for step in range(max_new_tokens):
             if (should_stop is not None and should_stop()) or _loops(written):
                 stopped = True
@@ -330,6 +335,8 @@ class Chat:
                 known_before = {other.phrase for other in targets}
                 may_ground = note.phrase not in known_before and len(targets) + 1 < MAX_TARGETS
                 targets.append(note)
+                if plan is not None:
+                    given, may_ground = self._planned(plan, targets), False
                 draft.add_markup(f"{conversation.SEG}{conversation.NOTE}{note}{conversation.NOTE_END}")
                 yield Grounded(finding)
                 yield from draft.news(self._preview(draft))
@@ -357,6 +364,36 @@ class Chat:
         visible = f"{conversation.visible(draft.accepted)} {claims.caution(targets)}".rstrip()
         yield from draft.news(visible)
         yield Done(draft.accepted, visible, tuple(removed), tuple(corrections), stopped)
+
+    def _plan(self, said: str) -> Plan | None:
+        """What the question composes of structures that the scan shows."""
+        glossary, study = self.model.glossary, self.study
+        if glossary is None or study is None:
+            return None
+
+        def shown() -> list[str]:
+            rivals = study.rivals
+            names = self.model.segmenter.config.taught_names
+            return [] if rivals is None else list(dict.fromkeys(names[i] for group in rivals.groups for i in group))
+
+        return composition.read(said, glossary, shown)
+
+    def _planned(self, plan: Plan, targets: Sequence[Note]) -> list[int]:
+        """What a reply with a plan goes on with: the next target, then the mask that is chosen, then what was measured,
+        in the program's words."""
+        tokenizer, done = self.model.tokenizer, len(targets)
+        space = conversation.encode_text(tokenizer, " ")
+        if done < len(plan.targets):
+            return [*space, *self._named(plan.targets[done])]
+        chosen = plan.chosen(targets[: len(plan.targets)])
+        if chosen is not None and done == len(plan.targets):
+            return [*space, *self._named(chosen.id)]
+        words = claims.statement(targets) + (f" {plan.verdict(chosen)}" if chosen is not None else "")
+        return [*conversation.encode_text(tokenizer, f" {words}"), min(self._ends)]
+
+    def _named(self, name: str) -> list[int]:
+        """A name in the markup of a target."""
+        return [self._open, *conversation.encode_text(self.model.tokenizer, name), self._close]
 
     def _is_word(self, token: int) -> bool:
         """Neither markup nor white space."""

@@ -107,6 +107,7 @@ class FakeStudy:
     states: list[Tensor] = field(default_factory=list)
     prompts: list[Prompt | None] = field(default_factory=list)
     encoded: int = 0
+    rivals: None = None  # it knows of no structures that exclude one another
 
     def visual_features(self) -> Tensor:
         self.encoded += 1

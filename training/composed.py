@@ -1,9 +1,9 @@
 """Words that compose and exclude: "both together", "the larger of the two", "everything except the parotids".
 
 The truth is the same set operation on the expert masks, exactly. The answer is a mask that the reply made of others,
-where it made one, else all of its masks. Beside its Dice stands what the operation would give on the model's own masks
-of the plain names (``plain``): the difference is what the words cost. What was excluded is left out when no mask of the
-answer has its name and the answer covers less than half of it.
+or comes back to at its end, else all of its masks. Beside its Dice stands what the operation would give on the model's
+own masks of the plain names (``plain``): the difference is what the words cost. What was excluded is left out when no
+mask of the answer has its name and the answer covers less than half of it.
 """
 
 from __future__ import annotations
@@ -148,10 +148,13 @@ def compositions(scan: Scan, rng: np.random.Generator, each: int) -> Iterator[Co
 
 
 def answer_of(reply: Reply) -> list[Finding]:
-    """The masks that are a reply's answer: the last that was made of others, else all."""
+    """The masks that are a reply's answer: the last that was made of others, or the one that it comes back to at its
+    end, else all."""
     present = [f for f in reply.findings if f.present]
     made = [f for f in present if _MADE.fullmatch(f.phrase)]
-    return made[-1:] or present
+    said = [(f.id, f.phrase) for f in present]
+    chosen = present[-1:] if said and said[-1] in said[:-1] else []
+    return made[-1:] or chosen or present
 
 
 def ask(session: Asked, scan: Scan, group: str, seed: int, each: int) -> Iterator[Composed]:

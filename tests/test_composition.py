@@ -1,0 +1,117 @@
+"""What a question composes: which structures, in which order, and which of them is chosen by what was measured."""
+
+from __future__ import annotations
+
+import pytest
+
+from assistant import composition
+from assistant.composition import Plan
+from assistant.errors import QuestionError
+from assistant.evidence import Measurement, Note
+from assistant.generate import Chat, Done, Grounded
+from data_recipes import ontology
+from tests.tiny_language import FakeStudy, tiny_model
+
+GLOSSARY = ontology.glossary()
+NECK = ["brainstem", "spinal cord", "left parotid gland", "right parotid gland", "larynx", "mandible"]
+BRAIN = ["left hippocampus", "right hippocampus", "left thalamus", "right thalamus", "brainstem"]
+
+
+def read(question: str, shown: list[str]) -> Plan | None:
+    return composition.read(question, GLOSSARY, lambda: shown)
+
+
+def note(number: int, phrase: str, volume_ml: float | None) -> Note:
+    m = None if volume_ml is None else Measurement(volume_ml, 10.0, 1.0, "", (0.0, 0.0, 0.0), None, 100, False)
+    return Note("" if m is None else f"m{number}", phrase, 0.9, 0.9, m)
+
+
+@pytest.mark.parametrize(
+    ("question", "shown", "targets"),
+    [
+        ("Segment everything except the parotids.", NECK, ["brainstem", "spinal cord", "larynx", "mandible"]),
+        ("All structures apart from the brainstem and the larynx, please",
+         NECK, ["spinal cord", "left parotid gland", "right parotid gland", "mandible"]),
+        ("Show both hippocampi, but not the left one.", BRAIN, ["right hippocampus"]),
+        ("Show the parotids without the right parotid gland", NECK, ["left parotid gland"]),
+        ("Outline the mandible and the larynx, not the spinal cord.", NECK, ["mandible", "larynx"]),
+    ],
+)  # fmt: skip
+def test_what_is_left_when_some_is_excluded(question, shown, targets):
+    plan = read(question, shown)
+    assert plan is not None
+    assert (list(plan.targets), plan.choose) == (targets, "")
+
+
+@pytest.mark.parametrize(
+    ("question", "shown", "targets", "choose"),
+    [
+        ("Show me the larger of the two parotids.", NECK, ["left parotid gland", "right parotid gland"], "largest"),
+        ("the smaller one of the thalami", BRAIN, ["left thalamus", "right thalamus"], "smallest"),
+        ("Which is smallest: brainstem, larynx or mandible?", NECK, ["brainstem", "larynx", "mandible"], "smallest"),
+    ],
+)
+def test_which_one_is_chosen_among(question, shown, targets, choose):
+    plan = read(question, shown)
+    assert plan is not None
+    assert (list(plan.targets), plan.choose) == (targets, choose)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Where is the left hippocampus?",
+        "Is the left hippocampus not smaller than the right?",
+        "Is everything there except the parotids?",
+        "Is the left parotid gland the larger of the two?",
+        "What is the largest structure?",
+        "Which is larger, the left or the right parotid gland?",
+        "Leave it out, but not now.",
+        "Everything except nothing.",
+    ],
+)
+def test_what_is_left_to_the_language_model(question):
+    assert read(question, NECK) is None
+
+
+def test_more_than_a_reply_shows_is_refused_with_the_number():
+    many = [f"structure {n}" for n in range(20)] + ["larynx"]
+    with pytest.raises(QuestionError, match="that is 20 structures, and a reply shows 16 at most"):
+        read("Segment everything but not the larynx", many)
+
+
+def test_the_choice_is_made_on_volumes_as_shown():
+    """Two that read the same are equal; what was not found leaves nothing to choose."""
+    left, right = note(1, "left parotid gland", 21.04), note(2, "right parotid gland", 28.7)
+    both = Plan(("left parotid gland", "right parotid gland"), "largest")
+    assert both.chosen([left, right]) is right
+    assert both.verdict(right) == "The larger of them is the right parotid gland (m2)."
+    least = Plan(("a", "b", "c"), "smallest")
+    assert least.chosen([right, left, note(3, "c", 30)]) is left
+    assert least.verdict(left) == "The smallest of them is the left parotid gland (m1)."
+    assert both.chosen([left, note(2, "right parotid gland", 21.0)]) is None
+    assert both.chosen([left, note(2, "right parotid gland", None)]) is None
+    assert Plan(("a", "b")).chosen([left, right]) is None
+
+
+def test_a_reply_follows_its_plan_in_the_programs_words():
+    """An untrained model grounds both in order, comes back to the larger one, and says what was measured; the next
+    question's cache holds it all. With one of them absent nothing is chosen."""
+    model = tiny_model()
+    model.glossary = GLOSSARY
+    chat = Chat(model, FakeStudy([3, 5, 2, 0]))
+    *events, done = chat.reply("Show me the larger of the liver and the spleen.")
+    assert isinstance(done, Done)
+    found = [event.finding for event in events if isinstance(event, Grounded)]
+    assert [(f.id, f.phrase) for f in found] == [("m1", "liver"), ("m2", "spleen"), ("m2", "spleen")]
+    assert done.visible.endswith(
+        "The liver (m1) is 3.0 mL. The spleen (m2) is 5.0 mL. The liver is smaller than the spleen by 2.0 mL (40 %). "
+        "The larger of them is the spleen (m2)."
+    )
+    assert (done.corrections, done.unsupported, done.stopped) == ((), (), False)
+    rendered = chat._render(reply_next=False).ids
+    assert chat.tokens.ids == rendered[: len(chat.tokens.ids)]
+    assert len(rendered) - len(chat.tokens.ids) == 2  # the end mark and its newline
+    *events, done = chat.reply("Show me the larger of the pancreas and the stomach.")
+    assert len([event for event in events if isinstance(event, Grounded)]) == 2
+    assert done.visible.endswith("The pancreas (m3) is 2.0 mL. The stomach was not found.")
