@@ -14,7 +14,7 @@ from assistant.errors import QuestionError
 from assistant.evidence import Note, format_ml
 from assistant.glossary import Glossary
 
-MOST = 16  # structures of one plan
+MAX_TARGETS = 16  # structures that one reply looks for
 _EXCEPT = re.compile(
     r"\b(?:except(?:ing)?(?: for)?|excluding|apart from|other than|leaving out|(?:but|and) not|without)\b|,\s*not\b",
     re.IGNORECASE,
@@ -55,15 +55,16 @@ class Plan:
 
 def read(question: str, glossary: Glossary, shown: Callable[[], Sequence[str]]) -> Plan | None:
     """What a question composes; None where it composes nothing, or asks yes or no. shown: the structures, each
-    excluding the others, that the scan shows; asked for only where it matters. QuestionError for more than MOST."""
+    excluding the others, that the scan shows; asked for only where it matters. QuestionError for more than
+    MAX_TARGETS."""
     if _POLAR.match(question):
         return None
     plan = _all_but(question, glossary, shown) or _choice(question, glossary, shown)
     if plan is None or not plan.targets:
         return None
-    if len(plan.targets) > MOST:
+    if len(plan.targets) > MAX_TARGETS:
         raise QuestionError(
-            f"that is {len(plan.targets)} structures, and a reply shows {MOST} at most: name those that you want"
+            f"that is {len(plan.targets)} structures, and a reply shows {MAX_TARGETS} at most: name those that you want"
         )
     return plan
 

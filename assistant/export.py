@@ -88,12 +88,9 @@ def export_session(session: Session, folder: str | Path, *, uncertainty: bool = 
 def _uncertainty_maps(session: Session, present: Sequence[Finding], folder: Path) -> dict[str, str]:
     """Write the entropy of each mask that can be drawn again, by its name alone; {mask id: file name}."""
     taught = session.model.segmenter.config.taught_names
-    files = {}
-    for finding in present:
-        if finding.phrase in taught:
-            files[finding.id] = f"{finding.id}_uncertainty.nii.gz"
-            entropy = session.uncertainty(finding.id).entropy
-            save_map(session.volume, session.volume.from_native(entropy), folder / files[finding.id])
+    files = {f.id: f"{f.id}_uncertainty.nii.gz" for f in present if f.phrase in taught}
+    for name, seen in zip(files.values(), session.uncertainties(list(files)), strict=True):
+        save_map(session.volume, session.volume.from_native(seen.entropy), folder / name)
     return files
 
 

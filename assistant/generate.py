@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from assistant import claims, composition, conversation
-from assistant.composition import Plan
+from assistant.composition import MAX_TARGETS, Plan
 from assistant.conversation import Message
 from assistant.errors import QuestionError
 from assistant.evidence import Note, unsupported_numbers
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 __all__ = ["Chat", "Delta", "Done", "Event", "Finding", "Grounded"]
 
 MAX_NEW_TOKENS = 400
-MAX_TARGETS = 16  # <SEG>s in one reply
 MAX_PHRASE = 24  # tokens between <p> and </p>
 # In doubt a reply begins by looking. Measured on the embedded default: questions about structures put `<p>` at most
 # 2 below

@@ -37,6 +37,18 @@ def normalise(text: str) -> str:
     return " ".join(re.sub(r"[^\w]+|_", " ", text).split())
 
 
+def side_of(phrase: str) -> str | None:
+    """ "left" of "left hippocampus"; None of "liver"."""
+    first = phrase.partition(" ")[0]
+    return first if first in ("left", "right") else None
+
+
+def other_side(phrase: str) -> str:
+    """ "right hippocampus" of "left hippocampus"; "liver" of "liver"."""
+    side = side_of(phrase)
+    return phrase if side is None else f"{'right' if side == 'left' else 'left'}{phrase[len(side) :]}"
+
+
 @dataclass(frozen=True)
 class Mention:
     """A name in a text: its first character, the one behind its last, and the canonical phrases that it may mean."""

@@ -21,12 +21,12 @@ import numpy as np
 
 from assistant.errors import QuestionError
 from assistant.evidence import format_ml, format_mm, format_probability
-from assistant.glossary import Glossary
+from assistant.glossary import Glossary, other_side, side_of
 from assistant.margin import LOW_PRESENCE, differ, doubtful, likely
 from assistant.midline import Midline
 from assistant.sentences import Sentence, sentences_in
 from assistant.sizes import Size
-from assistant.statements import Named, Relation, Statement, other_side, read_statement, side_of
+from assistant.statements import Named, Relation, Statement, read_statement
 from assistant.volume import Volume
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from assistant.model import DeixisModel, default_checkpoint
 from assistant.prompt_encoder import Prompt
 from assistant.question import Point, Question, asks_what_is_pointed_at, checked_question, make_prompt
 from assistant.study import Study
-from assistant.uncertainty import Uncertainty, uncertainty
+from assistant.uncertainty import Uncertainty, uncertainties
 from assistant.volume import Volume, open_volume, save_mask
 
 if TYPE_CHECKING:
@@ -390,15 +390,19 @@ class Session:
 
     def uncertainty(self, mask_id: str) -> Uncertainty:
         """Where a mask is unsure, from four looks at the scan (`assistant.uncertainty`); arrays in the voxel order of
-        the scan's file. QuestionError where the mask is not one of a taught structure's own."""
-        found = self._finding(mask_id)
+        the scan's file. QuestionError where the mask is not a taught structure's own."""
+        return self.uncertainties([mask_id])[0]
+
+    def uncertainties(self, mask_ids: Sequence[str]) -> list[Uncertainty]:
+        """`uncertainty` of several masks, for little more than that of one."""
+        names = [self._finding(mask_id).phrase for mask_id in mask_ids]
         self._begin()
         try:
             with self._enough_memory():
-                seen = uncertainty(self.volume, self.model.segmenter, found.phrase)
+                seen = uncertainties(self.study, names)
         finally:
             self._end()
-        return Uncertainty(self.volume.to_native(seen.probability), self.volume.to_native(seen.entropy))
+        return [Uncertainty(self.volume.to_native(u.probability), self.volume.to_native(u.entropy)) for u in seen]
 
     def _ras_mask(self, mask_id: str) -> np.ndarray:
         mask = self._finding(mask_id).mask

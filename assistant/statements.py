@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from assistant.glossary import Glossary, normalise
+from assistant.glossary import Glossary, normalise, other_side, side_of
 from assistant.sentences import NORMAL
 from assistant.sizes import Size, sizes_in
 
@@ -175,18 +175,6 @@ def read_statement(text: str, glossary: Glossary) -> Statement:
         earlier=_EARLIER.search(text) is not None,
         together=_TOGETHER.search(text) is not None,
     )
-
-
-def side_of(phrase: str) -> str | None:
-    """ "left" of "left hippocampus"; None of "liver"."""
-    first = phrase.partition(" ")[0]
-    return first if first in ("left", "right") else None
-
-
-def other_side(phrase: str) -> str:
-    """ "right hippocampus" of "left hippocampus"."""
-    side, _, rest = phrase.partition(" ")
-    return f"{'right' if side == 'left' else 'left'} {rest}"
 
 
 def _named(text: str, glossary: Glossary) -> list[Named]:

@@ -8,14 +8,14 @@ al. 2019, section 3.3).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from assistant.errors import QuestionError
+from assistant.glossary import other_side
 from assistant.preprocess import mr_range
-from assistant.segmenter import Segmenter
 from assistant.study import Study
 from assistant.volume import Volume
 
@@ -29,16 +29,6 @@ class Uncertainty:
 
     probability: np.ndarray
     entropy: np.ndarray
-
-
-def other_side(name: str) -> str:
-    """The name of what a mirrored scan shows there: left and right in it change places.
-
-    >>> other_side("left hippocampus"), other_side("brainstem")
-    ('right hippocampus', 'brainstem')
-    """
-    swap = {"left": "right", "right": "left"}
-    return " ".join(swap.get(word, word) for word in name.split(" "))
 
 
 def bent(volume: Volume, amount: float) -> Volume:
@@ -62,28 +52,35 @@ def mirrored(volume: Volume) -> Volume:
     return replace(volume, voxels=np.ascontiguousarray(volume.voxels[::-1]))
 
 
-def ways(volume: Volume) -> Iterator[tuple[Volume, bool]]:
-    """The volumes to look at, each with whether it is mirrored. The first is the volume itself."""
-    yield volume, False
+def other_looks(volume: Volume) -> Iterator[tuple[Volume, bool]]:
+    """The volumes to look at beside the scan itself, each with whether it is mirrored."""
     yield mirrored(volume), True
     yield bent(volume, -1.0), False
     yield mirrored(bent(volume, 1.0)), True
 
 
-def uncertainty(volume: Volume, segmenter: Segmenter, name: str) -> Uncertainty:
-    """Of a taught structure; a scan is encoded four times, where the structure lies. QuestionError where it, or the
-    other side that a mirrored scan shows, was never taught."""
-    taught = segmenter.config.taught_names
-    for asked in (name, other_side(name)):
-        if asked not in taught:
-            raise QuestionError(f"there is no uncertainty of {name!r}: the model was never taught {asked!r}")
-    total = np.zeros(volume.shape, np.float32)
-    count = 0
-    for seen, flipped in ways(volume):
-        own = Study(seen, segmenter).drawing.probability(other_side(name) if flipped else name)
-        total += own[::-1] if flipped else own
-        count += 1
-    mean = np.clip(total / count, 0, 1)
+def uncertainties(study: Study, names: Sequence[str]) -> list[Uncertainty]:
+    """Of taught structures, by their names alone (clicks are not repeated): the study itself, and three more looks
+    that are encoded where the structures lie. A structure whose other side was never taught is not looked for in
+    mirrored ones. QuestionError for a name that was never taught."""
+    taught = study.segmenter.config.taught_names
+    for name in names:
+        if name not in taught:
+            raise QuestionError(f"there is no uncertainty of {name!r}: the model was never taught it")
+    totals = [study.drawing.probability(name) for name in names]
+    counts = [1] * len(names)
+    for volume, flipped in other_looks(study.volume):
+        look = Study(volume, study.segmenter)
+        for i, name in enumerate(names):
+            asked = other_side(name) if flipped else name
+            if asked in taught:
+                own = look.drawing.probability(asked)
+                totals[i] += own[::-1] if flipped else own
+                counts[i] += 1
+    return [_of_mean(np.clip(total / count, 0, 1)) for total, count in zip(totals, counts, strict=True)]
+
+
+def _of_mean(mean: np.ndarray) -> Uncertainty:
     safe = np.clip(mean, 1e-7, 1 - 1e-7)
     entropy = -(safe * np.log2(safe) + (1 - safe) * np.log2(1 - safe))
     return Uncertainty(mean, np.where(mean > 0, entropy, 0).astype(np.float32))

@@ -8,9 +8,10 @@ import torch
 
 from assistant.drawing import Drawing
 from assistant.errors import QuestionError
+from assistant.glossary import other_side
 from assistant.segmenter import Segmenter
 from assistant.study import Study
-from assistant.uncertainty import bent, mirrored, other_side, uncertainty, ways
+from assistant.uncertainty import bent, mirrored, other_looks, uncertainties
 from assistant.volume import Volume
 from tests.tiny_training import tiny_segmenter
 
@@ -53,7 +54,7 @@ def test_a_mirrored_look_comes_back_to_its_own_voxels(segmenter, monkeypatch):
 
     monkeypatch.setattr(Drawing, "probability", halves)
     volume = scan()
-    seen = uncertainty(volume, segmenter, "left block")
+    (seen,) = uncertainties(Study(volume, segmenter), ["left block"])
     expected = volume.voxels > 150
     expected[25:] = False
     assert np.array_equal(seen.probability, expected.astype(np.float32))
@@ -61,10 +62,10 @@ def test_a_mirrored_look_comes_back_to_its_own_voxels(segmenter, monkeypatch):
 
 
 @pytest.mark.parametrize("modality", ["CT", "MR", "PET"])
-def test_ways_are_four_on_one_grid_and_bend_both_ways(modality):
+def test_looks_are_on_one_grid_and_bend_both_ways(modality):
     volume = scan(modality)
-    looks = list(ways(volume))
-    assert [flipped for _, flipped in looks] == [False, True, False, True]
+    looks = list(other_looks(volume))
+    assert [flipped for _, flipped in looks] == [True, False, True]
     assert all(v.shape == volume.shape and np.array_equal(v.affine, volume.affine) for v, _ in looks)
     assert np.array_equal(mirrored(mirrored(volume)).voxels, volume.voxels)
     bright = volume.voxels > 200
@@ -84,11 +85,28 @@ def test_probability_is_the_mask_at_a_half(segmenter):
 
 
 def test_entropy_is_between_nothing_and_one_bit(segmenter):
-    seen = uncertainty(scan(), segmenter, "stem")
+    (seen,) = uncertainties(Study(scan(), segmenter), ["stem"])
     assert 0 <= seen.entropy.min() <= seen.entropy.max() <= 1
     assert (seen.entropy[seen.probability == 0] == 0).all()
 
 
 def test_what_was_never_taught_has_none(segmenter):
-    with pytest.raises(QuestionError, match="never taught 'liver'"):
-        uncertainty(scan(), segmenter, "liver")
+    with pytest.raises(QuestionError, match="'liver': the model was never taught it"):
+        uncertainties(Study(scan(), segmenter), ["liver"])
+
+
+def test_one_side_alone_is_not_looked_for_in_a_mirror(segmenter, monkeypatch):
+    """A model that was taught a left block and no right one: two looks of four, and several names in each."""
+    one = tiny_segmenter()
+    one.fit_taught((("left block", "stem"),), (), segmenter.taught_codes[[0, 2]])
+    asked: list[str] = []
+
+    def nothing(self: Drawing, name: str) -> np.ndarray:
+        asked.append(name)
+        return np.zeros(self.study.volume.shape, np.float32)
+
+    monkeypatch.setattr(Drawing, "probability", nothing)
+    first, second = uncertainties(Study(scan(), one.eval()), ["left block", "stem"])
+    assert asked == ["left block", "stem", "stem", "left block", "stem", "stem"]
+    assert not first.entropy.any()
+    assert not second.probability.any()
