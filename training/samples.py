@@ -134,11 +134,11 @@ def draw(case: PackedCase, rng: np.random.Generator, tiles: int = 1, side: int =
     # half of the stripped heads are cropped like whole ones; skull-stripping is decided first, as it moves the box
     strip = case.image is None and rng.random() < 0.3
     low, high = _content(case, strip)
-    low, high = _crop(low, high, case.spacing, rng, 0.05 if case.family == "brain" else 0.15)
+    low, high = _crop(low, high, case.spacing, rng, 0.15)
     extent = (high - low) * case.spacing
     size = 64
     # some scans are coarser than those there are to learn from: the grid then is (`preprocess.coarse_grid`)
-    finest = float(case.spacing.min()) * (rng.uniform(1, 2.2) if rng.random() < 0.15 else 1.0)
+    finest = float(case.spacing.min()) * (rng.uniform(1, 2.2) if rng.random() < 0.2 else 1.0)
     spacing = max(float(extent.max()) / size * rng.uniform(0.97, 1.12), finest)
     shape = preprocess.level_shape(extent, spacing, size)
     fine = spacing > preprocess.FINE_FROM * finest
