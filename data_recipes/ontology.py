@@ -16,7 +16,7 @@ flipped images.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -328,11 +328,13 @@ def taught(family: str) -> tuple[Structure, ...]:
     return tuple(s for s in all_structures() if s.taught and structure_family(family) in s.families)
 
 
-def exclusive() -> tuple[tuple[str, ...], ...]:
+WHOLES = {"brain", "hippocampus"}  # taught structures that others are parts of
+
+
+def exclusive(families: Sequence[str] = SCAN_FAMILIES) -> tuple[tuple[str, ...], ...]:
     """Taught structures that never share a voxel, a group for each kind of scan: neighbours, without what is a whole of
-    others (the brain, the hippocampus of a crop). A tumour grows into its neighbours and is a group of its own."""
-    wholes = {"brain", "hippocampus"}
-    groups = (tuple(s.name for s in taught(family) if s.name not in wholes) for family in SCAN_FAMILIES)
+    others. A tumour grows into its neighbours and is a group of its own."""
+    groups = (tuple(s.name for s in taught(family) if s.name not in WHOLES) for family in families)
     return tuple(dict.fromkeys(group for group in groups if group))
 
 
