@@ -35,6 +35,9 @@ def note(number: int, phrase: str, volume_ml: float | None) -> Note:
         ("Show both hippocampi, but not the left one.", BRAIN, ["right hippocampus"]),
         ("Show the parotids without the right parotid gland", NECK, ["left parotid gland"]),
         ("Outline the mandible and the larynx, not the spinal cord.", NECK, ["mandible", "larynx"]),
+        ("Segment the salivary glands except the right parotid gland.", NECK, ["left parotid gland"]),
+        ("Segment the medial temporal structures except the left amygdala",
+         [*BRAIN, "left amygdala", "right amygdala"], ["left hippocampus", "right hippocampus", "right amygdala"]),
     ],
 )  # fmt: skip
 def test_what_is_left_when_some_is_excluded(question, shown, targets):
