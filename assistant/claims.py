@@ -19,6 +19,7 @@ from assistant.evidence import (
     numbers_in,
     unsupported_numbers,
 )
+from assistant.glossary import side_of
 from assistant.margin import LOW_QUALITY
 
 _SMALLER = r"smaller|less voluminous|shrunken|littler"
@@ -42,6 +43,11 @@ _ASKED_THERE = re.compile(r"^\W*(?:(?:is|are) there|(?:can|do) you (?:see|find))
 _ASKED_RELATION = re.compile(
     r"\b(?:between|differ\w*|a?symmetr\w*|discrepanc\w*|mismatch\w*|imbalance\w*|compar\w*)\b"
     rf"|\b(?:{_SMALLER}|{_LARGER})\b",
+    re.IGNORECASE,
+)
+_ASKED_SIDE = re.compile(
+    r"\b(?:on|in|at|to) (?:the|its|their) (?P<side>left|right)"
+    r"(?: |-)?(?:(?:hand|half|side)\b(?P<of>[^?.!]*)|(?=\W*$))",
     re.IGNORECASE,
 )
 # What stands between two names that are not of one list
@@ -91,12 +97,19 @@ def _naming(sentence: str, targets: Sequence[Note]) -> str | None:
     return None
 
 
-def statement(targets: Sequence[Note]) -> str:
-    """What was measured, as sentences: the text that takes the place of one that contradicts it. "" without targets."""
+def statement(targets: Sequence[Note], said: str = "") -> str:
+    """What was measured, as sentences: the text that takes the place of one that contradicts it. "" without targets.
+
+    said: the user's question; where it asks for a side, the sentences say which one it is."""
     present = _distinct([note for note in targets if note.measurement is not None])
     absent = _distinct([note for note in targets if note.measurement is None and note.taught])
     unknown = _distinct([note for note in targets if not note.taught])
     parts = [f"The {n.phrase} ({n.id}) is {format_ml(n.measurement.volume_ml)} mL." for n in present if n.measurement]
+    sided = _side_asked(said, targets)
+    if sided is not None:
+        asked, true, where = sided
+        parts.insert(0, "Yes." if asked == true else "No.")
+        parts.append(f"It is on the {true} side of the {where}.")
     if len(present) == 2:
         first, second = present
         words = _compared(first, second).rsplit(", together", 1)[0]
@@ -257,10 +270,31 @@ def _polarity(sentence: str, targets: Sequence[Note], said: str) -> str | None:
         truth = _true_relation(read[0], read[2])
         if (truth == read[1]) != yes:
             return f"the {read[0].phrase} is {truth} {'to' if truth == 'equal' else 'than'} the {read[2].phrase}"
+    sided = _side_asked(said, targets)
+    if sided is not None:
+        asked, true, where = sided
+        return None if (asked == true) == yes else f"it is on the {true} side of the {where}"
     asked_there = _ASKED_THERE.match(said) and not _ASKED_RELATION.search(said)
     if asked_there and not yes and all(note.present for note in targets):
         return "what was asked for was found"
     return None
+
+
+def _side_asked(said: str, targets: Sequence[Note]) -> tuple[str, str, str] | None:
+    """(side asked for, true side, of what) where the question asks whether the one thing that was found is on a side.
+
+    What has a side in its name is on that side of the body; on which side of the scan it lies, and where anything else
+    lies, was measured. None for what lies in the middle, and for any other question."""
+    asked = _ASKED_SIDE.search(said) if _ASKED.match(said) or _ASKED_THERE.match(said) else None
+    present = _distinct([note for note in targets if note.present])
+    if asked is None or len(present) != 1 or _ASKED_RELATION.search(said) or _NEGATED.search(said):
+        return None
+    (note,) = present
+    named = side_of(note.phrase)
+    if named and not re.search(r"\b(?:scan|image|volume|picture)\b", asked["of"] or "", re.IGNORECASE):
+        return asked["side"].lower(), named, "body"
+    measured = note.measurement.side if note.measurement is not None else None
+    return (asked["side"].lower(), measured, "scan") if measured in ("left", "right") else None
 
 
 def caution(targets: Sequence[Note]) -> str:

@@ -489,7 +489,7 @@ class Chat:
             corrections.append(f"{plain!r} was taken out: {problem}.")
             # the sentence goes, the masks it grounded stay
             chips = "".join(conversation.chips(sentence))
-            draft.accept(len(draft.pending), f"{chips} {claims.statement(targets) or ''}".rstrip())
+            draft.accept(len(draft.pending), f"{chips} {claims.statement(targets, said) or ''}".rstrip())
             return True
         return False
 

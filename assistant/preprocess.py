@@ -11,10 +11,10 @@ Values outside a window are clipped; outside the scan is 0.
 Grid rule: the box of the scan that holds something (per axis, the slabs in which at least 0.5 % of the voxels are above
 -500 HU, 0.2 SUV, or in MR 0.08 of window 1), plus 5 mm. Coarse level: isotropic, longest side of the box / 64, never
 finer than the scan's finest voxel side. Fine level: half of that, on the same box; left out when the coarse level is
-already within 1.3 x the scan's finest voxel side. Grids follow the volume's own axes (an oblique scan stays oblique), so
-going there and back is separable, axis by axis: a triangle kernel as wide as the coarser of the two spacings, which is
-linear interpolation on the way up and area-like averaging on the way down. A coarse voxel is the mean of its 2 x 2 x 2
-fine ones.
+already within 1.3 x the scan's finest voxel side. Grids follow the volume's own axes (an oblique scan stays oblique),
+so going there and back is separable, axis by axis: a triangle kernel as wide as the coarser of the two spacings, which
+is linear interpolation on the way up and area-like averaging on the way down. A coarse voxel is the mean of its 2 x 2 x
+2 fine ones.
 """
 
 from __future__ import annotations
