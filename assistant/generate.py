@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from assistant import claims, composition, conversation
-from assistant.composition import MAX_TARGETS, Plan
+from assistant.composition import Plan
 from assistant.conversation import Message
 from assistant.errors import QuestionError
 from assistant.evidence import Note, unsupported_numbers
@@ -39,6 +39,8 @@ __all__ = ["Chat", "Delta", "Done", "Event", "Finding", "Grounded"]
 
 MAX_NEW_TOKENS = 400
 MAX_PHRASE = 24  # tokens between <p> and </p>
+MAX_TARGETS = 16  # that a reply looks for of the model's own accord
+TOKENS_PER_TARGET = 24  # of a plan: its name and what is said of it; its note is as long again
 # In doubt a reply begins by looking. Measured on the embedded default: questions about structures put `<p>` at most
 # 2 below
 # the likeliest first token when they miss it, greetings and refusals 5 to 10 below.
@@ -295,8 +297,11 @@ class Chat:
             given = self._named(name)
         elif self._targets is not None and prompt is None:
             plan = self._plan(said)
-            given = [] if plan is None else self._named(plan.targets[0])
-        for step in range(max_new_tokens):
+            if plan is not None:
+                given = self._named(plan.targets[0])
+                self._check_room(len(rendered.ids) + max_new_tokens + 2 * TOKENS_PER_TARGET * len(plan.targets))
+        # what a plan looks for is as long as it is: the limit is for what the model writes of itself
+        for step in range(max_new_tokens + (0 if plan is None else TOKENS_PER_TARGET * len(plan.targets))):
             if (should_stop is not None and should_stop()) or _loops(written):
                 stopped = True
                 break
@@ -335,7 +340,7 @@ class Chat:
                 may_ground = note.phrase not in known_before and len(targets) + 1 < MAX_TARGETS
                 targets.append(note)
                 if plan is not None:
-                    given, may_ground = self._planned(plan, targets), False
+                    given, may_ground = self._planned(plan, targets, said), False
                 draft.add_markup(f"{conversation.SEG}{conversation.NOTE}{note}{conversation.NOTE_END}")
                 yield Grounded(finding)
                 yield from draft.news(self._preview(draft))
@@ -370,24 +375,19 @@ class Chat:
         if glossary is None or study is None:
             return None
 
-        def shown() -> list[str]:
-            rivals = study.rivals
-            names = self.model.segmenter.config.taught_names
-            return [] if rivals is None else list(dict.fromkeys(names[i] for group in rivals.groups for i in group))
+        return composition.read(said, glossary, lambda: [] if study.rivals is None else study.rivals.shown())
 
-        return composition.read(said, glossary, shown)
-
-    def _planned(self, plan: Plan, targets: Sequence[Note]) -> list[int]:
-        """What a reply with a plan goes on with: the next target, then the mask that is chosen, then what was measured,
+    def _planned(self, plan: Plan, targets: Sequence[Note], said: str) -> list[int]:
+        """What a reply with a plan goes on with: the next target, then what is looked at last, then what was measured,
         in the program's words."""
         tokenizer, done = self.model.tokenizer, len(targets)
         space = conversation.encode_text(tokenizer, " ")
         if done < len(plan.targets):
             return [*space, *self._named(plan.targets[done])]
-        chosen = plan.chosen(targets[: len(plan.targets)])
-        if chosen is not None and done == len(plan.targets):
-            return [*space, *self._named(chosen.id)]
-        words = claims.statement(targets) + (f" {plan.verdict(chosen)}" if chosen is not None else "")
+        last = plan.last(targets) if done == len(plan.targets) else ""
+        if last:
+            return [*space, *self._named(last)]
+        words = f"{claims.statement(targets[: len(plan.targets)], said)} {plan.verdict(targets)}".rstrip()
         return [*conversation.encode_text(tokenizer, f" {words}"), min(self._ends)]
 
     def _named(self, name: str) -> list[int]:

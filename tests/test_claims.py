@@ -203,7 +203,6 @@ def test_a_side_that_is_asked_for_is_the_measured_one(said, note, right):
     ("said", "notes"),
     [
         ("Is the tumour on the left side of the scan?", [on("midline")]),  # neither
-        ("Is the hippocampus on the left side smaller than the one on the right side?", [LEFT, RIGHT]),
         ("Is the hippocampus on the left side smaller?", [on("left", "left hippocampus")]),
         ("Which side is it on?", [on("left")]),
         ("Are they on the left side?", [LEFT, RIGHT]),  # two were found
@@ -211,3 +210,20 @@ def test_a_side_that_is_asked_for_is_the_measured_one(said, note, right):
 )
 def test_other_questions_of_sides_are_left_alone(said, notes):
     assert claims.statement(notes, said) == claims.statement(notes)
+
+
+def test_a_comparison_that_was_asked_for_is_answered_with_yes_or_no():
+    assert claims.statement([LEFT, RIGHT], ASKED).startswith("Yes. The left hippocampus (m1) is 2.9 mL.")
+    assert claims.statement([LEFT, RIGHT], "Is the left hippocampus larger than the right one?").startswith("No. ")
+    assert claims.statement([LEFT, RIGHT], "Compare the hippocampi.").startswith("The left")
+    for said in (ASKED, "Is the left hippocampus larger than the right one?"):
+        sentences = claims.statement([LEFT, RIGHT], said)
+        assert claims.flaw(sentences, [LEFT, RIGHT], [str(LEFT), str(RIGHT)], said) is None
+
+
+def test_of_many_only_what_is_missing_is_told():
+    many = [Note(f"m{n}", f"structure {n}", 1, 1, measured(n)) for n in range(1, claims.LISTED + 1)]
+    assert claims.statement(many).startswith("The structure 1 (m1) is 1.0 mL.")
+    told = claims.statement([*many, SPLEEN])
+    assert told.endswith("in the list of findings. The spleen was not found.")
+    assert "structure 1" not in told
