@@ -299,7 +299,7 @@ def _relation_asked(said: str, targets: Sequence[Note]) -> tuple[Note, str, Note
 
 
 def side_question(said: str) -> re.Match[str] | None:
-    """Where a question that wants yes or no asks for a side: "on the left side" of "is the tumour on the left side?" """
+    """Where a question that wants yes or no asks for a side: "on the left" of "is the tumour on the left?" """
     asking = _ASKED.match(said) or _ASKED_THERE.match(said)
     if not asking or _ASKED_RELATION.search(said) or _NEGATED.search(said):
         return None

@@ -51,13 +51,12 @@ class Rivals:
         self.coarse = [self._claims(logits[group].float(), group) for group in self.groups]
 
     def shown(self) -> list[str]:
-        """Names of what the scan shows. A group counts where most of it was found, or more of it than of any other: the
-        head of a hippocampus in a whole brain is no structure of its own there."""
-        config = self.segmenter.config
-        most = max(map(len, self._found), default=0)
-        groups = zip(self._found, config.exclusive, strict=True)
-        kept = [found for found, group in groups if 2 * len(found) > len(group) or len(found) == most]
-        return list(dict.fromkeys(config.taught_names[i] for found in kept for i in found))
+        """Names of what the scan shows: of the group that most was found of, which tells the kind of scan, and of what
+        is a group by itself. The parts of a crop are no structures of their own in a whole brain."""
+        kind = max(self._found, key=len, default=[])
+        kept = [found for found, group in zip(self._found, self.segmenter.config.exclusive, strict=True)
+                if found is kind or len(group) == 1]  # fmt: skip
+        return list(dict.fromkeys(self.segmenter.config.taught_names[i] for found in kept for i in found))
 
     def _claims(self, logits: Tensor, group: list[int]) -> Claims | None:
         """logits (M, X, Y, Z) of a group's members."""

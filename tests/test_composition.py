@@ -90,8 +90,9 @@ def test_the_choice_is_made_on_volumes_as_shown():
     assert both.chosen([left, right]) is right
     assert both.verdict([left, right, right]) == "The larger of them is the right parotid gland (m2)."
     least = Plan(("a", "b", "c"), "smallest")
-    assert least.chosen([right, left, note(3, "c", 30)]) is left
-    assert least.verdict([right, left, note(3, "c", 30), left]) == "The smallest of them is the left parotid gland (m1)."
+    three = [right, left, note(3, "c", 30)]
+    assert least.chosen(three) is left
+    assert least.verdict([*three, left]) == "The smallest of them is the left parotid gland (m1)."
     assert both.chosen([left, note(2, "right parotid gland", 21.0)]) is None
     assert both.chosen([left, note(2, "right parotid gland", None)]) is None
     assert Plan(("a", "b")).chosen([left, right]) is None

@@ -49,6 +49,17 @@ def study(segmenter: Segmenter) -> Study:
     return Study(Volume.from_array(voxels, np.diag([1.0, 1.5, 1.2, 1.0]), modality="MR"), segmenter)
 
 
+def test_what_a_scan_shows_is_the_group_that_most_was_found_of(segmenter):
+    """Of (a, b, c) and (c, d) the first, and what is a group by itself."""
+    rivals = study(segmenter).rivals
+    assert rivals is not None
+    assert rivals.shown() == ["a", "b", "c"]
+    rivals._found = [[0], [2, 3]]
+    assert rivals.shown() == ["c", "d"]
+    rivals._found = [[], []]
+    assert rivals.shown() == []
+
+
 def test_masks_of_one_group_share_no_voxel_and_others_may(segmenter):
     drawn = [d.mask for d in study(segmenter).decode(STATES[:4])]
     assert sum(mask.any() for mask in drawn) >= 2
