@@ -355,7 +355,7 @@ class Chat:
                 stopped = True  # what would follow a wrong sentence was thought from it
                 break
             yield from draft.news(self._preview(draft))
-            logits = self.tokens.advance(token)
+            logits = self.tokens.advance(token, given)
         else:
             stopped = True
         if phrase_start is not None:  # stopped inside a name: an unfinished target is no target

@@ -6,6 +6,7 @@ is run; what a reply is likely to say next is run along with each token.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -70,8 +71,8 @@ class TokenCache:
         self._ahead = []
         return False
 
-    def advance(self, token: int) -> Tensor:
-        """Take one more token of the reply -> logits after it (V,).
+    def advance(self, token: int, known: Sequence[int] = ()) -> Tensor:
+        """Take one more token of the reply -> logits after it (V,). known: what will follow it, where that is decided.
 
         Replies repeat themselves: names, numbers of the note, the form of an earlier reply. So what followed the last
         time is run along with the token, in the same pass, and is there already when the model says it again (prompt
@@ -81,25 +82,26 @@ class TokenCache:
             self.ids.append(token)
             return self._ahead.pop(0)[1]
         self.crop(len(self.ids))
-        guess = self.guess([*self.ids, token])
+        guess = self.plain(known) if known else self.guess([*self.ids, token])
         logits, _ = self.run([token, *guess], len(guess) + 1)
         self.ids.append(token)
         self._ahead = list(zip(guess, logits[1:], strict=True))
         return logits[0]
 
     def guess(self, ids: Sequence[int]) -> list[int]:
-        """What followed the last time that the last tokens stood here: ordinary tokens, GUESS_MOST at most. Empty where
-        the cache cannot go back."""
-        if not self._cache.is_croppable or any(self._cache.is_sliding):
-            return []
+        """What followed the last time that the last tokens stood here: ordinary tokens, GUESS_MOST at most."""
         for count in GUESS_FROM:
             last = list(ids[-count:])
             for end in range(len(ids) - 1, count - 1, -1):
                 if list(ids[end - count : end]) == last:
-                    guess = list(ids[end : end + GUESS_MOST])
-                    plain = next((i for i, token in enumerate(guess) if token in self.special), len(guess))
-                    return guess[:plain]
+                    return self.plain(ids[end : end + GUESS_MOST])
         return []
+
+    def plain(self, ids: Sequence[int]) -> list[int]:
+        """Those before the first that is no word: what may be run ahead. None where the cache cannot go back."""
+        if not self._cache.is_croppable or any(self._cache.is_sliding):
+            return []
+        return list(itertools.takewhile(lambda token: token not in self.special, ids))
 
     def feed(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Run new tokens on top of the cache -> (logits after the last one (V,), their last-layer states (L, D))."""

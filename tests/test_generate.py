@@ -465,3 +465,20 @@ def test_what_the_masks_name_is_looked_at_first(scripted):
     assert done.content.startswith("<p>spleen</p><SEG>")
     assert chat.tokens.ids == chat._render(reply_next=False).ids[: len(chat.tokens.ids)]
     assert len(study.states) == 1
+
+
+def test_what_is_decided_is_run_in_one_pass(scripted, monkeypatch):
+    """Of tokens that a plan gives only the first makes a pass; the logits after each are those of one at a time."""
+    chat, _ = scripted("Hello.")
+    ask(chat, "Hello")
+    tokens = chat.tokens
+    start, given = list(tokens.ids), conversation.encode_text(chat.model.tokenizer, " The left one is larger")
+    passes: list[int] = []
+    run = type(tokens).run
+    monkeypatch.setattr(tokens, "run", lambda ids, keep: (passes.append(len(ids)), run(tokens, ids, keep))[1])
+    together = [tokens.advance(token, given[i + 1 :]) for i, token in enumerate(given)]
+    assert passes == [len(given)]
+    tokens.crop(len(start))
+    monkeypatch.setattr(tokens, "guess", lambda ids: [])
+    single = [tokens.advance(token) for token in given]
+    assert all(torch.allclose(one, other, atol=1e-4) for one, other in zip(together, single, strict=True))
