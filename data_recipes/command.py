@@ -58,8 +58,9 @@ def _parser() -> Parser:
     build.add_argument("--leave-out", type=Path, metavar="FILE", help="scans not to read: amos/amos_0001, a line each")
     build.add_argument(
         "--rewrite", default="", metavar="URL | MODEL",
-        help="put questions in other words: an OpenAI-compatible endpoint (http://host/v1; its key in DEIXIS_REWRITE_KEY) "
-        "or a causal language model of Hugging Face; what changes a name, side, number or denial is not taken",
+        help="put questions in other words: an OpenAI-compatible endpoint (http://host/v1; its key in "
+        "DEIXIS_REWRITE_KEY) or a causal language model of Hugging Face; what changes a name, side, number or denial "
+        "is not taken",
     )  # fmt: skip
     build.add_argument("--rewrite-model", default="", metavar="NAME", help="which of the endpoint's models")
     build.add_argument(

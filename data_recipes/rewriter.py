@@ -31,30 +31,31 @@ from data_recipes.schema import RecipeError, Record
 
 KEY = "DEIXIS_REWRITE_KEY"  # environment variable with an endpoint's key
 ASK = (
-    "Say the user's message in other words, as another person would type it. Keep its meaning and its language, and every "
-    "name of a body part, every side, number, mask number like m1, and every 'not' exactly. Answer with the new message "
-    "alone."
+    "Say the user's message in other words, as another person would type it. Keep its meaning and its language, and "
+    "every name of a body part, every side, number, mask number like m1, and every 'not' exactly. Answer with the new "
+    "message alone."
 )
 LONGEST = 3.0  # times the original's length, and 40 characters
 REWRITTEN = "rewritten"
 _ID = re.compile(r"\bm\d+\b", re.IGNORECASE)
 _DENIAL = re.compile(
-    r"\b(?:not|no|none|never|without|except(?:ing)?|excluding|apart from|other than|leav(?:e|ing) out|missing|absent|minus|"
-    r"neither|nor|cannot|nicht|keine?[rsnm]?|ohne|außer|weder|fehlt|fehlen|pas|sans|sauf|aucune?|ni|absente?s?|sin|excepto|"
-    r"salvo|ningún|ninguna|ausentes?)\b|n['’]t\b|[没無无不未]|除了|缺",
+    r"\b(?:not|no|none|never|without|except(?:ing)?|excluding|apart from|other than|leav(?:e|ing) out|missing|absent|"
+    r"minus|neither|nor|cannot|nicht|keine?[rsnm]?|ohne|außer|weder|fehlt|fehlen|pas|sans|sauf|aucune?|ni|absente?s?|sin|"
+    r"excepto|salvo|ningún|ninguna|ausentes?)\b|n['’]t\b|[没無无不未]|除了|缺",
     re.IGNORECASE,
 )
 # Which way a comparison goes and which of several is meant: words, and what stands for them in Chinese
 _ORDER = {
-    "less": (r"smaller|smallest|less|lower|below|under|beneath|<|kleiner\w*|plus petite?s?|más pequeñ[oa]s?|menor(?:es)?",
-             "小于|更小"),
+    "less": (r"smaller|smallest|less|lower|below|under|beneath|<|kleiner\w*|plus petite?s?|más pequeñ[oa]s?|"
+             r"menor(?:es)?", "小于|更小"),
     "more": (r"larger|largest|bigger|biggest|more|greater|higher|above|over|>|größer\w*|plus grande?s?|más grandes?|"
              r"mayor(?:es)?", "大于|更大"),
     "same": (r"same|equal\w*|symmetric\w*|alike|gleich\w*|même|égal\w*|mism[oa]s?|igual\w*", "相等|一样"),
-    "both": (r"both|together|total|sum|union|combined?|beide\w*|zusammen|ensemble|deux|amb[oa]s|junt[oa]s", "双侧|一共"),
+    "both": (r"both|together|total|sum|union|combined?|beide\w*|zusammen|ensemble|deux|amb[oa]s|junt[oa]s",
+             "双侧|一共"),
     "other": (r"other|opposite|contralateral|counterpart|andere\w*|autre|otr[oa]", "另一"),
-    "first": ("first|former|erste\\w*|premi[eè]re?|primer[oa]?", "第一"),
-    "second": ("second|latter|zweite\\w*|deuxième|segund[oa]", "第二"),
+    "first": (r"first|former|erste\w*|premi[eè]re?|primer[oa]?", "第一"),
+    "second": (r"second|latter|zweite\w*|deuxième|segund[oa]", "第二"),
     "third": ("third", "第三"), "fourth": ("fourth", "第四"),
     "front": ("front|anterior", "前"), "back": ("behind|posterior", "后"),
     "inner": ("medial", "内侧"), "outer": ("lateral", "外侧"),
@@ -110,7 +111,8 @@ class Endpoint:
             answer.raise_for_status()
             said = answer.json()["choices"][0]["message"]["content"]
         except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as error:
-            raise RecipeError(f"{where} gave no rewritten text ({error}): check the address, the model and {KEY}") from error
+            fix = f"check the address, the model and {KEY}"
+            raise RecipeError(f"{where} gave no rewritten text ({error}): {fix}") from error
         return said if isinstance(said, str) else ""
 
 
@@ -153,7 +155,8 @@ def _load(name: str) -> tuple:
     try:
         return AutoModelForCausalLM.from_pretrained(name).eval(), AutoTokenizer.from_pretrained(name)
     except (OSError, ValueError) as error:
-        raise RecipeError(f"the rewriter {name!r} cannot be loaded ({error}): give a model that is on this machine") from error
+        fix = "give a model that is on this machine"
+        raise RecipeError(f"the rewriter {name!r} cannot be loaded ({error}): {fix}") from error
 
 
 def _prompt(text: str, tokenizer: object) -> str:
@@ -264,8 +267,10 @@ class Rewriter:
                 message = message if why else replace(message, content=answer)
             messages.append(message)
         self.told.update(told)
-        by = f"{record.provenance}; questions rewritten by {self.writer.name}" if REWRITTEN in told else record.provenance
-        return replace(record, messages=tuple(messages), rewritten=tuple(told), provenance=by)
+        by = f"; questions rewritten by {self.writer.name}" if REWRITTEN in told else ""
+        return replace(
+            record, messages=tuple(messages), rewritten=tuple(told), provenance=f"{record.provenance}{by}"
+        )
 
     def _ask(self, texts: set[str]) -> None:
         """Have an answer to every text, the cached ones first; each batch is on disk before the next is asked."""

@@ -96,7 +96,8 @@ class Case:
     contoured here: neither present nor absent. `form` is "nifti", "openkbp_csv" (both paths: a folder of CSVs) or
     "chaos_png" (a folder of DICOM slices and one of pictures).
     Where each structure has a file of its own, `masks` maps a label value to its file and `label` is their folder.
-    `frame` is the channel of a 4D image. `earlier` is the id of the same patient's earlier case, "" where none is known.
+    `frame` is the channel of a 4D image. `earlier` is the id of the same patient's earlier case, "" where none is
+    known.
     """
 
     id: str
@@ -145,8 +146,8 @@ class Pointer:
 @dataclass(frozen=True)
 class ImageRef:
     """An image of a record: its file, relative to the data root, its modality (one of MODALITIES), and the channel of a
-    4D file or the number of a volume in an archive of arrays ("organmnist3d.npz/train_images"). `label` is the label map
-    of an image after the first, whose own is the record's."""
+    4D file or the number of a volume in an archive of arrays ("organmnist3d.npz/train_images"). `label` is the label
+    map of an image after the first, whose own is the record's."""
 
     path: str
     modality: str
@@ -366,7 +367,8 @@ def load_record(root: Path, record: Record, image: int = 0) -> tuple[Volume, np.
         return load_image(root, ref), None
     case = Case(
         id=record.id, patient=record.patient, family=record.family, modality=ref.modality, image=root / ref.path,
-        label=root / label, phrases={}, unknown=(), licence=record.licence, source="", split=record.split, form=record.form,
+        label=root / label, phrases={}, unknown=(), licence=record.licence, source="", split=record.split,
+        form=record.form,
         masks={value: root / path for value, path in record.masks.items()} if image == 0 else {}, frame=ref.frame,
     )  # fmt: skip
     volume, labels, _ = load_case(case)

@@ -137,7 +137,8 @@ def test_two_scans_of_a_patient_are_talked_of_together(tmp_path):
     assert pairs
     assert {r.kind for r in pairs} == {"has it grown"}
     for record in pairs:
-        assert record.messages[-1].content.endswith("The tumour has grown by 10.0 mL: 16.0 mL now (m2), 6.0 mL before (m1).")
+        reply = record.messages[-1].content
+        assert reply.endswith("The tumour has grown by 10.0 mL: 16.0 mL now (m2), 6.0 mL before (m1).")
         assert [m.image for m in record.messages] == [True, False, True, False]
         for number, target in enumerate(record.targets):
             assert target.image == number

@@ -91,7 +91,8 @@ def test_a_mirrored_scan_has_mirrored_relations():
 
 def test_masks_are_combined_voxel_by_voxel():
     there = layout()
-    whole, part = there.combined("left kidney", "+", "kidney tumour"), there.combined("left kidney", "&", "kidney tumour")
+    whole = there.combined("left kidney", "+", "kidney tumour")
+    part = there.combined("left kidney", "&", "kidney tumour")
     rest = there.combined("left kidney", "-", "kidney tumour")
     assert whole is not None
     assert part is not None

@@ -13,7 +13,7 @@ import pytest
 from data_recipes import arrow, command, mixture_table, ontology
 from data_recipes.arrow import Settings
 from data_recipes.rewriter import ASK, KEY, Endpoint, LocalModel, Rewriter, changed, writer_of
-from data_recipes.schema import ImageRef, Record, RecipeError, Target, Turn
+from data_recipes.schema import ImageRef, RecipeError, Record, Target, Turn
 from data_recipes.units import Source
 from tests import public_sets
 from tests.tiny_language import tiny_base
@@ -24,7 +24,7 @@ SAME = (
     ("both hippocampi", "Both hippocampi, please"), ("L and R hippocampus", "left and right hippocampus?"),
     ("Zeig mir die linke Niere", "Wo ist die linke Niere?"), ("Montre-moi le foie", "Où est le foie ?"),
     ("¿Dónde está el bazo?", "Muéstrame el bazo"), ("请分割左侧海马", "左侧海马在哪里？"),
-    ("is the left kidney smaller than the right kidney?", "Does the left kidney measure smaller than the right kidney?"),
+    ("is the left kidney smaller than the right kidney?", "The left kidney: is it smaller than the right kidney?"),
     ("everything except the liver", "All of it except the liver"), ("how big is m2?", "What does m2 measure?"),
     ("no, it is 5.2 mL", "No, it measures 5.2 mL"), ("unicorn?", "Do you see a unicorn?"),
 )  # fmt: skip
@@ -121,7 +121,8 @@ def record(*questions: str, targets=("left hippocampus",)) -> Record:
     messages = [m for q in questions for m in (Turn("user", q, image=True), Turn("assistant", reply))]
     return Record(
         "r", (ImageRef("x.nii.gz", "MR"),), "l.nii.gz", tuple(messages),
-        tuple(Target(p, True, (1,)) for _ in questions for p in targets), "brain", "show", "measured", "", "train", "p", 0,
+        tuple(Target(p, True, (1,)) for _ in questions for p in targets), "brain", "show", "measured", "", "train",
+        "p", 0,
     )  # fmt: skip
 
 
@@ -148,12 +149,13 @@ def test_an_endpoint_rewrites_questions_alone_and_what_fails_the_check_stays(ser
 
 def test_answers_are_kept_on_disk_and_asked_for_once(server, tmp_path):
     cached = tmp_path / "cache.jsonl"
-    questions = [record("the left hippocampus?"), record("the left hippocampus?"), record("measure the left hippocampus")]
+    questions = [record(q + "the left hippocampus?") for q in ("", "", "how big is ")]
     first = Rewriter(Endpoint(server.url, "a"), cached).records(questions)
     assert len(server.asked) == 2
     assert Rewriter(Endpoint(server.url, "a"), cached).records(questions) == first
     assert len(server.asked) == 2
-    cached.write_text(cached.read_text(encoding="utf-8") + '{"asked": "half a li', encoding="utf-8")  # killed while writing
+    with cached.open("a", encoding="utf-8") as out:
+        out.write('{"asked": "half a li')  # killed while writing
     assert Rewriter(Endpoint(server.url, "a"), cached).records(questions) == first
     assert cached.read_text(encoding="utf-8").count("\n") == 2
     Rewriter(Endpoint(server.url, "another model"), cached).records(questions)
@@ -167,7 +169,7 @@ def test_an_endpoint_that_fails_is_named_and_what_it_gave_before_is_kept(server,
     rewriter = Rewriter(Endpoint(server.url, "a"), tmp_path / "cache.jsonl", batch=1)
     rewriter.records([record("the left hippocampus?")])
     server.status = 503
-    with pytest.raises(RecipeError, match="gave no rewritten text .*503.*check the address"):
+    with pytest.raises(RecipeError, match=r"gave no rewritten text .*503.*check the address"):
         rewriter.records([record("measure the left hippocampus")])
     server.status = 200
     again = Rewriter(Endpoint(server.url, "a"), tmp_path / "cache.jsonl")
@@ -205,7 +207,8 @@ def test_a_build_is_rewritten_and_its_table_says_how_much(server, tmp_path, caps
     records = [r for split in ("train", "dev") for r in arrow.read(out, split)]
     questions = [m for r in records for m in r.messages if m.role == "user"]
     assert len(questions) == sum(len(r.rewritten) for r in records)
-    assert sum(m.content.endswith("please") for m in questions) >= sum(r.rewritten.count("rewritten") for r in records) > 0
+    taken = sum(r.rewritten.count("rewritten") for r in records)
+    assert sum(m.content.endswith("please") for m in questions) >= taken > 0
     assert (tmp_path / "built.rewritten.jsonl").is_file()
     assert command.main(["inspect", str(out), "-n", "1"]) == 0
     assert "questions:" in capsys.readouterr().out

@@ -7,8 +7,9 @@ from data_recipes.instructions import single, words
 from data_recipes.instructions.dialogue import Thread
 
 DESCRIBE = (
-    "describe {x} in numbers", "characterise {x}", "give me a full description of {x}", "describe what you measure of {x}",
-    "all measurements of {x}", "what can you tell me about {x} in this scan?", "how does {x} look in this scan?",
+    "describe {x} in numbers", "characterise {x}", "give me a full description of {x}",
+    "describe what you measure of {x}", "all measurements of {x}",
+    "what can you tell me about {x} in this scan?", "how does {x} look in this scan?",
     "describe the size and the signal of {x}", "give the findings for {x}", "everything you measured of {x}",
     "profile of {x}", "write down what {x} measures", "{x}: volume, length and intensity",
     "I need a complete description of {x}", "describe {x} for the report",

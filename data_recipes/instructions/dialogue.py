@@ -47,7 +47,8 @@ class Thread:
         self.region: str | None = None
         self.pointer: Pointer | None = None
         self.scan = 0  # number of the scan that is spoken of, among the conversation's scans
-        self._shown, self._made_before = False, 0  # whether that scan was shown, and how many masks there were before it
+        self._shown = False  # whether that scan was shown
+        self._made_before = 0  # how many masks there were before it
 
     def next_scan(self, facts: Facts) -> None:
         """Go on with another scan: the next question shows it, and its masks are new ones."""
@@ -72,8 +73,8 @@ class Thread:
     def ground(self, phrases: Sequence[str], pointed: bool = False, before: Note | None = None) -> list[Note]:
         """The notes of these phrases, each mask compared with the one before it in the reply (the first with `before`).
 
-        A phrase that has a mask already keeps it and its id, unless something was pointed at. Masks of another scan count
-        for the comparison alone.
+        A phrase that has a mask already keeps it and its id, unless something was pointed at. Masks of another scan
+        count for the comparison alone.
         """
         notes: list[Note] = []
         for phrase in phrases:

@@ -1,9 +1,9 @@
 """Question family: is it there, where the absent ones are chosen in three strengths.
 
-As POPE (Polling-based Object Probing Evaluation, Li et al., EMNLP 2023) polls a model: **random** is any structure that
-is known not to be there; **popular** one that the training asks for most, so that a habit of saying yes shows;
-**adversarial** one whose company is there: its other side, the rest of its group, or its neighbours in the body. Half of
-the questions ask for what is there.
+As POPE (Polling-based Object Probing Evaluation, Li et al., EMNLP 2023) polls a model: **random** is any structure
+that is known not to be there; **popular** one that the training asks for most, so that a habit of saying yes shows;
+**adversarial** one whose company is there: its other side, the rest of its group, or its neighbours in the body. Half
+of the questions ask for what is there.
 """
 
 from __future__ import annotations

@@ -106,8 +106,8 @@ RULES: tuple[Rule, ...] = (
     # AJR 194 (2010) 623-628.
     Rule(
         "CT", ("liver",),
-        "On CT without contrast agent, a liver of 40 HU or less was taken for moderate to severe steatosis (Boyce et al. "
-        "2010).", "Is that criterion met?", _liver,
+        "On CT without contrast agent, a liver of 40 HU or less was taken for moderate to severe steatosis (Boyce et "
+        "al. 2010).", "Is that criterion met?", _liver,
     ),
     # Park et al.: Biopsy-proven nonsteatotic liver in adults: estimation of reference range for difference in
     # attenuation between the liver and the spleen at nonenhanced CT. Radiology 258 (2011) 760-766.

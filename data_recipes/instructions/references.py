@@ -24,8 +24,9 @@ CHOICE = (
     "back to the {w} one", "just the {w} one, please", "take the {w} one", "the {w} one again",
 )  # fmt: skip
 WITHOUT = (
-    "that without {x}", "and without {x}?", "the same without {x}", "that one without {x}", "how big is it without {x}?",
-    "take {x} out of it", "now leave {x} out", "and if {x} is not counted?", "minus {x}?", "it, but without {x}",
+    "that without {x}", "and without {x}?", "the same without {x}", "that one without {x}",
+    "how big is it without {x}?", "take {x} out of it",
+    "now leave {x} out", "and if {x} is not counted?", "minus {x}?", "it, but without {x}",
 )  # fmt: skip
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 from assistant.evidence import format_ml
 from data_recipes.instructions import dialogue as d
-from data_recipes.instructions import words
 from data_recipes.instructions.dialogue import Note, Thread
 
 SHOW = (
