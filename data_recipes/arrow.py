@@ -172,8 +172,8 @@ def features() -> Any:
             "messages": [{"role": text, "content": text, "image": truth, "region": truth}],
             "targets": [{"phrase": text, "present": truth, "labels": [number], "image": number}], "family": text,
             "kind": text, "provenance": text, "licence": text, "split": text, "patient": text,
-            "seed": datasets.Value("int64"), "region": text, "values": [{"value": number, "phrase": text}], "form": text,
-            "masks": [{"value": number, "path": text}], "dataset": text, "volume": text,
+            "seed": datasets.Value("int64"), "region": text, "values": [{"value": number, "phrase": text}],
+            "form": text, "masks": [{"value": number, "path": text}], "dataset": text, "volume": text,
             "pointer": {"kind": text, "mm": [datasets.Value("float64")]}, "rewritten": [text],
         }
     )  # fmt: skip

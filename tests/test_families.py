@@ -417,6 +417,17 @@ def test_a_rationale_looks_then_measures_then_concludes():
     assert "Looking: the liver was not found" in " ".join(every(rationales.there, facts, seeds=range(40)))
 
 
+def test_verbs_agree_with_names_in_the_plural():
+    facts = of({"costal cartilages": 50.0}, family="x", modality="CT")
+    assert every(reports.check, facts, seeds=range(40)) >= {
+        "The scan agrees: the costal cartilages were found (m1, 50.0 mL).",
+        "The scan contradicts this: the costal cartilages (m1) are 50.0 mL.",
+    }
+    for single in ("left nucleus accumbens", "pancreas", "pair of kidneys", "brainstem", "thymus"):
+        (note,) = Thread(of({single: 5.0}), random.Random(0)).ground([single])
+        assert dialogue.agreeing(f"The {single} (m1) is 5.0 mL.", [note]) == f"The {single} (m1) is 5.0 mL."
+
+
 # ---- all families
 
 

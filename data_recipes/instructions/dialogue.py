@@ -63,7 +63,7 @@ class Thread:
         if region is not None:
             self.region = region
         chips = [f"<p>{neutral(asked(n))}</p><SEG><obs>{neutral(str(n))}</obs>" for n in notes]
-        self.messages.append(Message("assistant", " ".join([*chips, neutral(sentence)])))
+        self.messages.append(Message("assistant", " ".join([*chips, neutral(agreeing(sentence, notes))])))
         self.targets += [
             Target(neutral(asked(n)), n.present, self.facts.labels.get(n.phrase, ()) if n.present else (), self.scan)
             for n in notes
@@ -203,6 +203,18 @@ def mm(note: Note) -> str:
 def mean(note: Note) -> str:
     assert note.measurement is not None
     return (format_mean(note.measurement.mean_intensity) + " " + note.measurement.intensity_unit).strip()
+
+
+_PLURAL = re.compile(r"(?:(?<![aiosu])(?<!en)s|ies)(?: of .*)?$")  # not "pancreas", not "accumbens"
+_VERBS = {"is": "are", "has": "have", "was": "were", "lies": "lie"}
+
+
+def agreeing(sentence: str, notes: Sequence[Note]) -> str:
+    """The sentence with its verbs in the plural where a name is one: "the costal cartilages (m1) have ..."."""
+    for name in {n.phrase for n in notes if _PLURAL.search(n.phrase) and not n.phrase.startswith("pair ")}:
+        subject = rf"(?P<name>\bthe {re.escape(name)}(?: \(m\d+\))?) (?P<verb>{'|'.join(_VERBS)})\b"
+        sentence = re.sub(subject, lambda m: f"{m['name']} {_VERBS[m['verb']]}", sentence, flags=re.IGNORECASE)
+    return sentence
 
 
 def found(notes: Sequence[Note]) -> list[Note]:
