@@ -205,7 +205,10 @@ def mean(note: Note) -> str:
     return (format_mean(note.measurement.mean_intensity) + " " + note.measurement.intensity_unit).strip()
 
 
-_PLURAL = re.compile(r"(?:(?<![aiosu])(?<!en)s|ies)(?: of .*)?$")  # not "pancreas", not "accumbens"
+_PLURAL = re.compile(  # words, and no rule of spelling: the pons, the pancreas and the biceps are one each
+    r"\b(?:arter|vertebra|vein|vessel|cartilage|disc|rib|lung|lobe|kidney|gland|bone|muscle|lesion|tumou?r|nodule|cyst|"
+    r"ventricle)(?:s|ies|e)$"
+)
 _VERBS = {"is": "are", "has": "have", "was": "were", "lies": "lie"}
 
 
