@@ -111,19 +111,20 @@ class Endpoint:
             answer.raise_for_status()
             said = answer.json()["choices"][0]["message"]["content"]
         except (httpx.HTTPError, ValueError, KeyError, IndexError, TypeError) as error:
-            fix = f"check the address, the model and {KEY}"
-            raise RecipeError(f"{where} gave no rewritten text ({error}): {fix}") from error
+            what, fix = str(error).split("\n")[0] or type(error).__name__, f"check the address, the model and {KEY}"
+            raise RecipeError(f"{where} gave no rewritten text ({what}): {fix}") from error
         return said if isinstance(said, str) else ""
 
 
 class LocalModel:
-    """A causal language model of Hugging Face, by name or path, on this machine; a batch at a time, greedy.
+    """A causal language model of Hugging Face, by name or path, on this machine; a batch at a time, greedy, `room` tokens
+    at most.
 
     `load` gives (model, tokenizer) of a name; a test gives its own.
     """
 
-    def __init__(self, name: str, load: Callable[[str], tuple] | None = None, batch: int = 8) -> None:
-        self.name, self.batch = name, batch
+    def __init__(self, name: str, load: Callable[[str], tuple] | None = None, batch: int = 8, room: int = 128) -> None:
+        self.name, self.batch, self.room = name, batch, room
         self._load, self._loaded = load or _load, None
 
     def write(self, texts: Sequence[str]) -> list[str]:
@@ -139,11 +140,10 @@ class LocalModel:
         for start in range(0, len(texts), self.batch):
             prompts = [_prompt(text, tokenizer) for text in texts[start : start + self.batch]]
             given = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False)
-            room = 16 + max(len(tokenizer(text)["input_ids"]) for text in texts[start : start + self.batch]) * 2
             with torch.no_grad():
                 ids = model.generate(
                     given["input_ids"].to(model.device), attention_mask=given["attention_mask"].to(model.device),
-                    max_new_tokens=room, do_sample=False, pad_token_id=tokenizer.pad_token_id,
+                    max_new_tokens=self.room, do_sample=False, pad_token_id=tokenizer.pad_token_id,
                 )  # fmt: skip
             out += tokenizer.batch_decode(ids[:, given["input_ids"].shape[1] :], skip_special_tokens=True)
         return out

@@ -21,7 +21,7 @@ from tests.tiny_language import tiny_base
 SAME = (
     ("Show me the left hippocampus", "Could you outline the left hippocampus?"),
     ("show the L HC", "Please mark the left hippocampus."),
-    ("both hippocampi", "Both hippocampi, please"), ("L and R hippocampus", "left and right hippocampus?"),
+    ("both hippocampi", "Both hippocampi, please"), ("L/R hippocampus", "L/R hippocampus?"),
     ("Zeig mir die linke Niere", "Wo ist die linke Niere?"), ("Montre-moi le foie", "Où est le foie ?"),
     ("¿Dónde está el bazo?", "Muéstrame el bazo"), ("请分割左侧海马", "左侧海马在哪里？"),
     ("is the left kidney smaller than the right kidney?", "The left kidney: is it smaller than the right kidney?"),
@@ -184,7 +184,7 @@ def test_a_causal_language_model_rewrites_in_batches_and_its_nonsense_is_not_tak
         lm, tokenizer, _ = tiny_base()
         return lm, tokenizer
 
-    rewriter = Rewriter(LocalModel("tiny", load, batch=2), tmp_path / "cache.jsonl")
+    rewriter = Rewriter(LocalModel("tiny", load, batch=2, room=24), tmp_path / "cache.jsonl")
     given = [record(q) for q in ("the left hippocampus?", "measure the left hippocampus", "left hippocampus")]
     after = rewriter.records(given)
     assert [r.messages for r in after] == [r.messages for r in given]  # an untrained model names no hippocampus
@@ -192,8 +192,9 @@ def test_a_causal_language_model_rewrites_in_batches_and_its_nonsense_is_not_tak
     assert all(what.startswith("kept: ") for what in rewriter.told)
     lines = (tmp_path / "cache.jsonl").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 3
-    one_by_one = LocalModel("tiny", load, batch=1).write(["the left hippocampus?", "left hippocampus"])
-    assert one_by_one == LocalModel("tiny", load, batch=2).write(["the left hippocampus?", "left hippocampus"])
+    texts = ["the left hippocampus?", "left hippocampus"]
+    one_by_one, together = (LocalModel("tiny", load, batch=n, room=24).write(texts) for n in (1, 2))
+    assert one_by_one == together
 
 
 def test_a_build_is_rewritten_and_its_table_says_how_much(server, tmp_path, capsys):

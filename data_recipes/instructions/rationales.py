@@ -50,11 +50,12 @@ def there(t: Thread) -> bool:
 
 
 def looked(notes: list[Note]) -> str:
-    """ "I looked for the left putamen and found it as m1." """
+    """ "Looking: the left putamen was found as m1. The liver was not found." Two sentences, for "A was found and B was
+    not" is read of both."""
     there, gone = d.found(notes), d.missing(notes)
-    seen = [f"the {n.phrase} was found as {n.id}" for n in there]
-    lost = [f"{d.gone_words(gone)} not found"] if gone else []
-    return f"Looking: {d.listed([*seen, *lost])}."
+    seen = d.listed([f"the {n.phrase} was found as {n.id}" for n in there]) if there else ""
+    lost = f"{d.gone_words(gone)} not found" if gone else ""
+    return f"Looking: {'. '.join([seen, d.capital(lost)] if seen and lost else [seen or lost])}."
 
 
 def measured(notes: list[Note]) -> str:
