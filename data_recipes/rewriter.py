@@ -117,15 +117,16 @@ class Endpoint:
 
 
 class LocalModel:
-    """A causal language model of Hugging Face, by name or path, on this machine; a batch at a time, greedy, `room` tokens
-    at most.
+    """A causal language model of Hugging Face, by name or path, on this machine; a batch at a time, greedy, `room`
+    tokens at most.
 
     `load` gives (model, tokenizer) of a name; a test gives its own.
     """
 
     def __init__(self, name: str, load: Callable[[str], tuple] | None = None, batch: int = 8, room: int = 128) -> None:
         self.name, self.batch, self.room = name, batch, room
-        self._load, self._loaded = load or _load, None
+        self._load = load or _load
+        self._loaded: tuple | None = None
 
     def write(self, texts: Sequence[str]) -> list[str]:
         import torch

@@ -105,10 +105,12 @@ class Layout:
         if self.share(one, other):
             return None
         if along in ("medial to", "lateral to"):
-            places = self._offsets(one), self._offsets(other)
-            if places[0] is None or places[1] is None or places[0][0] != places[1][0]:
+            here, there = self._offsets(one), self._offsets(other)
+            if here is None or there is None or here[0] != there[0]:
                 return None
-            (_, a, a_centre), (_, b, b_centre), sign = *places, 1 if along == "lateral to" else -1
+            sign = 1 if along == "lateral to" else -1
+            _, a, a_centre = here
+            _, b, b_centre = there
         else:
             axis, sign = DIRECTIONS[along]
             a, a_centre = self.surface(one)[:, axis], float(self.centre(one)[axis])
@@ -122,12 +124,12 @@ class Layout:
         plane = self.midline
         if plane is None:
             return None
-        centre = self.centre(phrase)
-        side = plane.side((centre[0], centre[1], centre[2]))
+        x, y, z = (float(place) for place in self.centre(phrase))
+        side = plane.side((x, y, z))
         if side is None:
             return None
         sign = 1.0 if side == "right" else -1.0
-        return side, sign * ((self.surface(phrase) - plane.point) @ plane.right), sign * plane.offset_mm(tuple(centre))
+        return side, sign * ((self.surface(phrase) - plane.point) @ plane.right), sign * plane.offset_mm((x, y, z))
 
     @cached_property
     def midline(self) -> Midline | None:

@@ -38,7 +38,7 @@ class Sentence:
 def seen(t: Thread, true: bool) -> Sentence | None:
     """ "The liver is visible." """
     phrase = _one(t, present=true)
-    return phrase and Sentence(f"{_subject(phrase)} is visible.", (phrase,), _there)
+    return None if phrase is None else Sentence(f"{_subject(phrase)} is visible.", (phrase,), _there)
 
 
 def not_seen(t: Thread, true: bool) -> Sentence | None:
