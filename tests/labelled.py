@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 
+from assistant.evidence import Measurement
 from assistant.volume import Volume
 from data_recipes.instructions.facts import Facts, facts_of
 from data_recipes.instructions.layout import Layout
@@ -95,3 +96,14 @@ def layout(stored: str = "RAS") -> Layout:
     found = belly(stored).layout
     assert found is not None
     return found
+
+
+def of(volumes: dict[str, float], absent=(), modality="MR", family="brain", means=None, lengths=None) -> Facts:
+    """A scan with these volumes (mL), means and longest diameters (mm)."""
+    unit = {"CT": "HU", "MR": "", "PET": "SUV"}[modality]
+    means, lengths, middle = means or {}, lengths or {}, (0.0, 0.0, 0.0)
+    found = {
+        p: Measurement(v, lengths.get(p, 30.0), means.get(p, 100.0), unit, middle, None, 1, False)
+        for p, v in volumes.items()
+    }
+    return Facts(family, modality, found, tuple(absent))

@@ -8,6 +8,7 @@ The replies to the first two are what the program itself says where its rules re
 from __future__ import annotations
 
 from assistant import claims
+from assistant.glossary import other_side
 from data_recipes import ontology
 from data_recipes.instructions import dialogue as d
 from data_recipes.instructions import single, words
@@ -79,12 +80,12 @@ def not_that_side(t: Thread) -> bool:
     rng = t.rng
     known = ontology.by_name()
     sides = [s for p in (*t.facts.found, *t.facts.absent) if (s := known.get(p)) and s.side]
-    able = [s for s in sides if _other(s.name) in (*t.facts.found, *t.facts.absent) and _other(s.name) in t.facts.found]
+    able = [s for s in sides if other_side(s.name) in t.facts.found]
     if not able:
         return False
     out = rng.choice(able)
     assert out.side is not None
-    _reply(t, rng.choice(PAIR).format(xs=words.plural(out.base), side=out.side), [_other(out.name)])
+    _reply(t, rng.choice(PAIR).format(xs=words.plural(out.base), side=out.side), [other_side(out.name)])
     return True
 
 
@@ -119,8 +120,3 @@ def _both(phrases: list[str]) -> Said:
 
 def _base(phrase: str) -> str:
     return ontology.by_name()[phrase].base
-
-
-def _other(phrase: str) -> str:
-    side, _, base = phrase.partition(" ")
-    return f"{'right' if side == 'left' else 'left'} {base}"

@@ -18,6 +18,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from assistant.evidence import Measurement, measure
+from assistant.glossary import other_side, side_of
 from assistant.midline import Midline, between
 from assistant.volume import Volume
 from data_recipes.schema import mask_of
@@ -137,7 +138,7 @@ class Layout:
         paired = [
             p
             for p in self.phrases
-            if p.startswith(("left ", "right ")) and _other(p) in self.phrases and not self.share(p, _other(p))
+            if side_of(p) and other_side(p) in self.phrases and not self.share(p, other_side(p))
         ]
         return between({phrase: self.centre(phrase) for phrase in paired})
 
@@ -186,8 +187,3 @@ class Layout:
 def _beyond(a: np.ndarray, a_centre: float, b: np.ndarray, b_centre: float) -> bool:
     """Whether a lies plainly on the positive side of b, by their places along one axis and those of their centres."""
     return bool(a_centre > b.max() and b_centre < a.min())
-
-
-def _other(phrase: str) -> str:
-    side, _, base = phrase.partition(" ")
-    return f"{'right' if side == 'left' else 'left'} {base}"

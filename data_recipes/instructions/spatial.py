@@ -5,6 +5,7 @@ The notes hold no places, so these sentences state what the masks show and no nu
 
 from __future__ import annotations
 
+from assistant.glossary import side_of
 from data_recipes.instructions import dialogue as d
 from data_recipes.instructions import words
 from data_recipes.instructions.dialogue import Note, Thread
@@ -62,7 +63,7 @@ def _plain_pair(t: Thread) -> tuple[str, str, str] | None:
         one, other = t.rng.sample(there, 2)
         # sides say themselves where a left one lies; of one side the distance from the middle is asked
         along = ["above", "in front of", "lateral to"]
-        if not (one.startswith(("left ", "right ")) or other.startswith(("left ", "right "))):
+        if side_of(one) is None and side_of(other) is None:
             along.append("to the right of")
         t.rng.shuffle(along)
         for relation in along:
