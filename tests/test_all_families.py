@@ -113,7 +113,7 @@ def test_absent_structures_are_never_claimed(monkeypatch):
 
     monkeypatch.setattr(Thread, "turn", turn)
     many()
-    for seed in range(60):
+    for seed in range(150):
         rng = random.Random(seed)
         longitudinal.has_it_grown(synthetic_facts("brain", rng), synthetic_facts("brain", rng), rng)
     assert checked > 500

@@ -331,10 +331,10 @@ def test_two_scans_of_a_patient_tell_what_has_grown():
     }
     none = of({}, ("tumour",), family="tumour_mr")
     assert {said(t) for t in change(none, small)} == {
-        "The tumour was not found before; now it is there (m1, 10.0 mL)."
+        "The tumour is there now (m1, 10.0 mL); it was not found before."
     }
     assert {said(t) for t in change(small, none)} == {
-        "The tumour was found before (m1, 10.0 mL), and was not found now."
+        "The tumour was not found now; before, it was 10.0 mL (m1)."
     }
     assert longitudinal.has_it_grown(of({"liver": 1.0}), of({"spleen": 1.0}), random.Random(0)) is None
 

@@ -54,9 +54,9 @@ def change(before: Note, now: Note) -> str:
     if not now.present and not before.present:
         return f"The {name} was found in neither scan."
     if not now.present:
-        return f"The {name} was found before ({before.id}, {d.ml(before)}), and was not found now."
+        return f"The {name} was not found now; before, it was {d.ml(before)} ({before.id})."
     if not before.present:
-        return f"The {name} was not found before; now it is there ({now.id}, {d.ml(now)})."
+        return f"The {name} is there now ({now.id}, {d.ml(now)}); it was not found before."
     assert before.measurement is not None
     assert now.measurement is not None
     numbers = f"{d.ml(now)} now ({now.id}), {d.ml(before)} before ({before.id})"
