@@ -195,8 +195,8 @@ def record_of(row: dict[str, Any]) -> Record:
             "images": tuple(ImageRef(**image) for image in row["images"]),
             "messages": tuple(Turn(**turn) for turn in row["messages"]),
             "targets": tuple(Target(**{**t, "labels": tuple(t["labels"])}) for t in row["targets"]),
-            "pointer": pointer_of(row["pointer"]),
-            "rewritten": tuple(row["rewritten"]),
+            "pointer": pointer_of(row.get("pointer")),
+            "rewritten": tuple(row.get("rewritten", ())),
             "values": {pair["value"]: pair["phrase"] for pair in row["values"]},
             "masks": {pair["value"]: pair["path"] for pair in row["masks"]},
         }

@@ -97,6 +97,7 @@ FURTHER_THEN: Mapping[str, tuple[Family, float]] = {
     "direction": (spatial.direction, 4),
     "report checked": (reports.check, 3),
     "advice": (refusals.advice, 2),
+    "point, box or mask": (pointing.point_at, 5),
 }
 
 
@@ -171,10 +172,11 @@ def about(scan: Facts, rng: random.Random, before: Facts | None = None) -> Conve
         if pair is not None:
             return pair
     first = {kind: FULL.first[kind] for kind in OF_ANY_SCAN}
+    then = {kind: family for kind, family in FULL.then.items() if kind != "what is this"}  # points nowhere
     while True:
         thread = Thread(scan, rng)
         kind = _draw(first, rng)
-        if first[kind][0](thread) and _go_on(thread, rng.choices(TURNS, TURNS_WEIGHTS)[0], FULL.then):
+        if first[kind][0](thread) and _go_on(thread, rng.choices(TURNS, TURNS_WEIGHTS)[0], then):
             return thread.done(kind if len(thread.messages) == 2 else kind + " ...")
 
 
