@@ -44,10 +44,9 @@ def _hippocampi(notes: Sequence[Note]) -> str:
 
 
 def _spleen(notes: Sequence[Note]) -> str:
-    assert notes[0].measurement is not None
     volume = Decimal(d.ml(notes[0]).split()[0])
     where = "above" if volume > Decimal("314.5") else "below" if volume < Decimal("107.2") else "within"
-    return f"The spleen (m1) is {d.ml(notes[0])}, which is {where} that range.".replace("(m1)", f"({notes[0].id})")
+    return f"The spleen ({notes[0].id}) is {d.ml(notes[0])}, which is {where} that range."
 
 
 def _liver(notes: Sequence[Note]) -> str:
