@@ -56,7 +56,7 @@ def direction(t: Thread) -> bool:
 
 def _plain_pair(t: Thread) -> tuple[str, str, str] | None:
     """Two structures and how the first plainly lies to the second; None where a few draws give none."""
-    layout, there = t.facts.layout, parts(t.facts)
+    layout, there = t.facts.layout, list(t.facts.found)
     if layout is None or len(there) < 2:
         return None
     for _ in range(TRIES):
@@ -75,7 +75,7 @@ def _plain_pair(t: Thread) -> tuple[str, str, str] | None:
 
 def touching(t: Thread) -> bool:
     """Whether two structures touch: a face of a voxel of one is a face of a voxel of the other."""
-    layout, there = t.facts.layout, parts(t.facts)
+    layout, there = t.facts.layout, list(t.facts.found)
     if layout is None or len(there) < 2:
         return False
     wanted = t.rng.random() < 0.5
