@@ -6,6 +6,7 @@ the segmenter sees both of a pair. It draws all its structures coarsely for ever
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,12 @@ def midline(study: Study) -> Midline | None:
             if len(spots) >= LEAST:
                 at = study.canonical.coarse_grid.to_index(spots.mean(axis=0))
                 places[names[int(index)]] = study.volume.to_world(at)
+    return between(places)
+
+
+def between(places: Mapping[str, np.ndarray]) -> Midline | None:
+    """The plane halfway between pairs: the centres (3,) RAS+ mm of "left X" and "right X" by name; None without a
+    pair, or where the pairs do not agree on a direction."""
     left = {name.removeprefix("left "): place for name, place in places.items() if name.startswith("left ")}
     pairs = [(place, places[f"right {base}"]) for base, place in left.items() if f"right {base}" in places]
     if not pairs:

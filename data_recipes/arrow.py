@@ -21,7 +21,8 @@ from typing import Any
 
 from data_recipes import leakage
 from data_recipes.leakage import Scan
-from data_recipes.schema import SPLITS, Damaged, ImageRef, RecipeError, Record, Skip, Target, Turn
+from data_recipes.rewriter import Rewriter
+from data_recipes.schema import SPLITS, Damaged, ImageRef, RecipeError, Record, Skip, Target, Turn, pointer_of
 from data_recipes.units import Source, Unit, units
 
 PLAN = "build.json"
@@ -31,13 +32,15 @@ Say = Callable[[str], None]
 @dataclass(frozen=True)
 class Settings:
     """per_case: conversations made of a case. per_shard: units in a shard. skip: leave damaged cases out and name them,
-    instead of stopping at the first. leave_out: scans that are not wanted, "amos/amos_0001"."""
+    instead of stopping at the first. leave_out: scans that are not wanted, "amos/amos_0001". rewriter: the name of what
+    puts questions in other words, "" for nothing."""
 
     per_case: int = 4
     per_shard: int = 64
     seed: int = 0
     skip: bool = False
     leave_out: tuple[str, ...] = ()
+    rewriter: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,15 @@ def _datasets() -> Any:
     return datasets
 
 
-def build(sources: Sequence[Source], out: Path, settings: Settings, say: Say = lambda line: None) -> Built:
-    """Write every split of some data sets to a folder, or go on with a build that was killed.
+def build(
+    sources: Sequence[Source],
+    out: Path,
+    settings: Settings,
+    say: Say = lambda line: None,
+    rewriter: Rewriter | None = None,
+) -> Built:
+    """Write every split of some data sets to a folder, or go on with a build that was killed. `settings.rewriter` is
+    the name of the rewriter's writer.
 
     LeakError when splits share a patient or a volume; Damaged at the first case that cannot be read, unless
     `settings.skip`; RecipeError when the folder holds a build of something else.
@@ -79,7 +89,7 @@ def build(sources: Sequence[Source], out: Path, settings: Settings, say: Say = l
             part = plan[split][number : number + settings.per_shard]
             shard = out / f"{split}-{number // settings.per_shard:05}.arrow"
             if not shard.is_file():
-                _write_shard(shard, part, settings)
+                _write_shard(shard, part, settings, rewriter)
                 fresh += len(part)
             notes = json.loads(shard.with_suffix(".json").read_text(encoding="utf-8"))
             scans += [Scan(**scan) for scan in notes["scans"]]
@@ -121,10 +131,11 @@ def _begin(out: Path, sources: Sequence[Source], settings: Settings, every: Sequ
     _replace(path, json.dumps(plan, indent=1) + "\n")
 
 
-def _write_shard(shard: Path, part: Sequence[Unit], settings: Settings) -> None:
+def _write_shard(shard: Path, part: Sequence[Unit], settings: Settings, rewriter: Rewriter | None) -> None:
     from datasets.arrow_writer import ArrowWriter
 
-    scans, left_out, records = [], [], 0
+    scans, left_out = [], []
+    records: list[Record] = []
     beside = shard.with_name(f"{shard.name}.part")
     writer = ArrowWriter(path=str(beside), features=features(), writer_batch_size=1000)
     for unit in part:
@@ -136,11 +147,11 @@ def _write_shard(shard: Path, part: Sequence[Unit], settings: Settings) -> None:
             left_out.append(str(error))
             continue
         scans.append({**asdict(unit.scan), "volume": volume})
-        for record in made:
-            writer.write(row_of(record))
-            records += 1
+        records += made
+    for record in records if rewriter is None else rewriter.records(records):
+        writer.write(row_of(record))
     writer.finalize()
-    notes = {"records": records, "scans": scans, "left_out": left_out}
+    notes = {"records": len(records), "scans": scans, "left_out": left_out}
     _replace(shard.with_suffix(".json"), json.dumps(notes, ensure_ascii=False) + "\n")
     os.replace(beside, shard)
 
@@ -157,12 +168,13 @@ def features() -> Any:
     text, number, truth = datasets.Value("string"), datasets.Value("int32"), datasets.Value("bool")
     return datasets.Features(
         {
-            "id": text, "images": [{"path": text, "modality": text, "frame": number}], "label": text,
+            "id": text, "images": [{"path": text, "modality": text, "frame": number, "label": text}], "label": text,
             "messages": [{"role": text, "content": text, "image": truth, "region": truth}],
-            "targets": [{"phrase": text, "present": truth, "labels": [number]}], "family": text, "kind": text,
-            "provenance": text, "licence": text, "split": text, "patient": text, "seed": datasets.Value("int64"),
-            "region": text, "values": [{"value": number, "phrase": text}], "form": text,
-            "masks": [{"value": number, "path": text}], "dataset": text, "volume": text,
+            "targets": [{"phrase": text, "present": truth, "labels": [number], "image": number}], "family": text,
+            "kind": text, "provenance": text, "licence": text, "split": text, "patient": text,
+            "seed": datasets.Value("int64"), "region": text, "values": [{"value": number, "phrase": text}],
+            "form": text, "masks": [{"value": number, "path": text}], "dataset": text, "volume": text,
+            "pointer": {"kind": text, "mm": [datasets.Value("float64")]}, "rewritten": [text],
         }
     )  # fmt: skip
 
@@ -182,7 +194,9 @@ def record_of(row: dict[str, Any]) -> Record:
             **row,
             "images": tuple(ImageRef(**image) for image in row["images"]),
             "messages": tuple(Turn(**turn) for turn in row["messages"]),
-            "targets": tuple(Target(t["phrase"], t["present"], tuple(t["labels"])) for t in row["targets"]),
+            "targets": tuple(Target(**{**t, "labels": tuple(t["labels"])}) for t in row["targets"]),
+            "pointer": pointer_of(row.get("pointer")),
+            "rewritten": tuple(row.get("rewritten", ())),
             "values": {pair["value"]: pair["phrase"] for pair in row["values"]},
             "masks": {pair["value"]: pair["path"] for pair in row["masks"]},
         }

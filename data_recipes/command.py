@@ -26,6 +26,7 @@ from data_recipes import registry
 from data_recipes.schema import SPLITS, RecipeError, Record
 
 if TYPE_CHECKING:
+    from data_recipes.rewriter import Rewriter
     from data_recipes.units import Source
 
 
@@ -55,6 +56,16 @@ def _parser() -> Parser:
     build.add_argument("--seed", type=int, default=0)
     build.add_argument("--skip-damaged", action="store_true", help="leave damaged cases out and name them")
     build.add_argument("--leave-out", type=Path, metavar="FILE", help="scans not to read: amos/amos_0001, a line each")
+    build.add_argument(
+        "--rewrite", default="", metavar="URL | MODEL",
+        help="put questions in other words: an OpenAI-compatible endpoint (http://host/v1; its key in "
+        "DEIXIS_REWRITE_KEY) or a causal language model of Hugging Face; what changes a name, side, number or denial "
+        "is not taken",
+    )  # fmt: skip
+    build.add_argument("--rewrite-model", default="", metavar="NAME", help="which of the endpoint's models")
+    build.add_argument(
+        "--rewrite-cache", type=Path, metavar="FILE", help="keeps the answers (default: OUT with .rewritten.jsonl)"
+    )
     inspect = commands.add_parser("inspect", help="print a few conversations as training reads them, and count all")
     inspect.add_argument("given", nargs="*", metavar="BUILD | NAME=FOLDER", help="default: made-up conversations")
     inspect.add_argument("-n", type=int, default=3, metavar="N", help="how many (default: 3)")
@@ -107,18 +118,34 @@ def _build(options: argparse.Namespace) -> int:
             line = f"{source.name}: commercial use: {source.about.commercial} ({source.about.licence})"
             print(line, file=sys.stderr)
     left_out = _lines(options.leave_out) if options.leave_out else ()
+    rewriter = _rewriter(options)
     settings = arrow.Settings(
-        per_case=options.per_case, seed=options.seed, skip=options.skip_damaged, leave_out=left_out
+        per_case=options.per_case, seed=options.seed, skip=options.skip_damaged, leave_out=left_out,
+        rewriter="" if rewriter is None else rewriter.writer.name,
     )  # fmt: skip
     progress = _Progress()
-    built = arrow.build(sources, options.out, settings, progress)
+    built = arrow.build(sources, options.out, settings, progress, rewriter)
     progress.end()
+    if rewriter is not None:
+        for what, count in rewriter.told.most_common():
+            print(f"questions {what}: {count}")
     for line in built.left_out:
         print(f"left out: {line}")
     for line in built.duplicates:
         print(f"twice: {line}")
     print(f"{built.records} records in {options.out}")
     return 0
+
+
+def _rewriter(options: argparse.Namespace) -> Rewriter | None:
+    if not options.rewrite:
+        if options.rewrite_model or options.rewrite_cache:
+            raise RecipeError("--rewrite-model and --rewrite-cache do nothing alone: give --rewrite too")
+        return None
+    from data_recipes.rewriter import Rewriter, writer_of
+
+    beside = options.out.with_name(f"{options.out.name}.rewritten.jsonl")
+    return Rewriter(writer_of(options.rewrite, options.rewrite_model), options.rewrite_cache or beside)
 
 
 def _lines(path: Path) -> tuple[str, ...]:
@@ -200,6 +227,7 @@ def record_text(record: Record) -> str:
 def conversation_texts(seed: int, count: int) -> list[str]:
     """Conversations with their markup: scan and kind, then one line a message."""
     from data_recipes.instructions import conversations
+    from data_recipes.instructions.mixture import FULL
 
     return [
         "\n".join(
@@ -208,7 +236,7 @@ def conversation_texts(seed: int, count: int) -> list[str]:
                 *(f"{message.role}: {message.content}" for message in talk.messages),
             ]
         )
-        for talk in conversations(seed, max(0, count))
+        for talk in conversations(seed, max(0, count), mixture=FULL)
     ]
 
 

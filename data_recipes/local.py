@@ -5,8 +5,10 @@ Licence       each line of the list says its own; commercial use: see source
 Citation      yours
 Layout        <root>/<split>/<set>/<case>/image.nii.gz and label.nii.gz with <root>/index.jsonl, one line a case: split
               ("train" or "dev"), case ("openkbp/pt_1": the set and the case), modality, labels {value: name}, image and
-              label (whether the files exist), licence, source. Some other recipes read this layout too, of their own
-              set alone. Names that the ontology knows become its phrases. Split: as the list says.
+              label (whether the files exist), licence, source; and, where the patient was scanned before, earlier: the
+              case of that scan, in the same split; both lines then say the patient. Some other recipes read this
+              layout too, of their own set alone. Names that the ontology knows become its phrases. Split: as the list
+              says.
 Example       Case(id="clinic/p_7", patient="p_7", family="own", modality="CT", image=.../clinic/p_7/image.nii.gz,
               phrases={"left kidney": (1,)}, unknown=())
 """
@@ -41,6 +43,8 @@ class Entry:
     label: Path
     licence: str
     source: str
+    patient: str = ""
+    earlier: str = ""
 
     @property
     def name(self) -> str:
@@ -63,8 +67,9 @@ def cases(root: Path, split: str, skip: Skip = None) -> Iterator[Case]:
         raise RecipeError(f"{root} has no {INDEX}: write one line a case, as data_recipes/local.py says")
     found = (
         Case(
-            id=entry.case, patient=entry.name, family="own", modality=_modality(entry), image=entry.image,
-            label=entry.label, unknown=(), licence=entry.licence, source=entry.source, split=entry.split,
+            id=entry.case, patient=entry.patient or entry.name, family="own", modality=_modality(entry),
+            image=entry.image, label=entry.label, unknown=(), licence=entry.licence, source=entry.source,
+            split=entry.split, earlier=entry.earlier,
             phrases=layouts.by_phrase({value: phrase_of(name) for value, name in entry.labels.items()}),
         )
         for part in SPLITS
@@ -103,6 +108,8 @@ def entries(root: Path, split: str, folder: str = "") -> Iterator[Entry]:
                     label=place / "label.nii.gz",
                     licence=row["licence"],
                     source=row["source"],
+                    patient=row.get("patient", ""),
+                    earlier=row.get("earlier", ""),
                 )
             except (KeyError, ValueError) as error:
                 raise RecipeError(f"{root / INDEX} line {number} is not a case of this layout: {error}") from error

@@ -1,4 +1,5 @@
-"""What a training mixture holds: how many records (or cases) of each data set, family, kind, licence, split."""
+"""What a training mixture holds: how many records (or cases) of each data set, family, kind, licence, split, and what a
+rewriter made of the questions."""
 
 from __future__ import annotations
 
@@ -18,6 +19,8 @@ def counts(items: Iterable[tuple[str, Case | Record]]) -> dict[str, Counter[str]
         kind = item.kind.removesuffix(" ...") if isinstance(item, Record) else "(a case)"
         for name, value in zip(FIELDS, (dataset, item.split, item.family, kind, item.licence), strict=True):
             out[name][value or "(none)"] += 1
+        if isinstance(item, Record) and item.rewritten:
+            out.setdefault("questions", Counter()).update(item.rewritten)
     return out
 
 

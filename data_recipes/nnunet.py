@@ -14,6 +14,7 @@ Example       Case(id="la_003", family="own", modality="MR", image=.../imagesTr/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def phrases_of(labels: dict[str, Any]) -> dict[str, tuple[int, ...]]:
 
 def phrase_of(name: str) -> str:
     """The canonical phrase that a published label's name means, or the name itself in lower case."""
-    plain = name.replace("_", " ").strip()
+    plain = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name.replace("_", " ")).strip()  # "LeftParotid"
     known = ontology.lookup(plain)
     return known.name if known else plain.lower()
 

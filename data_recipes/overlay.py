@@ -38,11 +38,12 @@ def picture(volume: Volume, masks: Sequence[np.ndarray]) -> Image.Image:
 
 
 def of_record(root: Path, record: Record) -> Image.Image:
-    """The picture of a record whose paths begin at `root`; its present targets are the masks."""
+    """The picture of a record whose paths begin at `root`; its present targets are the masks, those
+    of its first image where it has two."""
     volume, labels = load_record(root, record)
     masks: dict[tuple[int, ...], np.ndarray] = {}  # a mask that is spoken of again ("m1") has the same label values
     for target in record.targets:
-        if labels is not None and target.present and target.labels:
+        if labels is not None and target.present and target.labels and target.image == 0:
             masks.setdefault(target.labels, mask_of(labels, target.labels))
     return picture(volume, list(masks.values()))
 

@@ -17,7 +17,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +29,7 @@ MODALITIES = ("CT", "MR", "PET")
 GIVES = ("mask", "question", "report")
 COMMERCIAL = ("yes", "no", "see source")
 PICTURES = (".jpg", ".jpeg", ".png")
+POINTERS = ("point", "box", "mask")
 
 
 class RecipeError(ValueError):
@@ -95,7 +96,8 @@ class Case:
     contoured here: neither present nor absent. `form` is "nifti", "openkbp_csv" (both paths: a folder of CSVs) or
     "chaos_png" (a folder of DICOM slices and one of pictures).
     Where each structure has a file of its own, `masks` maps a label value to its file and `label` is their folder.
-    `frame` is the channel of a 4D image.
+    `frame` is the channel of a 4D image. `earlier` is the id of the same patient's earlier case, "" where none is
+    known.
     """
 
     id: str
@@ -112,6 +114,7 @@ class Case:
     form: str = "nifti"
     masks: Mapping[int, Path] = field(default_factory=dict)
     frame: int | None = None
+    earlier: str = ""
 
     @property
     def values(self) -> dict[int, str]:
@@ -122,21 +125,34 @@ class Case:
 @dataclass(frozen=True)
 class Target:
     """What one `<SEG>` of a record should give. `labels` are the values that make its mask; () when absent or when the
-    mask is made of earlier masks ("m1 + m2"); a bare id ("m1") recalls one."""
+    mask is made of earlier masks ("m1 + m2"); a bare id ("m1") recalls one. `image` is the number of its scan among the
+    record's images."""
 
     phrase: str
     present: bool
     labels: tuple[int, ...] = ()
+    image: int = 0
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """How the user points at a region: `kind` of POINTERS. `mm` is a point (x, y, z), or two corners of a box (x, y, z,
+    x, y, z: the least, then the greatest), RAS+ millimetres of the scan; () where a mask was drawn: its target's."""
+
+    kind: str
+    mm: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class ImageRef:
     """An image of a record: its file, relative to the data root, its modality (one of MODALITIES), and the channel of a
-    4D file or the number of a volume in an archive of arrays ("organmnist3d.npz/train_images")."""
+    4D file or the number of a volume in an archive of arrays ("organmnist3d.npz/train_images"). `label` is the label
+    map of an image after the first, whose own is the record's."""
 
     path: str
     modality: str
     frame: int | None = None
+    label: str | None = None
 
 
 @dataclass(frozen=True)
@@ -151,10 +167,12 @@ class Turn:
 
 @dataclass(frozen=True)
 class Record:
-    """One training conversation. `targets` are in the order of the `<SEG>` tokens; `label` is the label map's path.
+    """One training conversation. `images` are in the order of the messages that show one, `targets` in the order of the
+    `<SEG>` tokens; `label` is the label map's path.
 
     `form` and `masks` as in `Case`, paths relative to the data root. `dataset` is the recipe's name, `volume` the first
-    image's hash (see `leakage.py`); both "" where nobody filled them in.
+    image's hash (see `leakage.py`); both "" where nobody filled them in. `pointer` is how `region` was pointed at.
+    `rewritten` says of each text that a rewriter was given what became of it (see `rewriter.py`).
     """
 
     id: str
@@ -175,6 +193,8 @@ class Record:
     masks: Mapping[int, str] = field(default_factory=dict)
     dataset: str = ""
     volume: str = ""
+    pointer: Pointer | None = None
+    rewritten: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -183,6 +203,8 @@ class Record:
             if image.modality not in MODALITIES:
                 raise RecipeError(f"record {self.id}: modality {image.modality!r} is none of {', '.join(MODALITIES)}")
         said = sum(m.content.count("<SEG>") for m in self.messages if m.role == "assistant")
+        if any(target.image >= max(1, len(self.images)) for target in self.targets):
+            raise RecipeError(f"record {self.id}: a target is in an image after the last of {len(self.images)}")
         if said != len(self.targets):
             raise RecipeError(f"record {self.id}: {said} <SEG> tokens but {len(self.targets)} targets; give one each")
 
@@ -200,13 +222,20 @@ class Record:
                     **raw,
                     "images": tuple(ImageRef(**i) for i in raw["images"]),
                     "messages": tuple(Turn(**m) for m in raw["messages"]),
-                    "targets": tuple(Target(t["phrase"], t["present"], tuple(t["labels"])) for t in raw["targets"]),
+                    "targets": tuple(Target(**{**t, "labels": tuple(t["labels"])}) for t in raw["targets"]),
+                    "pointer": pointer_of(raw.get("pointer")),
+                    "rewritten": tuple(raw.get("rewritten", ())),
                     "values": {int(value): phrase for value, phrase in raw["values"].items()},
                     "masks": {int(value): path for value, path in raw.get("masks", {}).items()},
                 }
             )
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise RecipeError(f"this line is not a record: {line[:80]!r} ({error})") from error
+
+
+def pointer_of(raw: dict[str, Any] | None) -> Pointer | None:
+    """A pointer of its fields, as JSON and Arrow have them."""
+    return None if raw is None else Pointer(raw["kind"], tuple(raw["mm"]))
 
 
 def write_records(path: Path, records: Iterable[Record]) -> int:
@@ -327,18 +356,20 @@ def _same_grid(
         raise Damaged(path, f"lies elsewhere than its image: their affines differ by up to {far:.2f}", fix)
 
 
-def load_record(root: Path, record: Record) -> tuple[Volume, np.ndarray | None]:
-    """A record's first image and its labels (X, Y, Z) int32 on the same grid, None where it has none.
+def load_record(root: Path, record: Record, image: int = 0) -> tuple[Volume, np.ndarray | None]:
+    """One image of a record (the first) and its labels (X, Y, Z) int32 on the same grid, None where it has none.
 
     Damaged as `load_case`.
     """
-    ref = record.images[0]
-    if record.label is None:
+    ref = record.images[image]
+    label = ref.label if image else record.label
+    if label is None:
         return load_image(root, ref), None
     case = Case(
         id=record.id, patient=record.patient, family=record.family, modality=ref.modality, image=root / ref.path,
-        label=root / record.label, phrases={}, unknown=(), licence=record.licence, source="", split=record.split,
-        form=record.form, masks={value: root / path for value, path in record.masks.items()}, frame=ref.frame,
+        label=root / label, phrases={}, unknown=(), licence=record.licence, source="", split=record.split,
+        form=record.form,
+        masks={value: root / path for value, path in record.masks.items()} if image == 0 else {}, frame=ref.frame,
     )  # fmt: skip
     volume, labels, _ = load_case(case)
     assert volume is not None

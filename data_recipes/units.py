@@ -1,7 +1,8 @@
 """What a build is made of: one unit a case or a published record, read one at a time.
 
 A unit that is read gives its records and the hash of its volume. Conversations about a case are made from what its
-masks measure; the same seed gives the same ones.
+masks measure; the same seed gives the same ones. A case whose patient has an earlier case (`Case.earlier`) is talked of
+together with it too.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Unit:
-    """One case or one record of a source, not read yet."""
+    """One case or one record of a source, not read yet; `before` is the same patient's earlier case."""
 
     source: Source
     item: Case | Record
+    before: Case | None = None
 
     @property
     def name(self) -> str:
@@ -55,7 +57,7 @@ class Unit:
         if isinstance(self.item, Record):
             digest = _image_hash(self.source.root, self.item.images[0], _stamp(self.source.root, self.item.images[0]))
             return [replace(self.item, volume=digest)], digest
-        return _talks(self.source, self.item, per_case, seed)
+        return _talks(self.source, self.item, per_case, seed, self.before)
 
 
 def units(sources: Sequence[Source], split: str, skip: Skip = None) -> Iterator[Unit]:
@@ -63,12 +65,16 @@ def units(sources: Sequence[Source], split: str, skip: Skip = None) -> Iterator[
     for source in sources:
         recipe = registry.RECIPES[source.about.name]
         found = recipe.cases if source.name in registry.MASKS else recipe.records
-        for item in found(source.root, split, skip):
-            yield Unit(source, item)
+        items = list(found(source.root, split, skip))
+        cases = {item.id: item for item in items if isinstance(item, Case)}
+        for item in items:
+            yield Unit(source, item, cases.get(item.earlier) if isinstance(item, Case) else None)
 
 
-def _talks(source: Source, case: Case, per_case: int, seed: int) -> tuple[list[Record], str]:
-    from data_recipes.instructions.facts import facts_of
+def _talks(
+    source: Source, case: Case, per_case: int, seed: int, before: Case | None = None
+) -> tuple[list[Record], str]:
+    from data_recipes.instructions.facts import facts_of, measured_facts
     from data_recipes.instructions.mixture import about
 
     volume, labels, _ = load_case(case)
@@ -79,22 +85,33 @@ def _talks(source: Source, case: Case, per_case: int, seed: int) -> tuple[list[R
     if not (facts.found or facts.absent):
         raise Damaged(case.label, "outlines nothing that its recipe has a name for", "look at its label values")
     assert case.image is not None
+    earlier = measured_facts(before) if before is not None and before.image is not None and not before.masks else None
+    digests = [digest]
+    if earlier is not None and earlier.layout is not None:
+        digests.insert(0, voxel_hash(earlier.layout.volume.voxels))
     records = []
     for number in range(per_case):
-        talk = about(facts, random.Random(f"{seed}/{source.name}/{case.id}/{number}"))
+        talk = about(facts, random.Random(f"{seed}/{source.name}/{case.id}/{number}"), earlier)
+        scans = [before, case] if before is not None and sum(m.image for m in talk.messages) > 1 else [case]
         records.append(
             Record(
                 id=f"{source.name}/{case.id}/{number}",
-                images=(ImageRef(_relative(case.image, source), case.modality, case.frame),),
-                label=_relative(case.label, source), form=case.form,
+                images=tuple(_image_of(one, source, place) for place, one in enumerate(scans)),
+                label=_relative(scans[0].label, source), form=scans[0].form,
                 messages=tuple(Turn(m.role, m.content, m.image, m.region) for m in talk.messages),
                 targets=talk.targets, family=case.family, kind=talk.kind, provenance="measured from the masks",
                 licence=case.licence, split=case.split, patient=case.patient, seed=seed, region=talk.region,
-                values=case.values, masks={v: _relative(p, source) for v, p in case.masks.items()},
-                dataset=source.name, volume=digest,
+                values=case.values, masks={v: _relative(p, source) for v, p in scans[0].masks.items()},
+                dataset=source.name, volume=digests[-len(scans)], pointer=talk.pointer,
             )
         )  # fmt: skip
     return records, digest
+
+
+def _image_of(case: Case, source: Source, place: int) -> ImageRef:
+    assert case.image is not None
+    label = _relative(case.label, source) if place else None
+    return ImageRef(_relative(case.image, source), case.modality, case.frame, label)
 
 
 def _relative(path: Path, source: Source) -> str:

@@ -253,6 +253,8 @@ def test_conversations_about_any_scan_ask_only_for_what_was_looked_for():
     found = {name: dialogue.made_up(60.0, 100.0, "HU", rng) for name in names}
     facts = dialogue.Facts("heart", "CT", found, ("ascending aorta",))
     assert facts.pairs() == []
-    asked = {t.phrase for n in range(300) for t in mixture.about(facts, random.Random(n)).targets}
+    talks = [mixture.about(facts, random.Random(n)) for n in range(300)]
+    # what the program says it was never taught is no statement about the scan
+    asked = {t.phrase for talk in talks if not talk.kind.startswith("never taught") for t in talk.targets}
     plain = {phrase for phrase in asked if not re.match(r"m\d", phrase)}
     assert plain == {*names, "ascending aorta"}

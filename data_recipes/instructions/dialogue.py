@@ -11,17 +11,18 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from assistant.conversation import Message
+from assistant.conversation import Message, neutral
 from assistant.evidence import Measurement, Note, compare_volumes, format_mean, format_ml, format_mm, format_probability
 from data_recipes.instructions.facts import Facts, made_up
-from data_recipes.schema import Target
+from data_recipes.schema import Pointer, Target
 
 
 @dataclass(frozen=True)
 class Conversation:
     """What a trainer reads: messages, targets in `<SEG>` order, the scan's family, the kind of its first question.
 
-    `region` is the phrase whose region `<REG>` stands for (None without one). `case` is the case the facts came from.
+    `region` is the phrase whose region `<REG>` stands for (None without one), `pointer` how it was pointed at where
+    that is known. `case` is the case the facts came from.
     """
 
     messages: tuple[Message, ...]
@@ -31,6 +32,7 @@ class Conversation:
     kind: str
     region: str | None = None
     case: str = ""
+    pointer: Pointer | None = None
 
 
 class Thread:
@@ -43,29 +45,40 @@ class Thread:
         self.masks: list[Note] = []  # every mask made so far; masks[0].id is "m1"
         self.last: list[Note] = []  # what the last reply grounded, absent targets too
         self.region: str | None = None
+        self.pointer: Pointer | None = None
+        self.scan = 0  # number of the scan that is spoken of, among the conversation's scans
+        self._shown = False  # whether that scan was shown
+        self._made_before = 0  # how many masks there were before it
+
+    def next_scan(self, facts: Facts) -> None:
+        """Go on with another scan: the next question shows it, and its masks are new ones."""
+        self.facts, self._shown, self._made_before = facts, False, len(self.masks)
+        self.scan += 1
 
     def turn(self, question: str, notes: Sequence[Note], sentence: str, region: str | None = None) -> None:
-        """Add a question and its reply."""
-        first = not self.messages
-        self.messages.append(Message("user", question, image=first and self.scan_open, region=region is not None))
+        """Add a question and its reply. A name that a data set brings along is text, whatever it spells."""
+        image = self.scan_open and not self._shown
+        self._shown = True
+        self.messages.append(Message("user", question, image=image, region=region is not None))
         if region is not None:
             self.region = region
-        chips = [f"<p>{asked(n)}</p><SEG><obs>{n}</obs>" for n in notes]
-        self.messages.append(Message("assistant", " ".join([*chips, sentence])))
+        chips = [f"<p>{neutral(asked(n))}</p><SEG><obs>{neutral(str(n))}</obs>" for n in notes]
+        self.messages.append(Message("assistant", " ".join([*chips, neutral(agreeing(sentence, notes))])))
         self.targets += [
-            Target(asked(n), n.present, self.facts.labels.get(n.phrase, ()) if n.present else ()) for n in notes
+            Target(neutral(asked(n)), n.present, self.facts.labels.get(n.phrase, ()) if n.present else (), self.scan)
+            for n in notes
         ]
         self.last = [as_note(n) for n in notes]
 
-    def ground(self, phrases: Sequence[str], pointed: bool = False) -> list[Note]:
-        """The notes of these phrases, each mask compared with the one before it in the reply.
+    def ground(self, phrases: Sequence[str], pointed: bool = False, before: Note | None = None) -> list[Note]:
+        """The notes of these phrases, each mask compared with the one before it in the reply (the first with `before`).
 
-        A phrase that has a mask already keeps it and its id, unless something was pointed at.
+        A phrase that has a mask already keeps it and its id, unless something was pointed at. Masks of another scan
+        count for the comparison alone.
         """
         notes: list[Note] = []
-        before: Note | None = None
         for phrase in phrases:
-            known = None if pointed else next((m for m in self.masks if m.phrase == phrase), None)
+            known = None if pointed else next((m for m in self.masks[self._made_before :] if m.phrase == phrase), None)
             if known is not None:
                 before = replace(known, compare=compared(before))
                 notes.append(before)
@@ -96,15 +109,19 @@ class Thread:
     def combine(self, one: Note, sign: str, other: Note) -> Note:
         """The note of "m1 + m2" (union), "m1 - m2" (difference) or "m1 & m2" (overlap) of two masks.
 
-        Masks of different structures do not overlap; a part lies in its whole ("anterior hippocampus").
+        Measured on the masks where there are any. Made-up masks of different structures do not overlap; a part lies in
+        its whole ("anterior hippocampus").
         """
+        phrase = f"{one.id} {sign} {other.id}"
+        layout = self.facts.layout
+        if layout is not None:
+            return self._made(phrase, layout.combined(one.phrase, sign, other.phrase))
         a, b = one.measurement, other.measurement
         assert a is not None
         assert b is not None
-        phrase = f"{one.id} {sign} {other.id}"
         volume = self._combined_ml(one, sign, other)
         if volume <= 0.0005:
-            return Note("", phrase, 0.0)
+            return self._made(phrase, None)
         if sign == "+":
             longest = max(a.longest_diameter_mm, b.longest_diameter_mm) * self.rng.uniform(1.0, 1.9)
             mean = (a.mean_intensity * a.volume_ml + b.mean_intensity * b.volume_ml) / (a.volume_ml + b.volume_ml)
@@ -113,7 +130,13 @@ class Thread:
             result = a
         else:
             result = made_up(volume, a.mean_intensity, a.intensity_unit, self.rng)
-        note = Note(f"m{len(self.masks) + 1}", phrase, None, None, result)
+        return self._made(phrase, result)
+
+    def _made(self, phrase: str, measurement: Measurement | None) -> Note:
+        """The note of a mask made of others, and its mask's id; nothing of it (None) is no mask."""
+        if measurement is None:
+            return Note("", phrase, 0.0)
+        note = Note(f"m{len(self.masks) + 1}", phrase, None, None, measurement)
         self.masks.append(note)
         return note
 
@@ -128,8 +151,9 @@ class Thread:
         """The finished conversation."""
         facts = self.facts
         return Conversation(
-            tuple(self.messages), tuple(self.targets), facts.family, facts.modality, kind, self.region, facts.case
-        )
+            tuple(self.messages), tuple(self.targets), facts.family, facts.modality, kind, self.region, facts.case,
+            self.pointer,
+        )  # fmt: skip
 
 
 class Recalled(Note):
@@ -143,7 +167,7 @@ def asked(note: Note) -> str:
 
 def as_note(note: Note) -> Note:
     """The note without its comparison and without having been recalled: the mask itself."""
-    return Note(note.id, note.phrase, note.presence, note.quality, note.measurement)
+    return Note(note.id, note.phrase, note.presence, note.quality, note.measurement, taught=note.taught)
 
 
 def compared(before: Note | None) -> tuple[str, Measurement] | None:
@@ -179,6 +203,21 @@ def mm(note: Note) -> str:
 def mean(note: Note) -> str:
     assert note.measurement is not None
     return (format_mean(note.measurement.mean_intensity) + " " + note.measurement.intensity_unit).strip()
+
+
+_PLURAL = re.compile(  # words, and no rule of spelling: the pons, the pancreas and the biceps are one each
+    r"\b(?:arter|vertebra|vein|vessel|cartilage|disc|rib|lung|lobe|kidney|gland|bone|muscle|lesion|tumou?r|nodule|cyst|"
+    r"ventricle)(?:s|ies|e)$"
+)
+_VERBS = {"is": "are", "has": "have", "was": "were", "lies": "lie"}
+
+
+def agreeing(sentence: str, notes: Sequence[Note]) -> str:
+    """The sentence with its verbs in the plural where a name is one: "the costal cartilages (m1) have ..."."""
+    for name in {n.phrase for n in notes if _PLURAL.search(n.phrase) and not n.phrase.startswith("pair ")}:
+        subject = rf"(?P<name>\bthe {re.escape(name)}(?: \(m\d+\))?) (?P<verb>{'|'.join(_VERBS)})\b"
+        sentence = re.sub(subject, lambda m: f"{m['name']} {_VERBS[m['verb']]}", sentence, flags=re.IGNORECASE)
+    return sentence
 
 
 def found(notes: Sequence[Note]) -> list[Note]:

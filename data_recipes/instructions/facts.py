@@ -18,6 +18,7 @@ import numpy as np
 from assistant.evidence import Measurement, format_ml, measure
 from assistant.volume import Volume
 from data_recipes import ontology
+from data_recipes.instructions.layout import Layout
 from data_recipes.schema import Case, load_case, mask_of
 
 MODALITY = {"brain": "MR", "head_neck": "CT", "hippocampus": "MR", "tumour_mr": "MR", "tumour_pet": "PET"}
@@ -33,7 +34,7 @@ class Facts:
     """One scan. `found` maps a phrase to its measurement; `absent` are phrases known not to be there.
 
     `family` is one of ontology.SCAN_FAMILIES, `modality` "CT", "MR" or "PET", `case` the case it was measured on (""
-    when made up), `labels` the label values of each phrase where there is a label map.
+    when made up), `labels` the label values of each phrase where there is a label map, `layout` where things lie in it.
     """
 
     family: str
@@ -42,6 +43,7 @@ class Facts:
     absent: tuple[str, ...]
     case: str = ""
     labels: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    layout: Layout | None = field(default=None, compare=False)
 
     @property
     def unit(self) -> str:
@@ -88,11 +90,15 @@ def facts_of(case: Case, volume: Volume, labels: np.ndarray) -> Facts:
         else:
             missing.append(phrase)
     away = tuple(s.name for s in ontology.surely_absent(case.family) if s.name not in case.unknown)
-    return Facts(case.family, case.modality, found, (*missing, *away), case.id, case.phrases)
+    layout = Layout(volume, labels, {phrase: case.phrases[phrase] for phrase in found})
+    return Facts(case.family, case.modality, found, (*missing, *away), case.id, case.phrases, layout)
 
 
 def jittered(facts: Facts, rng: random.Random, spread: float = 0.15) -> Facts:
-    """The same scan with every number a little different, so that one case gives many conversations."""
+    """The same scan with every number a little different, so that one case gives many conversations.
+
+    The numbers are no longer those of the masks, so nothing more is measured on these: `layout` is None.
+    """
     found = {}
     for phrase, m in facts.found.items():
         scale = math.exp(rng.gauss(0, spread))
@@ -102,7 +108,7 @@ def jittered(facts: Facts, rng: random.Random, spread: float = 0.15) -> Facts:
             longest_diameter_mm=m.longest_diameter_mm * scale ** (1 / 3),
             mean_intensity=m.mean_intensity * math.exp(rng.gauss(0, spread)),
         )
-    return replace(facts, found=found)
+    return replace(facts, found=found, layout=None)
 
 
 def synthetic_facts(family: str, rng: random.Random) -> Facts:

@@ -49,7 +49,7 @@ def also(t: Thread) -> bool:
     return True
 
 
-def _two(t: Thread) -> tuple[Note, Note] | None:
+def last_two(t: Thread) -> tuple[Note, Note] | None:
     """The two masks that "they" means: of the last reply, or of the last two replies with one each."""
     there = d.found(t.last)
     if len(there) == 2:
@@ -61,8 +61,8 @@ def _two(t: Thread) -> tuple[Note, Note] | None:
 
 def both_together(t: Thread) -> bool:
     """ "and both together?" -> m1 + m2."""
-    two = _two(t)
-    if two is None:
+    two = last_two(t)
+    if two is None or any(d.combined(n) for n in two):
         return False
     template = t.rng.choice(q.BOTH_TOGETHER)
     if "m1" in template and [n.id for n in two] != ["m1", "m2"]:
@@ -93,7 +93,7 @@ def algebra(t: Thread) -> bool:
     templates = {"+": q.IDS_TOGETHER, "-": q.IDS_MINUS, "&": q.IDS_OVERLAP}[sign]
     question = t.rng.choice(templates)
     if sign == "-" and t.rng.random() < 0.3:
-        two = _two(t)
+        two = last_two(t)
         if two is not None:
             one, other, question = two[0], two[1], t.rng.choice(q.FIRST_WITHOUT)
     if d.combined(one) or d.combined(other):
@@ -144,7 +144,7 @@ def recall_earlier(t: Thread) -> bool:
 
 def compare_last(t: Thread) -> bool:
     """ "which is bigger?" of the two masks last spoken of -> both recalled, compared in their notes."""
-    two = _two(t)
+    two = last_two(t)
     if two is None or any(d.combined(n) for n in two):
         return False
     verdict = t.rng.choice(["smaller", "larger", "same", "", ""])

@@ -9,8 +9,24 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from data_recipes.instructions import followups, single
+from data_recipes.instructions import (
+    corrections,
+    descriptions,
+    exclusion,
+    followups,
+    longitudinal,
+    pointing,
+    presence,
+    rationales,
+    reasoning,
+    references,
+    refusals,
+    reports,
+    single,
+    spatial,
+)
 from data_recipes.instructions.dialogue import Conversation, Thread
 from data_recipes.instructions.facts import Facts, jittered, synthetic_facts
 
@@ -47,6 +63,54 @@ THEN: Mapping[str, tuple[Family, float]] = {
     "compare two": (single.compare, 4),
     "what is this": (single.region, 5),
 }
+# Families that the embedded model was not trained on. Those that need masks (where things lie, what is pointed at)
+# decline a made-up scan.
+FURTHER_FIRST: Mapping[str, tuple[Family, float]] = {
+    "describe": (descriptions.describe, 6),
+    "presence": (presence.presence, 10),
+    "everything except": (exclusion.everything_except, 4),
+    "not that side": (exclusion.not_that_side, 4),
+    "which is not there": (exclusion.which_is_not_there, 4),
+    "direction": (spatial.direction, 8),
+    "touching": (spatial.touching, 4),
+    "nearest": (spatial.nearest, 4),
+    "by rule": (reasoning.by_rule, 4),
+    "by function": (reasoning.by_function, 5),
+    "point, box or mask": (pointing.point_at, 8),
+    "report shown": (reports.ground, 4),
+    "report checked": (reports.check, 8),
+    "advice": (refusals.advice, 3),
+    "never taught": (refusals.never_taught, 3),
+    "explain a comparison": (rationales.compare, 5),
+    "explain presence": (rationales.there, 4),
+}
+FURTHER_THEN: Mapping[str, tuple[Family, float]] = {
+    "the other one": (references.other_one, 10),
+    "both again": (references.both, 6),
+    "the larger one": (references.larger_one, 8),
+    "that without": (references.without, 16),
+    "wrong side": (corrections.other_side, 8),
+    "wrong structure": (corrections.another, 6),
+    "wrong number": (corrections.number, 5),
+    "wrong presence": (corrections.presence, 5),
+    "describe": (descriptions.describe, 3),
+    "direction": (spatial.direction, 4),
+    "report checked": (reports.check, 3),
+    "advice": (refusals.advice, 2),
+    "point, box or mask": (pointing.point_at, 5),
+}
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What is asked first, and what then: name -> (family, weight)."""
+
+    first: Mapping[str, tuple[Family, float]]
+    then: Mapping[str, tuple[Family, float]]
+
+
+EMBEDDED = Mixture(FIRST, THEN)  # what the embedded model was trained on
+FULL = Mixture({**FIRST, **FURTHER_FIRST}, {**THEN, **FURTHER_THEN})
 SCANS: Mapping[str, float] = {"brain": 52, "head_neck": 18, "hippocampus": 11, "tumour_mr": 10, "tumour_pet": 9}
 TURNS = (1, 2, 3, 4)  # how many questions a conversation has ...
 TURNS_WEIGHTS = (52, 24, 15, 9)  # ... and how often
@@ -54,7 +118,11 @@ MOST_TARGETS = 12  # grounded in one conversation: the rest of a language model'
 
 
 def conversations(
-    seed: int, n: int | None = None, facts: Sequence[Facts] = (), measured: float = 0.5
+    seed: int,
+    n: int | None = None,
+    facts: Sequence[Facts] = (),
+    measured: float = 0.5,
+    mixture: Mixture = EMBEDDED,
 ) -> Iterator[Conversation]:
     """n conversations (None: endless); the same seed gives the same ones.
 
@@ -64,49 +132,60 @@ def conversations(
     rng = random.Random(seed)
     made = 0
     while n is None or made < n:
-        yield conversation(random.Random(rng.getrandbits(64)), facts, measured)
+        yield conversation(random.Random(rng.getrandbits(64)), facts, measured, mixture)
         made += 1
 
 
-def conversation(rng: random.Random, facts: Sequence[Facts] = (), measured: float = 0.5) -> Conversation:
-    """One conversation; its kind is a name in FIRST, with " ..." after it when more was asked."""
+def conversation(
+    rng: random.Random, facts: Sequence[Facts] = (), measured: float = 0.5, mixture: Mixture = EMBEDDED
+) -> Conversation:
+    """One conversation; its kind is a name in `mixture.first`, with " ..." after it when more was asked."""
     while True:
         if facts and rng.random() < measured:
             scan = rng.choice(facts)
             scan = jittered(scan, rng) if rng.random() < 0.5 else scan
         else:
             scan = synthetic_facts(rng.choices(list(SCANS), list(SCANS.values()))[0], rng)
-        kind = _draw(FIRST, rng)
+        kind = _draw(mixture.first, rng)
         thread = Thread(scan, rng, scan_open=kind != "no scan open")
-        if not FIRST[kind][0](thread):
+        if not mixture.first[kind][0](thread):
             continue
         turns = 1 if kind == "no scan open" else rng.choices(TURNS, TURNS_WEIGHTS)[0]
-        if _go_on(thread, turns):
+        if _go_on(thread, turns, mixture.then):
             return thread.done(kind if len(thread.messages) == 2 else kind + " ...")
 
 
 # Kinds that ask nothing of a scan but what was looked for in it: any family will do.
 OF_ANY_SCAN = (
-    "show", "how big", "quantity", "is it there", "compare two", "together", "what is this", "other languages",
+    "show", "how big", "quantity", "is it there", "compare two", "together", "other languages", "small talk",
+    *FURTHER_FIRST,
 )  # fmt: skip
 
 
-def about(scan: Facts, rng: random.Random) -> Conversation:
-    """One conversation about a measured scan of any family, as `conversation`: only of what was looked for in it."""
-    first = {kind: FIRST[kind] for kind in OF_ANY_SCAN}
+def about(scan: Facts, rng: random.Random, before: Facts | None = None) -> Conversation:
+    """One conversation about a measured scan of any family, of all kinds: only of what was looked for in it.
+
+    before: an earlier scan of the same patient; every other conversation then is about what has changed.
+    """
+    if before is not None and rng.random() < 0.5:
+        pair = longitudinal.has_it_grown(before, scan, rng)
+        if pair is not None:
+            return pair
+    first = {kind: FULL.first[kind] for kind in OF_ANY_SCAN}
+    then = {kind: family for kind, family in FULL.then.items() if kind != "what is this"}  # points nowhere
     while True:
         thread = Thread(scan, rng)
         kind = _draw(first, rng)
-        if FIRST[kind][0](thread) and _go_on(thread, rng.choices(TURNS, TURNS_WEIGHTS)[0]):
+        if first[kind][0](thread) and _go_on(thread, rng.choices(TURNS, TURNS_WEIGHTS)[0], then):
             return thread.done(kind if len(thread.messages) == 2 else kind + " ...")
 
 
-def _go_on(thread: Thread, turns: int) -> bool:
+def _go_on(thread: Thread, turns: int, then: Mapping[str, tuple[Family, float]]) -> bool:
     """Ask more, up to this many questions; False when more was grounded than a conversation holds."""
     for _ in range(20):
         if len(thread.messages) >= 2 * turns or len(thread.targets) >= MOST_TARGETS:
             break
-        THEN[_draw(THEN, thread.rng)][0](thread)
+        then[_draw(then, thread.rng)][0](thread)
     return len(thread.targets) <= MOST_TARGETS
 
 

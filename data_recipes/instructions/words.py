@@ -36,6 +36,12 @@ def row_of(base: str, family: str) -> Row:
     return next((r for r in rows if ontology.structure_family(family) in r.families.split("|")), rows[0])
 
 
+def plural(base: str) -> str:
+    """The usual plural of a structure's name without its side: "hippocampi", "kidneys"."""
+    row = row_of(base, "brain")
+    return row.plural.split("|")[0] or f"{base}s"
+
+
 def _names(structure: Structure, rng: random.Random) -> str:
     """One of a structure's names: mostly the canonical one or a synonym."""
     kind = rng.choices(["name", "synonym", "short", "latin", "foreign"], [40, 32, 14, 5, 5])[0]
