@@ -108,8 +108,9 @@ class History(Generic[State]):
 
         The step last taken back stays, so that it can be brought again.
         """
+        way = set(self.path())
         while True:
-            off = [number for number in self._steps if number not in self.path()]
+            off = [number for number in self._steps if number not in way]
             ends = [n for n in off if n != self.next and all(one.before != n for one in self._steps.values())]
             if not ends or not too_much([self._steps[number].state for number in off]):
                 return

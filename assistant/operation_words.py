@@ -50,10 +50,11 @@ _TAKE = re.compile(
     re.IGNORECASE,
 )
 _LESS = re.compile(
-    r"(?P<x>.+?)(?:\s(?:minus|without|except(?: for)?|excluding|less|apart from|other than|but(?: not)?)\s"
+    r"(?P<x>.+?)(?:\s(?:minus|without|except(?: for)?|excluding|less|apart from|other than)\s"
     r"|\s+[-\u2212]\s+)(?P<off>.+)",
     re.IGNORECASE,
 )
+_ALL_BUT = re.compile(r"(?P<x>everything|all)\s+but\s+(?P<off>.+)", re.IGNORECASE)
 _MEET = re.compile(r"intersect\b|.*\bintersection\b|.*\boverlap (?:of|between)\b", re.IGNORECASE)
 _MEET_INFIX = re.compile(r".+\s&\s|.+\bintersect(?:ed|ion)? (?:with|and)\b", re.IGNORECASE)
 _PLUS = re.compile(r".+(?:\s\+\s|\s+plus\s)", re.IGNORECASE)
@@ -180,7 +181,7 @@ def _shapes(text: str, known: Known) -> list[Operation]:
 def _sets(text: str, known: Known) -> list[Operation]:
     """Union, minus, intersection."""
     if _SIDE.search(text) is None and _NEAR.search(text) is None:
-        taken = _TAKE.match(text) or _LESS.match(text)
+        taken = _TAKE.match(text) or _LESS.match(text) or _ALL_BUT.match(text)
         if taken is not None:
             return _less(taken["x"], taken["off"], known)
     kind = ""

@@ -152,7 +152,8 @@ class Session:
     @property
     def nbytes(self) -> int:
         """Bytes held for this scan and conversation, without the model."""
-        return self.volume.voxels.nbytes + self.study.nbytes + self.chat.nbytes
+        kept = self._bytes_of(self._history.states)
+        return self.volume.voxels.nbytes + self.study.nbytes + self.chat.nbytes + kept
 
     def prepare(self) -> None:
         """Do now what the first answer would start with: encode the scan and read it into the language model.
@@ -506,7 +507,7 @@ class Session:
         self.turns[:] = state.turns
 
     def _bytes_of(self, states: Sequence[_State]) -> int:
-        """Bytes of the masks that only these states hold."""
+        """Bytes of the masks that these states hold and the present one does not."""
         here = {id(finding.mask) for finding in self.chat.findings}
         found = [f for s in states if s.chat.findings is not None for f in s.chat.findings.found]
         return sum({id(f.mask): f.mask.nbytes for f in found if f.mask is not None and id(f.mask) not in here}.values())

@@ -98,8 +98,9 @@ def _made(
     parts = {name: masks[ids[name]] for name in operation.members}
     mask = operation.apply({name: _mask(part) for name, part in parts.items()}, targets.study.volume.affine)
     by_id = operation.described(ids)
-    # what was made itself goes by its id: names of names would grow without end
-    phrase = operation.described({name: part.id if part.made else part.phrase for name, part in parts.items()})
+    # what was computed itself goes by its id: names of names would grow without end
+    calls = {name: part.phrase if targets.drawn(part.id) else part.id for name, part in parts.items()}
+    phrase = operation.described(calls)
     if not mask.any():
         return None, f"Nothing is left: the {phrase} ({by_id}) is empty, so no mask was made."
     finding, note = targets.computed(phrase, by_id, mask, list(parts.values()), [], number)

@@ -84,6 +84,8 @@ def test_what_is_asked_of_masks(question, known, wanted):
         "Outline the mandible and the larynx, not the spinal cord.",
         "A CT without contrast",
         "Show me the larger of the two parotids.",
+        "Show the left hippocampus but also the brainstem.",
+        "Show the left hippocampus but not the brainstem.",  # read by assistant.composition
         "Find the structure above the brainstem",
         "Add a note",
     ],

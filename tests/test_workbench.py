@@ -155,7 +155,7 @@ def test_retry_asks_the_same_again_and_keeps_the_first_answer(session):
     assert (session.turns[-1].question.temperature, session.turns[-1].question.seed) == (0.7, 1)
     assert session.turns[-1].question.points == (CLICK,)
     assert session.ways(2) == [step, session.step]
-    session.way(step)
+    session.go(step)
     assert same(masks(session), before)
     assert session.turns[-1].question.temperature == 0
 
