@@ -105,7 +105,7 @@ class Known:
     @property
     def meant(self) -> str:
         """The mask that "it" is: the selected one, else the last; "" where there is none."""
-        return self.selected or next(reversed(self.masks), "")
+        return self.selected or next(reversed(tuple(self.masks)), "")
 
     @property
     def two(self) -> tuple[str, ...]:

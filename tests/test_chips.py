@@ -85,7 +85,7 @@ def test_what_is_uncertain_not_found_or_not_taught_looks_different():
 def test_how_a_mask_was_made_is_told():
     grown = dataclasses.replace(LEFT, id="m3", phrase="left hippocampus grown by 5 mm", made="m1 grown by 5 mm")
     told = Told({"m1": LEFT, "m3": grown}, {}, ["m3"])
-    assert chips.provenance(grown) == "m3 = m1 grown by 5 mm; presence 0.98, quality 0.87"
+    assert chips.provenance(grown) == "m3 = m1 grown by 5 mm; presence 0.98, quality 0.87 of its parts"
     assert [(v, w) for _, v, w in buttons("The left hippocampus grown by 5 mm (m3) is 99 mL.", told)] == [
         ("m3", "left hippocampus grown by 5 mm (m3)")
     ]

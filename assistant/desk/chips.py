@@ -81,7 +81,7 @@ def _places(text: str, told: Told) -> list[_Place]:
         r"(?: \((?P<more>m\d+|not found|never taught)\))?",
         re.IGNORECASE,
     )
-    found = []
+    found: list[_Place] = []
     for match in pattern.finditer(text):
         name, more = match["name"].lower(), (match["more"] or "").lower()
         finding = told.present.get(more) or told.present.get(name)
@@ -140,7 +140,8 @@ def provenance(finding: Finding) -> str:
 
 def _sure(finding: Finding) -> str:
     quality = "" if finding.quality is None else f", quality {format_probability(finding.quality)}"
-    return f"presence {format_probability(finding.presence)}{quality}"
+    parts = " of its parts" if finding.made and finding.version == 1 else ""  # nothing was estimated of it itself
+    return f"presence {format_probability(finding.presence)}{quality}{parts}"
 
 
 def _number(text: str, how: str) -> str:
