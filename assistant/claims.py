@@ -19,8 +19,10 @@ from assistant.evidence import (
     numbers_in,
     unsupported_numbers,
 )
+from assistant.glossary import side_of
 from assistant.margin import LOW_QUALITY
 
+LISTED = 10  # structures whose volumes are told in sentences
 _SMALLER = r"smaller|less voluminous|shrunken|littler"
 _LARGER = r"larger|bigger|greater|more voluminous"
 _COMPARED = re.compile(rf"\b(?:(?P<smaller>{_SMALLER})|(?P<larger>{_LARGER}))\b", re.IGNORECASE)
@@ -42,6 +44,11 @@ _ASKED_THERE = re.compile(r"^\W*(?:(?:is|are) there|(?:can|do) you (?:see|find))
 _ASKED_RELATION = re.compile(
     r"\b(?:between|differ\w*|a?symmetr\w*|discrepanc\w*|mismatch\w*|imbalance\w*|compar\w*)\b"
     rf"|\b(?:{_SMALLER}|{_LARGER})\b",
+    re.IGNORECASE,
+)
+_ASKED_SIDE = re.compile(
+    r"\b(?:on|in|at|to) (?:the|its|their) (?P<side>left|right)"
+    r"(?: |-)?(?:(?:hand|half|side)\b(?P<of>[^?.!]*)|(?=\W*$))",
     re.IGNORECASE,
 )
 # What stands between two names that are not of one list
@@ -91,12 +98,24 @@ def _naming(sentence: str, targets: Sequence[Note]) -> str | None:
     return None
 
 
-def statement(targets: Sequence[Note]) -> str:
-    """What was measured, as sentences: the text that takes the place of one that contradicts it. "" without targets."""
+def statement(targets: Sequence[Note], said: str = "") -> str:
+    """What was measured, as sentences: the text that takes the place of one that contradicts it. "" without targets.
+
+    said: the user's question; where it asks for a side or which of two is larger, they begin with the answer."""
+    if len(targets) > LISTED:
+        return _overview(targets)
     present = _distinct([note for note in targets if note.measurement is not None])
     absent = _distinct([note for note in targets if note.measurement is None and note.taught])
     unknown = _distinct([note for note in targets if not note.taught])
     parts = [f"The {n.phrase} ({n.id}) is {format_ml(n.measurement.volume_ml)} mL." for n in present if n.measurement]
+    sided, related = _side_asked(said, targets), _relation_asked(said, targets)
+    if sided is not None:
+        asked, true, where = sided
+        parts.insert(0, "Yes." if asked == true else "No.")
+        parts.append(f"It is on the {true} side of the {where}.")
+    if related is not None:
+        one, word, other = related
+        parts.insert(0, "Yes." if _true_relation(one, other) == word else "No.")
     if len(present) == 2:
         first, second = present
         words = _compared(first, second).rsplit(", together", 1)[0]
@@ -110,6 +129,13 @@ def statement(targets: Sequence[Note]) -> str:
         it = "it is" if len(unknown) == 1 else "they are"
         parts.append(f"I was never taught to find {_listed(unknown, 'or')}, so I cannot say whether {it} there.")
     return " ".join(parts)
+
+
+def _overview(targets: Sequence[Note]) -> str:
+    """What was found of many: their numbers are in the findings, and sentences of them would not be read."""
+    missing = _distinct([note for note in targets if note.measurement is None])
+    told = statement(missing) if 0 < len(missing) <= LISTED else ""
+    return f"Each of them was outlined and measured; their volumes are in the list of findings. {told}".rstrip()
 
 
 def _listed(notes: Sequence[Note], word: str) -> str:
@@ -252,15 +278,49 @@ def _polarity(sentence: str, targets: Sequence[Note], said: str) -> str | None:
     yes = polar["word"].lower() == "yes"
     if yes and not any(note.present for note in targets):
         return "nothing asked for was found"
-    read = _relation(said, targets) if _ASKED.match(said) and not _NEGATED.search(said) else None
-    if read is not None and read[0].present and read[2].present:
+    read = _relation_asked(said, targets)
+    if read is not None:
         truth = _true_relation(read[0], read[2])
         if (truth == read[1]) != yes:
             return f"the {read[0].phrase} is {truth} {'to' if truth == 'equal' else 'than'} the {read[2].phrase}"
+    sided = _side_asked(said, targets)
+    if sided is not None:
+        asked, true, where = sided
+        return None if (asked == true) == yes else f"it is on the {true} side of the {where}"
     asked_there = _ASKED_THERE.match(said) and not _ASKED_RELATION.search(said)
     if asked_there and not yes and all(note.present for note in targets):
         return "what was asked for was found"
     return None
+
+
+def _relation_asked(said: str, targets: Sequence[Note]) -> tuple[Note, str, Note] | None:
+    """`_relation` of a question that asks whether it is so."""
+    return _relation(said, targets) if _ASKED.match(said) and not _NEGATED.search(said) else None
+
+
+def side_question(said: str) -> re.Match[str] | None:
+    """Where a question that wants yes or no asks for a side: "on the left side" of "is the tumour on the left side?" """
+    asking = _ASKED.match(said) or _ASKED_THERE.match(said)
+    if not asking or _ASKED_RELATION.search(said) or _NEGATED.search(said):
+        return None
+    return _ASKED_SIDE.search(said)
+
+
+def _side_asked(said: str, targets: Sequence[Note]) -> tuple[str, str, str] | None:
+    """(side asked for, true side, of what) where the question asks whether the one thing that was found is on a side.
+
+    What has a side in its name is on that side of the body; on which side of the scan it lies, and where anything else
+    lies, was measured. None for what lies in the middle, and for any other question."""
+    asked = side_question(said)
+    present = _distinct([note for note in targets if note.present])
+    if asked is None or len(present) != 1:
+        return None
+    (note,) = present
+    named = side_of(note.phrase)
+    if named and not re.search(r"\b(?:scan|image|volume|picture)\b", asked["of"] or "", re.IGNORECASE):
+        return asked["side"].lower(), named, "body"
+    measured = note.measurement.side if note.measurement is not None else None
+    return (asked["side"].lower(), measured, "scan") if measured in ("left", "right") else None
 
 
 def caution(targets: Sequence[Note]) -> str:

@@ -1,5 +1,5 @@
-"""Questions that compose structures: "everything except the parotids", "both, but not the left one", "the larger of the
-two". What they ask for is looked for in order, and the choice among masks is made on what was measured.
+"""Questions that compose structures: "everything", "everything except the parotids", "both, but not the left one", "the
+larger of the two". What they ask for is looked for in order, and the choice among masks is made on what was measured.
 
 Read by rules over the glossary's names; a question that they do not understand is the language model's.
 """
@@ -10,17 +10,38 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from assistant.claims import side_question
 from assistant.errors import QuestionError
 from assistant.evidence import Note, format_ml
-from assistant.glossary import Glossary
+from assistant.glossary import Glossary, side_of
 
-MAX_TARGETS = 16  # structures that one reply looks for
+MAX_TARGETS = 40  # structures that one reply looks for
 _EXCEPT = re.compile(
     r"\b(?:except(?:ing)?(?: for)?|excluding|apart from|other than|leaving out|(?:but|and) not|without)\b|,\s*not\b",
     re.IGNORECASE,
 )
 _EVERYTHING = re.compile(
     r"\b(?:everything|(?:every|all(?: of)?(?: the)?) (?:structure|organ|region)s?)\b", re.IGNORECASE
+)
+_ALL = re.compile(
+    r"\W*(?:please |can you |could you |now )*"
+    r"(?:show|segment|outline|find|list|measure|mark|label|name|contour|delineate)(?: me)?(?: all of)?"
+    r" (?:everything|(?:every|all(?: of)?(?: the)?) (?:structure|organ|region)s?)"
+    r"(?:(?: that)? (?:you (?:can |could )?(?:see|find|know|segment)|there is|(?:is|are) (?:there|visible)"
+    r"|in (?:this|the) (?:scan|image|volume)|here|of it|please))*\W*$"
+    r"|\W*(?:what|which) (?:structures|organs)"
+    r" (?:can you (?:see|find|show|segment|outline)|are (?:there|visible|shown|here)|do you (?:see|find))"
+    r"(?: (?:here|in (?:this|the) (?:scan|image|volume)))?\W*$"
+    r"|\W*what (?:can|do) you see(?: here)?\W*$",
+    re.IGNORECASE,
+)
+# What shows or measures, and neither compares nor explains
+_LOOK = re.compile(
+    r"\b(?:show|see|display|segment|outline|find|locate|where|mark|label|contour|delineate|measure)\b", re.IGNORECASE
+)
+_SIZE = re.compile(r"\b(?:how (?:big|large)|volumes?|sizes?|total|together)\b", re.IGNORECASE)
+_OTHERWISE = re.compile(
+    r"\b(?:compare|than|which|difference|differ|ratio|do(?:es)?|function|why|normal)\b", re.IGNORECASE
 )
 _CHOICE = re.compile(
     r"\b(?:(?P<least>smallest)|largest|biggest|(?:(?P<less>smaller)|larger|bigger)(?: one)? of)\b", re.IGNORECASE
@@ -30,7 +51,8 @@ _POLAR = re.compile(r"\W*(?:is|are|was|were|does|do|has|have|can)\b", re.IGNOREC
 
 @dataclass(frozen=True)
 class Plan:
-    """targets: what to look for, in order. choose: "largest" or "smallest" of them, or ""."""
+    """targets: what to look for, in order. choose: "largest" or "smallest" of them, "together" for all as one mask, or
+    ""."""
 
     targets: tuple[str, ...]
     choose: str = ""
@@ -38,7 +60,7 @@ class Plan:
     def chosen(self, notes: Sequence[Note]) -> Note | None:
         """The one of the measured targets that is asked for. None where one was not found, or volumes are equal as
         shown."""
-        if not self.choose or len(notes) < 2 or any(note.measurement is None for note in notes):
+        if self.choose not in ("largest", "smallest") or len(notes) < 2 or any(n.measurement is None for n in notes):
             return None
         sign = 1 if self.choose == "largest" else -1
         first, second = sorted(notes, key=lambda n: -sign * (n.measurement.volume_ml if n.measurement else 0))[:2]
@@ -47,19 +69,43 @@ class Plan:
         equal = format_ml(first.measurement.volume_ml) == format_ml(second.measurement.volume_ml)
         return None if equal else first
 
-    def verdict(self, note: Note) -> str:
-        """The sentence about what was chosen."""
+    def last(self, notes: Sequence[Note]) -> str:
+        """What is looked at after the targets, in the words of a reply: the id of the chosen mask, or the sum of all
+        that were found; "" for nothing."""
+        if self.choose == "together":
+            found = list(dict.fromkeys(note.id for note in notes if note.measurement is not None))
+            return " + ".join(found) if len(found) > 1 else ""
+        note = self.chosen(notes)
+        return "" if note is None else note.id
+
+    def verdict(self, notes: Sequence[Note]) -> str:
+        """The sentence about what was looked at last, one note more than there are targets; "" without it."""
+        if len(notes) <= len(self.targets):
+            return ""
+        note = notes[-1]
+        if self.choose == "together" and note.measurement is not None:
+            return f"Together they are {format_ml(note.measurement.volume_ml)} mL ({note.id})."
         word = {2: {"largest": "larger", "smallest": "smaller"}[self.choose]}.get(len(self.targets), self.choose)
         return f"The {word} of them is the {note.phrase} ({note.id})."
 
 
 def read(question: str, glossary: Glossary, shown: Callable[[], Sequence[str]]) -> Plan | None:
-    """What a question composes; None where it composes nothing, or asks yes or no. shown: the structures, each
-    excluding the others, that the scan shows; asked for only where it matters. QuestionError for more than
-    MAX_TARGETS."""
+    """What a question composes; None where it composes nothing, or asks yes or no of anything but a side. shown: the
+    structures, each excluding the others, that the scan shows; asked for only where it matters. QuestionError for more
+    than MAX_TARGETS."""
+    side = side_question(question)
+    if side is not None:  # which is not the name's: "is the left hippocampus on the right?"
+        named = _phrases(question[: side.start()], glossary, ())
+        return Plan(tuple(named)) if len(named) == 1 else None
     if _POLAR.match(question):
         return None
-    plan = _all_but(question, glossary, shown) or _choice(question, glossary, shown)
+    if _ALL.match(question):
+        plan: Plan | None = Plan(tuple(shown()))
+    else:
+        plan = (
+            _all_but(question, glossary, shown) or _choice(question, glossary, shown)
+            or _group(question, glossary, shown)
+        )  # fmt: skip
     if plan is None or not plan.targets:
         return None
     if len(plan.targets) > MAX_TARGETS:
@@ -89,6 +135,20 @@ def _choice(question: str, glossary: Glossary, shown: Callable[[], Sequence[str]
         return None
     among = _phrases(question, glossary, shown())
     return Plan(tuple(among), "smallest" if asked["least"] or asked["less"] else "largest") if len(among) > 1 else None
+
+
+def _group(question: str, glossary: Glossary, shown: Callable[[], Sequence[str]]) -> Plan | None:
+    """Where a name stands for several structures ("the basal ganglia"), all of them; and their sum where a size is
+    asked for."""
+    if not (_LOOK.search(question) or _SIZE.search(question)) or _OTHERWISE.search(question):
+        return None
+    kinds = [{phrase.removeprefix(f"{side_of(phrase)} ") for phrase in meant} for meant in glossary.mentioned(question)]
+    if not any(len(bases) > 1 for bases in kinds):
+        return None
+    here = shown()
+    among = _phrases(question, glossary, here)
+    among = [phrase for phrase in among if phrase in here] or among
+    return Plan(tuple(among), "together" if _SIZE.search(question) else "") if len(among) > 1 else None
 
 
 def _phrases(text: str, glossary: Glossary, shown: Sequence[str]) -> list[str]:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from assistant import claims, composition, conversation
-from assistant.composition import MAX_TARGETS, Plan
+from assistant.composition import Plan
 from assistant.conversation import Message
 from assistant.errors import QuestionError
 from assistant.evidence import Note, unsupported_numbers
@@ -41,6 +41,8 @@ __all__ = ["Chat", "Delta", "Done", "Event", "Finding", "Grounded"]
 
 MAX_NEW_TOKENS = 400
 MAX_PHRASE = 24  # tokens between <p> and </p>
+MAX_TARGETS = 16  # that a reply looks for of the model's own accord
+TOKENS_PER_TARGET = 24  # of a plan: its name and what is said of it; its note is as long again
 # In doubt a reply begins by looking. Measured on the embedded default: questions about structures put `<p>` at most
 # 2 below
 # the likeliest first token when they miss it, greetings and refusals 5 to 10 below.
@@ -329,8 +331,11 @@ class Chat:
             given = self._named(name)
         elif self._targets is not None and prompt is None:
             plan = self._recall(self.messages[-1].content) or self._plan(said)
-            given = [] if plan is None else self._named(plan.targets[0])
-        for step in range(max_new_tokens):
+            if plan is not None:
+                given = self._named(plan.targets[0])
+                self._check_room(len(rendered.ids) + max_new_tokens + 2 * TOKENS_PER_TARGET * len(plan.targets))
+        # what a plan looks for is as long as it is: the limit is for what the model writes of itself
+        for step in range(max_new_tokens + (0 if plan is None else TOKENS_PER_TARGET * len(plan.targets))):
             if (should_stop is not None and should_stop()) or _loops(written):
                 stopped = True
                 break
@@ -369,7 +374,7 @@ class Chat:
                 may_ground = note.phrase not in known_before and len(targets) + 1 < MAX_TARGETS
                 targets.append(note)
                 if plan is not None:
-                    given, may_ground = self._planned(plan, targets), False
+                    given, may_ground = self._planned(plan, targets, said), False
                 draft.add_markup(f"{conversation.SEG}{conversation.NOTE}{note}{conversation.NOTE_END}")
                 yield Grounded(finding)
                 yield from draft.news(self._preview(draft))
@@ -422,20 +427,19 @@ class Chat:
     def shown(self) -> list[str]:
         """The structures, each excluding the others, that the scan shows, as far as the segmenter knows of any."""
         rivals = None if self.study is None else self.study.rivals
-        names = self.model.segmenter.config.taught_names
-        return [] if rivals is None else list(dict.fromkeys(names[i] for group in rivals.groups for i in group))
+        return [] if rivals is None else rivals.shown()
 
-    def _planned(self, plan: Plan, targets: Sequence[Note]) -> list[int]:
-        """What a reply with a plan goes on with: the next target, then the mask that is chosen, then what was measured,
+    def _planned(self, plan: Plan, targets: Sequence[Note], said: str) -> list[int]:
+        """What a reply with a plan goes on with: the next target, then what is looked at last, then what was measured,
         in the program's words."""
         tokenizer, done = self.model.tokenizer, len(targets)
         space = conversation.encode_text(tokenizer, " ")
         if done < len(plan.targets):
             return [*space, *self._named(plan.targets[done])]
-        chosen = plan.chosen(targets[: len(plan.targets)])
-        if chosen is not None and done == len(plan.targets):
-            return [*space, *self._named(chosen.id)]
-        words = claims.statement(targets) + (f" {plan.verdict(chosen)}" if chosen is not None else "")
+        last = plan.last(targets) if done == len(plan.targets) else ""
+        if last:
+            return [*space, *self._named(last)]
+        words = f"{claims.statement(targets[: len(plan.targets)], said)} {plan.verdict(targets)}".rstrip()
         return [*conversation.encode_text(tokenizer, f" {words}"), min(self._ends)]
 
     def _named(self, name: str) -> list[int]:
@@ -537,7 +541,7 @@ class Chat:
             corrections.append(f"{plain!r} was taken out: {problem}.")
             # the sentence goes, the masks it grounded stay
             chips = "".join(conversation.chips(sentence))
-            draft.accept(len(draft.pending), f"{chips} {claims.statement(targets) or ''}".rstrip())
+            draft.accept(len(draft.pending), f"{chips} {claims.statement(targets, said) or ''}".rstrip())
             return True
         return False
 

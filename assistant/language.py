@@ -125,7 +125,9 @@ def load_base(
     """
     folder = find_base(name, allow_network=allow_network, progress=progress)
     try:
-        identity = BaseIdentity(Path(name).name, weights_hash(folder))
+        # a hub's name is kept whole; a folder is known by its last part, wherever it lies
+        known = Path(name).name if Path(name).expanduser().exists() else str(name)
+        identity = BaseIdentity(known, weights_hash(folder))
         tokenizer = AutoTokenizer.from_pretrained(folder)
         lm = AutoModelForCausalLM.from_pretrained(
             folder,

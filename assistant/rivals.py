@@ -45,7 +45,19 @@ class Rivals:
         self.groups = [
             [i for i in (names.index(name) for name in group) if bool(there[i])] for group in segmenter.config.exclusive
         ]
+        sure = (presence / segmenter.config.presence_temperature).sigmoid() >= segmenter.config.presence_threshold
+        self._found = [[i for i in (names.index(name) for name in group) if sure[i]]
+                       for group in segmenter.config.exclusive]  # fmt: skip
         self.coarse = [self._claims(logits[group].float(), group) for group in self.groups]
+
+    def shown(self) -> list[str]:
+        """Names of what the scan shows. A group counts where most of it was found, or more of it than of any other: the
+        head of a hippocampus in a whole brain is no structure of its own there."""
+        config = self.segmenter.config
+        most = max(map(len, self._found), default=0)
+        groups = zip(self._found, config.exclusive, strict=True)
+        kept = [found for found, group in groups if 2 * len(found) > len(group) or len(found) == most]
+        return list(dict.fromkeys(config.taught_names[i] for found in kept for i in found))
 
     def _claims(self, logits: Tensor, group: list[int]) -> Claims | None:
         """logits (M, X, Y, Z) of a group's members."""

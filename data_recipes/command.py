@@ -66,11 +66,7 @@ def _parser() -> Parser:
 def _source(text: str) -> Source:
     from data_recipes.units import Source
 
-    name, sign, folder = text.partition("=")
-    if not sign or name not in registry.RECIPES:
-        known = ", ".join(registry.RECIPES)
-        raise RecipeError(f"{text!r} is not NAME=FOLDER with one of these names: {known}")
-    return Source(name, Path(folder).expanduser())
+    return Source(*registry.named_folder(text))
 
 
 def _list(options: argparse.Namespace) -> int:

@@ -16,7 +16,7 @@ flipped images.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -279,8 +279,8 @@ _WORDS_TOO = {"rate", "Am", "Hip", "Pal", "Par", "Put", "Tu", "sin"}
 def glossary() -> Glossary:
     """All names of the table, for `assistant.glossary` to find in a question.
 
-    A name without a side stands for both sides (and for the whole where there is one), a plural too. What the
-    table calls an abbreviation counts as it is spelled."""
+    A name without a side stands for both sides (and for the whole where there is one), a plural too, a group's name for
+    all that is in it. What the table calls an abbreviation counts as it is spelled."""
     names: dict[str, list[str]] = {}
     short: dict[str, list[str]] = {}
 
@@ -304,6 +304,12 @@ def glossary() -> Glossary:
     for structure in all_structures():
         for name in (*structure.synonyms, *structure.latin, *(n for t in structure.translations.values() for n in t)):
             enter(name, structure.name, False)
+    for group in GROUPS:
+        members = [s.name for base in group.bases for s in _sided(base, list(SIDES), group.families[0])]
+        for name in (group.name, *group.synonyms):
+            if normalise(name) not in names and " and " not in name:  # what names one structure means that one
+                for phrase in members:
+                    enter(name, phrase, False)
     sides = {word: side for word, side in _SIDE_WORDS.items() if word not in _WORDS_TOO}
     return Glossary({k: tuple(v) for k, v in names.items()}, {k: tuple(v) for k, v in short.items()}, sides)
 
@@ -328,11 +334,13 @@ def taught(family: str) -> tuple[Structure, ...]:
     return tuple(s for s in all_structures() if s.taught and structure_family(family) in s.families)
 
 
-def exclusive() -> tuple[tuple[str, ...], ...]:
+WHOLES = {"brain", "hippocampus"}  # taught structures that others are parts of
+
+
+def exclusive(families: Sequence[str] = SCAN_FAMILIES) -> tuple[tuple[str, ...], ...]:
     """Taught structures that never share a voxel, a group for each kind of scan: neighbours, without what is a whole of
-    others (the brain, the hippocampus of a crop). A tumour grows into its neighbours and is a group of its own."""
-    wholes = {"brain", "hippocampus"}
-    groups = (tuple(s.name for s in taught(family) if s.name not in wholes) for family in SCAN_FAMILIES)
+    others. A tumour grows into its neighbours and is a group of its own."""
+    groups = (tuple(s.name for s in taught(family) if s.name not in WHOLES) for family in families)
     return tuple(dict.fromkeys(group for group in groups if group))
 
 

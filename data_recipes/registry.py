@@ -5,7 +5,7 @@ A recipe of MASKS has `cases(root, split, skip=None)`, one of WORDS `records(roo
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -60,6 +60,14 @@ def about(name: str) -> DataSet:
     if name not in RECIPES:
         raise RecipeError(f"there is no recipe {name!r}: choose from {', '.join(RECIPES)}")
     return RECIPES[name].ABOUT
+
+
+def named_folder(text: str, among: Collection[str] = RECIPES) -> tuple[str, Path]:
+    """ "amos=downloads/amos22" -> a recipe's name and the folder. RecipeError for anything else."""
+    name, sign, folder = text.partition("=")
+    if not sign or name not in among:
+        raise RecipeError(f"{text!r} is not NAME=FOLDER with one of these names: {', '.join(among)}")
+    return name, Path(folder).expanduser()
 
 
 def shared() -> list[ModuleType]:

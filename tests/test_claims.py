@@ -172,3 +172,58 @@ def test_a_side_is_a_name_only_where_it_is_unique():
     assert claims.mentions("the left is small", [LEFT, amygdala]) == []
     assert [note.id for _, _, note in claims.mentions("the left is small", [LEFT, RIGHT])] == ["m1"]
     assert claims.mentions("on the left side of the body", [RIGHT, LEFT]) == []
+
+
+def on(side: str, phrase: str = "tumour") -> Note:
+    return Note("m1", phrase, 1, 1, Measurement(2.9, 38.1, 1.0, "", (0.0, 0.0, 0.0), side, 100, False))
+
+
+@pytest.mark.parametrize(
+    ("said", "note", "right"),
+    [
+        ("Is the tumour on the left side of the scan?", on("left"), "Yes"),
+        ("Is the tumour on the left side of the scan?", on("right"), "No"),
+        ("Is the tumour on the right?", on("right"), "Yes"),
+        ("Is there a tumour on the left-hand side?", on("right"), "No"),
+        # a crop of the left half of a head: the left hippocampus lies right of its middle, and is the left one
+        ("Is the left hippocampus on the right side of the scan?", on("right", "left hippocampus"), "Yes"),
+        ("Is the left hippocampus on the right side of the body?", on("right", "left hippocampus"), "No"),
+    ],
+)
+def test_a_side_that_is_asked_for_is_the_measured_one(said, note, right):
+    wrong = "No" if right == "Yes" else "Yes"
+    assert flaw(f"{right}, it is.", note, said=said) is None
+    assert "side of the" in (flaw(f"{wrong}, it is.", note, said=said) or "")
+    corrected = claims.statement([note], said)
+    assert corrected.startswith(f"{right}. The {note.phrase} (m1) is 2.9 mL. It is on the ")
+    assert flaw(corrected, note, said=said) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "notes"),
+    [
+        ("Is the tumour on the left side of the scan?", [on("midline")]),  # neither
+        ("Is the hippocampus on the left side smaller?", [on("left", "left hippocampus")]),
+        ("Which side is it on?", [on("left")]),
+        ("Are they on the left side?", [LEFT, RIGHT]),  # two were found
+    ],
+)
+def test_other_questions_of_sides_are_left_alone(said, notes):
+    assert claims.statement(notes, said) == claims.statement(notes)
+
+
+def test_a_comparison_that_was_asked_for_is_answered_with_yes_or_no():
+    assert claims.statement([LEFT, RIGHT], ASKED).startswith("Yes. The left hippocampus (m1) is 2.9 mL.")
+    assert claims.statement([LEFT, RIGHT], "Is the left hippocampus larger than the right one?").startswith("No. ")
+    assert claims.statement([LEFT, RIGHT], "Compare the hippocampi.").startswith("The left")
+    for said in (ASKED, "Is the left hippocampus larger than the right one?"):
+        sentences = claims.statement([LEFT, RIGHT], said)
+        assert claims.flaw(sentences, [LEFT, RIGHT], [str(LEFT), str(RIGHT)], said) is None
+
+
+def test_of_many_only_what_is_missing_is_told():
+    many = [Note(f"m{n}", f"structure {n}", 1, 1, measured(n)) for n in range(1, claims.LISTED + 1)]
+    assert claims.statement(many).startswith("The structure 1 (m1) is 1.0 mL.")
+    told = claims.statement([*many, SPLEEN])
+    assert told.endswith("in the list of findings. The spleen was not found.")
+    assert "structure 1" not in told

@@ -161,7 +161,7 @@ def test_text_that_contradicts_the_masks_is_replaced(scripted, said, problem):
     done, _, streamed = ask(chat, "Is the left hippocampus smaller than the right?")
     assert problem in done.corrections[0]
     assert done.visible.splitlines()[1] == (
-        "The left hippocampus (m1) is 3.0 mL. The right hippocampus (m2) is 4.0 mL."
+        "Yes. The left hippocampus (m1) is 3.0 mL. The right hippocampus (m2) is 4.0 mL."
         " The left hippocampus is smaller than the right hippocampus by 1.0 mL (25 %)."
     )
     assert said not in streamed

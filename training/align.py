@@ -18,6 +18,7 @@ import torch
 from accelerate import Accelerator
 
 from assistant.errors import DeixisError
+from assistant.language import DEFAULT_BASE
 from assistant.model import Base, DeixisModel, LoraSettings
 from training import run
 from training.data import FeatureBank, collate
@@ -29,7 +30,8 @@ from training.talks import Talks
 @dataclass(frozen=True)
 class AlignConfig:
     """segmenter: See's last.pt or a checkpoint folder; features: the bank made with it. model: a checkpoint whose
-    language side (with its LoRA, frozen here) is put around that segmenter; None: a new one around the base.
+    language side (with its LoRA, frozen here) is put around that segmenter; None: a new one around the base, which is
+    the one whose phrase states See read.
 
     lora_*: of the adapter that Converse will train; untouched here.
     """
@@ -40,6 +42,7 @@ class AlignConfig:
     segmenter: Path
     features: Path
     model: Path | None = None
+    base: str = DEFAULT_BASE
     seed: int = 0
     steps: int = 300
     minutes: float | None = None
@@ -59,14 +62,14 @@ class AlignConfig:
 
 
 def train(config: AlignConfig, out: Path, base: Base | None = None) -> Path:
-    """Run the stage to its end (or its minutes); the checkpoint folder. ``base``: the LM, the default when None."""
+    """Run the stage to its end (or its minutes); the checkpoint folder. ``base``: the LM in place of the config's."""
     run.seed_everything(config.seed)
     accelerator = Accelerator(log_with="tensorboard", project_dir=out)
     bank = FeatureBank.load(config.features)
     lora = LoraSettings(config.lora_r, config.lora_alpha, dropout=0.0)
     segmenter, device = load_segmenter(config.segmenter), accelerator.device
     if config.model is None:
-        start = new_start(segmenter, base, lora, bank, config.seed, bf16=config.bf16, device=device)
+        start = new_start(segmenter, base or config.base, lora, bank, config.seed, bf16=config.bf16, device=device)
     else:
         start = swapped_start(config.model, segmenter, base, bank, bf16=config.bf16, device=device)
     model = start.model

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from assistant.language import DEFAULT_BASE
 from assistant.segmenter import Segmenter
 from assistant.study import Study
 from assistant.volume import Volume
+from data_recipes.schema import RecipeError
 from training import metrics, scans
 from training.phrases import PhraseBank
 from training.stage import code_version, load_segmenter, made_how
@@ -49,7 +52,7 @@ class Answer:
 def answers(
     segmenter: Segmenter,
     bank: PhraseBank,
-    data: Path,
+    data: Path | None,
     families: Sequence[str],
     skip: int,
     limit: int,
@@ -58,10 +61,11 @@ def answers(
 ) -> Iterator[tuple[float, Answer]]:
     """(mask threshold, answer): every truth and some absent phrases of each scan at each of MASK_THRESHOLDS, all masks
     drawn whatever their presence. A scan is encoded once."""
-    for family in families:
+    for group in families:
+        family, _ = scans.group_name(group)
         # of the few label maps there are other contrasts (another seed) than those that are reported
         first = 0 if family in SYNTHETIC else skip
-        chosen = scans.scans(family, data, limit=limit, skip=first, seed=1, contrasts=contrasts)
+        chosen = scans.scans(group, data, limit=limit, skip=first, seed=1, contrasts=contrasts)
         for number, scan in enumerate(chosen):
             volume = Volume.open(scan.image) if isinstance(scan.image, Path) else scan.image
             names = [n for n in scan.absent if n in bank.rows]
@@ -118,25 +122,34 @@ def fit_quality(quality: np.ndarray, iou: np.ndarray) -> tuple[float, float]:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m training.calibrate", description="Calibrate a See run.")
     parser.add_argument("--see", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="a folder in the shared layout, as ../shared/data")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--phrases", type=Path, default=Path("runs/phrases.pt"))
+    parser.add_argument("--base", default=DEFAULT_BASE, help="the language model whose phrase states those are")
     parser.add_argument("--families", default="openkbp,hippocampus,sts,brain,brain_free")
     parser.add_argument("--skip", type=int, default=6, help="scans of each family that are kept for the report")
     parser.add_argument("--limit", type=int, default=4)
     parser.add_argument("--contrasts", type=int, default=2)
     parser.add_argument("--absent", type=int, default=12)
     options = parser.parse_args(argv)
-    segmenter, bank = load_segmenter(options.see).eval(), PhraseBank.load(options.phrases)
+    segmenter, bank = load_segmenter(options.see).eval(), PhraseBank.load(options.phrases, options.base)
     segmenter.config = dataclasses.replace(
         segmenter.config, presence_threshold=0.0, presence_temperature=1.0, quality_scale=(1.0, 0.0)
     )
     by_threshold: dict[float, list[Answer]] = {t: [] for t in MASK_THRESHOLDS}
-    families = options.families.split(",")
-    for threshold, answer in answers(
-        segmenter, bank, options.data, families, options.skip, options.limit, options.contrasts, options.absent
-    ):
-        by_threshold[threshold].append(answer)
+    groups = options.families.split(",")
+    try:
+        families = [scans.group_name(group)[0] for group in groups]
+        for threshold, answer in answers(
+            segmenter, bank, options.data, groups, options.skip, options.limit, options.contrasts, options.absent
+        ):
+            by_threshold[threshold].append(answer)
+        missing = [f for f in families if not any(a.there and a.family == f for a in by_threshold[MASK_THRESHOLDS[0]])]
+        if missing:
+            raise RecipeError(f"no dev scan of {', '.join(missing)} after the first {options.skip}: lower --skip")
+    except RecipeError as error:
+        print(f"calibrate: {error}", file=sys.stderr)
+        return 2
     print()
     for threshold in MASK_THRESHOLDS:
         for family in families:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from assistant.language import DEFAULT_BASE
 from assistant.study import Study
 from assistant.volume import Volume
 from training import metrics, scans
@@ -24,13 +25,14 @@ from training.stage import load_segmenter
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Masks of a See run, asked by phrase states.")
     parser.add_argument("--see", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="a folder in the shared layout, as ../shared/data")
     parser.add_argument("--phrases", type=Path, default=Path("runs/phrases.pt"))
+    parser.add_argument("--base", default=DEFAULT_BASE, help="the language model whose phrase states those are")
     parser.add_argument("--families", default=",".join(scans.FAMILIES))
     parser.add_argument("--limit", type=int, default=3)
     parser.add_argument("--contrasts", type=int, default=2)
     options = parser.parse_args(argv)
-    segmenter, bank = load_segmenter(options.see).eval(), PhraseBank.load(options.phrases)
+    segmenter, bank = load_segmenter(options.see).eval(), PhraseBank.load(options.phrases, options.base)
     for family in options.families.split(","):
         dice: dict[str, list[float]] = defaultdict(list)
         presence: dict[bool, list[float]] = {True: [], False: []}

@@ -21,6 +21,7 @@ STAGES = {
     "pack": "read the training cases once and keep them as small arrays",
     "see": "encoder and mask decoder: (scan, phrase) -> mask or absent",
     "refine": "what a click changes, on a finished See run",
+    "calibrate": "presence, quality and mask thresholds of a finished See run",
     "check": "a See run's masks against expert ones, without a language model",
     "features": "visual tokens and region features of real scans, for the next two",
     "align": "the projector: the frozen language model learns to read the scan",

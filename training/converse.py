@@ -35,7 +35,8 @@ from training.talks import Talks
 
 @dataclass(frozen=True)
 class ConverseConfig:
-    """start: the checkpoint folder that Align wrote; features: the bank made with its segmenter.
+    """start: the checkpoint folder that Align wrote; features: the bank made with its segmenter; base: where the
+    language model is, if the start's name for it does not lead there.
 
     A step reads a batch of ``rows`` packs of ``pack_length`` tokens, ``accumulate`` times. ``captions`` is the share of
     Align's talks mixed in, so that what was aligned stays. bf16 computes in bfloat16 with float32 LoRA and projectors.
@@ -47,6 +48,7 @@ class ConverseConfig:
 
     start: Path
     features: Path
+    base: str | None = None
     seed: int = 0
     steps: int = 1500
     minutes: float | None = None
@@ -71,12 +73,12 @@ class ConverseConfig:
 
 
 def train(config: ConverseConfig, out: Path, base: Base | None = None) -> Path:
-    """Run the stage to its end (or its minutes); the checkpoint folder. ``base``: the LM, if not found by name."""
+    """Run the stage to its end (or its minutes); the checkpoint folder. ``base``: the LM in place of the config's."""
     run.seed_everything(config.seed)
     accelerator = Accelerator(log_with="tensorboard", project_dir=out)
     device = accelerator.device
     bank = FeatureBank.load(config.features)
-    start = load_start(config.start, base, bank, bf16=config.bf16, device=device)
+    start = load_start(config.start, base or config.base, bank, bf16=config.bf16, device=device)
     model, phrases = start.model, start.phrases
     freeze(model)
     talks = conversations_of(config, model, bank, phrases)
@@ -209,7 +211,7 @@ def look(config: ConverseConfig, out: Path, show: int = 10) -> None:
     """The probe of a run as it stands, and some replies decoded token by token up to the first `<SEG>`."""
     device = torch.device("cpu")
     bank = FeatureBank.load(config.features)
-    start = load_start(config.start, None, bank, bf16=config.bf16, device=device)
+    start = load_start(config.start, config.base, bank, bf16=config.bf16, device=device)
     freeze(start.model)
     run.load_weights(out / "state.pt", run.trainable(start.model))
     talks = conversations_of(config, start.model, bank, start.phrases)

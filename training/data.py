@@ -25,6 +25,7 @@ from transformers import PreTrainedTokenizerBase
 
 from assistant import conversation
 from assistant.conversation import IGNORED, Message, Rendered
+from data_recipes.instructions.facts import Facts
 
 PADDING = -1  # segment number of a pad token
 SHARED = 0  # segment number of the shared start
@@ -188,11 +189,12 @@ def attention_mask(segments: Tensor, dtype: torch.dtype) -> Tensor:
 @dataclass(frozen=True)
 class CaseFeatures:
     """One scan through the frozen segmenter: visual (T, C_vis), regions {phrase: (K, C_reg)}, K ways of pointing at it;
-    float32."""
+    float32. facts: what its masks measure, where conversations about its kind of scan need that."""
 
     case: str
     visual: Tensor
     regions: dict[str, Tensor]
+    facts: Facts | None = None
 
 
 class FeatureBank:
@@ -212,7 +214,10 @@ class FeatureBank:
             "made_by": self.made_by,
             "families": {
                 name: [
-                    {"case": c.case, "visual": c.visual.half(), "regions": {p: r.half() for p, r in c.regions.items()}}
+                    {
+                        "case": c.case, "visual": c.visual.half(), "facts": c.facts and c.facts.to_dict(),
+                        "regions": {p: r.half() for p, r in c.regions.items()},
+                    }
                     for c in cases
                 ]
                 for name, cases in self.families.items()
@@ -227,7 +232,10 @@ class FeatureBank:
         return FeatureBank(
             {
                 name: [
-                    CaseFeatures(c["case"], c["visual"].float(), {p: r.float() for p, r in c["regions"].items()})
+                    CaseFeatures(
+                        c["case"], c["visual"].float(), {p: r.float() for p, r in c["regions"].items()},
+                        Facts.from_dict(c["facts"]) if c.get("facts") else None,
+                    )
                     for c in cases
                 ]
                 for name, cases in saved["families"].items()

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any
 from assistant.errors import DeixisError
 from assistant.volume import Volume
 from data_recipes.local import INDEX
+from data_recipes.schema import RecipeError
 from training import (
     clicks,
     closed,
@@ -56,7 +57,7 @@ from training.masks import Row
 from training.pointing import Pointing, point_out
 from training.pope import Poll, View
 from training.robustness import Perturbed
-from training.scans import FAMILIES, Scan, scans
+from training.scans import FAMILIES, Scan, group_name, scans
 from training.texts import Scorer, Told
 from training.wordings import Wording
 
@@ -99,11 +100,11 @@ def summarise(results: Results, scorers: Mapping[str, Scorer] | None = None) -> 
     }
 
 
-def data_identity(root: Path, cases: Sequence[str]) -> dict[str, Any]:
+def data_identity(root: Path | None, cases: Sequence[str]) -> dict[str, Any]:
     """What was asked about: the hash of the data folder's index (None where it has none) and of the cases, in order."""
-    index = root / INDEX
+    index = None if root is None else root / INDEX
     return {
-        "index_sha256": hashlib.sha256(index.read_bytes()).hexdigest() if index.is_file() else None,
+        "index_sha256": hashlib.sha256(index.read_bytes()).hexdigest() if index and index.is_file() else None,
         "cases": len(cases),
         "cases_sha256": hashlib.sha256("\n".join(cases).encode()).hexdigest(),
     }
@@ -162,15 +163,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.evaluate", description="Figures of a checkpoint on a data split."
     )
-    parser.add_argument("--data", type=Path, required=True, help="the data folder, as ../shared/data")
+    parser.add_argument("--data", type=Path, help="a folder in the shared layout, as ../shared/data")
     parser.add_argument("--split", default="dev")
     parser.add_argument(
         "--model", type=Path, default=None, help="checkpoint folder; the embedded default when left out"
     )
+    parser.add_argument("--base", help="where its language model is, if its name for it does not lead there")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(
-        "--families", default=",".join(FAMILIES), help=f"of {','.join(FAMILIES)}; empty for timings alone"
-    )
+        "--families", default=",".join(FAMILIES),
+        help=f"of {','.join(FAMILIES)}, or a recipe and its download (amos=FOLDER); empty for timings alone",
+    )  # fmt: skip
     parser.add_argument("--limit", type=int, default=None, help="at most so many scans of each family")
     parser.add_argument("--contrasts", type=int, default=4, help="synthesised images for each brain label map")
     parser.add_argument("--studies", default=STUDIES, type=_studies, help=f"of {','.join(STUDIES)}")
@@ -188,12 +191,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--no-timings", action="store_true", help="leave out the timings, which start fresh processes")
     options = parser.parse_args(argv)
     families = [name for name in options.families.split(",") if name]
-    unknown = sorted(set(families) - set(FAMILIES))
-    if unknown:
-        parser.error(f"unknown families {', '.join(unknown)}: choose from {', '.join(FAMILIES)}")
     try:
+        for family in families:
+            group_name(family)
         return _run(options, families)
-    except DeixisError as error:
+    except (DeixisError, RecipeError) as error:
         print(f"evaluate: {error}", file=sys.stderr)
         return 2
 
@@ -207,11 +209,12 @@ def _run(options: argparse.Namespace, families: Sequence[str]) -> int:
 
     checkpoint = options.model or default_checkpoint()
     scorers = {name: radiology_scores.load(name) for name in options.scores}
-    model = load_model(checkpoint, device=options.device)
+    model = load_model(checkpoint, options.base, options.device)
     results, pictures, cases = Results(), list[plots.Picture](), list[str]()
-    for family in families:
+    for group in families:
+        family, _ = group_name(group)
         found = scans(
-            family, options.data, options.split, limit=options.limit, seed=options.seed, contrasts=options.contrasts
+            group, options.data, options.split, limit=options.limit, seed=options.seed, contrasts=options.contrasts
         )
         for number, scan in enumerate(found):
             cases.append(f"{family} {scan.case}")

@@ -1,10 +1,12 @@
 """Features of training scans through the frozen segmenter, computed once: what Align and Converse are shown of images.
 
     python -m training.features --data ../shared/data --segmenter runs/see/last.pt --out runs/features.pt
+    python -m training.features amos=downloads/amos22 --segmenter runs/body/last.pt --out runs/body.pt
 
 Of each scan: its visual tokens, and for each of its structures region features as a user would point at it (the whole
-mask, and single points inside). Brain scans are synthesised from the label maps. The bank names its segmenter by a hash
-of the weights.
+mask, and single points inside). Brain scans are synthesised from the label maps. Of a kind of scan that conversations
+make up no facts for, the facts are measured from its masks and kept as well. The bank names its segmenter by a hash of
+the weights.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -23,8 +26,9 @@ from assistant.errors import DeixisError
 from assistant.segmenter import Segmenter
 from assistant.study import Study
 from assistant.volume import Volume
-from data_recipes import registry
-from data_recipes.schema import Case, load_case, mask_of
+from data_recipes import ontology, registry
+from data_recipes.instructions.facts import facts_of
+from data_recipes.schema import SPLITS, Case, RecipeError, load_case, mask_of
 from data_recipes.synthesis.contrast import SHARES
 from training.data import CaseFeatures, FeatureBank
 from training.scans import synthesised
@@ -47,21 +51,24 @@ def features(
 
 
 def make_bank(
-    root: Path, split: str, segmenter: Segmenter, *, cases: int = 16, points: int = 3, seed: int = 0
+    recipes: Iterable[Iterator[Case]], segmenter: Segmenter, *, cases: int = 16, points: int = 3, seed: int = 0
 ) -> FeatureBank:
-    """At most ``cases`` scans of each family of `ontology.SCAN_FAMILIES` that the data has."""
+    """At most ``cases`` scans of each family that a recipe finds."""
     families: dict[str, list[CaseFeatures]] = {}
-    for recipe in registry.shared():
-        for case in _first_of_each_family(recipe.cases(root, split), cases):
+    for found in recipes:
+        for case in _first_of_each_family(found, cases):
             began = time.perf_counter()
             rng = np.random.default_rng([seed, *case.id.encode()])
             volume, labels, affine = load_case(case)
             if volume is None:
                 volume = synthesised(labels, affine, rng, case.id, SHARES)
             masks = {phrase: mask_of(labels, values) for phrase, values in case.phrases.items() if phrase != "brain"}
-            found = {phrase: mask for phrase, mask in masks.items() if mask.any()}
-            families.setdefault(case.family, []).append(features(volume, found, segmenter, points, rng))
-            print(f"{case.family} {case.id}: {len(found)} regions, {time.perf_counter() - began:.1f} s", flush=True)
+            there = {phrase: mask for phrase, mask in masks.items() if mask.any()}
+            seen = features(volume, there, segmenter, points, rng)
+            if case.family not in ontology.SCAN_FAMILIES:
+                seen = replace(seen, facts=facts_of(case, volume, labels))
+            families.setdefault(case.family, []).append(seen)
+            print(f"{case.family} {case.id}: {len(there)} regions, {time.perf_counter() - began:.1f} s", flush=True)
     return FeatureBank(families, fingerprint(segmenter))
 
 
@@ -78,8 +85,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m training.features", description="Frozen features of training scans."
     )
-    parser.add_argument("--data", type=Path, required=True, help="the data folder, as ../shared/data")
-    parser.add_argument("--split", default="train")
+    parser.add_argument("sources", nargs="*", metavar="NAME=FOLDER", help="a recipe's name and its download")
+    parser.add_argument("--data", type=Path, help="a folder in the shared layout, as ../shared/data")
+    parser.add_argument("--split", default="train", choices=SPLITS)
     parser.add_argument("--segmenter", type=Path, required=True, help="See's last.pt, or a checkpoint folder")
     parser.add_argument("--out", type=Path, required=True, help="the file to write, as runs/features.pt")
     parser.add_argument("--cases", type=int, default=16, help="scans of each family")
@@ -87,11 +95,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
     try:
+        recipes = [] if options.data is None else [r.cases(options.data, options.split) for r in registry.shared()]
+        for name, folder in (registry.named_folder(text, registry.MASKS) for text in options.sources):
+            recipes.append(registry.MASKS[name].cases(folder, options.split))
+        if not recipes:
+            raise RecipeError("nothing to look at: give --data FOLDER or NAME=FOLDER")
         segmenter = load_segmenter(options.segmenter).eval()
-        bank = make_bank(
-            options.data, options.split, segmenter, cases=options.cases, points=options.points, seed=options.seed
-        )
-    except DeixisError as error:
+        bank = make_bank(recipes, segmenter, cases=options.cases, points=options.points, seed=options.seed)
+    except (DeixisError, RecipeError) as error:
         print(f"features: {error}", file=sys.stderr)
         return 2
     bank.save(options.out)

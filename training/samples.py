@@ -11,7 +11,8 @@ part of a label map that a sample shows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
@@ -31,7 +32,8 @@ TUMOUR = "tumour"
 class PackedCase:
     """labels (X, Y, Z) uint8: indices into `values`; image (X, Y, Z) float32 or None (synthesise).
 
-    names: label value -> canonical phrase; spacing (3,) mm."""
+    names: label value -> canonical phrase, no two of which share a voxel; wholes: canonical phrase -> the values that
+    make it up, others being parts of it; spacing (3,) mm; dataset: the recipe that it came from."""
 
     id: str
     family: str
@@ -41,6 +43,8 @@ class PackedCase:
     values: np.ndarray
     names: dict[int, str]
     spacing: np.ndarray
+    wholes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    dataset: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,15 +74,25 @@ class Sample:
     spacing: float
     queries: list[Query]
 
+    def to(self, device: torch.device) -> Sample:
+        """The same on another device."""
+        return replace(
+            self, coarse=self.coarse.to(device), coarse_labels=self.coarse_labels.to(device),
+            tiles=[t.to(device) for t in self.tiles], tile_labels=[t.to(device) for t in self.tile_labels],
+        )  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Bend:
-    """How far a family's samples are turned (degrees), stretched (log scale) and bent (mm)."""
+    """How far a family's samples are turned (degrees), stretched (log scale) and bent (mm), and how many show a part of
+    the scan alone."""
 
     degrees: float = 10
     scale: float = 0.08
     elastic_mm: float = 2.0
+    mirror: bool = True  # left to right, with the names of the sides
     flips: bool = False  # front to back and top to bottom as well: nothing in it has a right way up
+    crops: float = 0.15
 
 
 #: There are 20 patients with a sarcoma, in limbs that lie this way or that: they were known by heart (training Dice
@@ -88,6 +102,14 @@ BENDS = {
     "tumour_mr": Bend(degrees=30, scale=0.25, elastic_mm=4.0, flips=True),
     "tumour_pet": Bend(degrees=30, scale=0.25, elastic_mm=4.0, flips=True),
 }
+
+
+#: Any other scan: a trunk is no mirror image of itself, and scans of it begin and end anywhere.
+TRUNK = Bend(mirror=False, crops=0.4)
+
+
+def bend_of(family: str) -> Bend:
+    return BENDS.get(family, Bend() if family in (*FAMILIES, "own") else TRUNK)
 
 
 @cache
@@ -100,7 +122,7 @@ def absent_phrases(family: str) -> tuple[str, ...]:
     crop = ("anterior hippocampus", "posterior hippocampus")
     trunk_far = tuple(n for n in far if n not in ("trachea", "left lung", "right lung", "aorta", "heart"))
     limb = ("liver", "pancreas", "gallbladder", "spleen", "stomach", "heart", "left lung", "right lung", "trachea")
-    return {
+    table = {
         "brain": tuple(n for n in neck if n != "spinal cord") + far,
         "head_neck": tuple(n for n in brain if n != "cerebrospinal fluid")
         + trunk_far
@@ -110,33 +132,19 @@ def absent_phrases(family: str) -> tuple[str, ...]:
         "hippocampus": neck + far + (TUMOUR,),
         "tumour_mr": brain + neck + limb + ("brainstem",) + ("hippocampus",) + crop,
         "tumour_pet": brain + neck + limb + ("brainstem",) + ("hippocampus",) + crop,
-        "own": (),  # a user's scans (`training.own`): what else they show is not known
-    }[family]
+    }
+    return table.get(family, ())  # what else any other scan shows is not known
 
 
-def _crop_box(
-    shape: tuple[int, ...], spacing: np.ndarray, rng: np.random.Generator, p: float, least_mm: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """The part of a scan that a sample shows (voxel edges): with probability p a random part, else all of it."""
-    low, high = np.zeros(3), np.array(shape, float)
-    if rng.random() < p:
-        for axis in rng.permutation(3)[: int(rng.integers(1, 4))]:
-            extent = shape[axis] * spacing[axis]
-            if extent > least_mm:
-                keep = rng.uniform(max(least_mm, 0.4 * extent), extent) / spacing[axis]
-                low[axis] = rng.uniform(0, shape[axis] - keep)
-                high[axis] = low[axis] + keep
-    return low, high
-
-
-def draw(case: PackedCase, rng: np.random.Generator, tiles: int = 1, side: int = 48) -> Sample:
-    """One random sample of a case, with `tiles` fine tiles of `side` voxels."""
+def draw(case: PackedCase, rng: np.random.Generator, tiles: int = 1, side: int = 48, size: int = 64) -> Sample:
+    """One random sample of a case, with `tiles` fine tiles of `side` voxels; the coarse grid has `size` along its
+    longest side."""
+    bend = bend_of(case.family)
     # half of the stripped heads are cropped like whole ones; skull-stripping is decided first, as it moves the box
     strip = case.image is None and rng.random() < 0.3
     low, high = _content(case, strip)
-    low, high = _crop(low, high, case.spacing, rng, 0.15)
+    low, high = _crop(low, high, case.spacing, rng, bend.crops)
     extent = (high - low) * case.spacing
-    size = 64
     # some scans are coarser than those there are to learn from: the grid then is (`preprocess.coarse_grid`)
     finest = float(case.spacing.min()) * (rng.uniform(1, 2.2) if rng.random() < 0.2 else 1.0)
     spacing = max(float(extent.max()) / size * rng.uniform(0.97, 1.12), finest)
@@ -144,8 +152,7 @@ def draw(case: PackedCase, rng: np.random.Generator, tiles: int = 1, side: int =
     fine = spacing > preprocess.FINE_FROM * finest
     work_shape = (2 * shape[0], 2 * shape[1], 2 * shape[2]) if fine else shape
     work_spacing = spacing / 2 if fine else spacing
-    mirror = bool(rng.random() < 0.5)
-    bend = BENDS.get(case.family, Bend())
+    mirror = bool(rng.random() < 0.5) and bend.mirror
     flips = rng.random(2) < 0.5 if bend.flips else np.zeros(2, bool)
     warp = geometry.random_warp(
         rng, work_shape, work_spacing, (low + high) / 2 - 0.5, case.spacing, mirrors=(mirror, *flips.tolist()),
@@ -155,6 +162,7 @@ def draw(case: PackedCase, rng: np.random.Generator, tiles: int = 1, side: int =
     # array ends
     view = geometry.inside(tuple(case.labels.shape), warp.coordinates) * _field(work_shape, work_spacing, extent)
     names = {v: ontology.flip(n) if mirror else n for v, n in case.names.items()}
+    wholes = {ontology.flip(n) if mirror else n: values for n, values in case.wholes.items()}
     lesion_index = len(case.values)
     table = torch.arange(lesion_index)  # packed index -> index in this sample
     if strip:
@@ -184,7 +192,7 @@ def draw(case: PackedCase, rng: np.random.Generator, tiles: int = 1, side: int =
     else:
         coarse_pair, coarse_view, coarse_labels = pair, view, labels
 
-    queries = _queries(case, names, labels, coarse_labels, work_spacing, rng)
+    queries = _queries(case, names, wholes, labels, coarse_labels, work_spacing, rng)
     starts = _tile_starts(labels, queries, rng, tiles, side) if fine else []
     cut = [tuple(slice(a, a + min(side, n)) for a, n in zip(s, labels.shape, strict=True)) for s in starts]
     return Sample(
@@ -257,7 +265,8 @@ def _wear(rng: np.random.Generator, image: Tensor, modality: str) -> Tensor:
 
 
 def _queries(
-    case: PackedCase, names: dict[int, str], labels: Tensor, coarse: Tensor, spacing: float, rng: np.random.Generator
+    case: PackedCase, names: dict[int, str], wholes: dict[str, tuple[int, ...]], labels: Tensor, coarse: Tensor,
+    spacing: float, rng: np.random.Generator,
 ) -> list[Query]:
     index_of = {int(v): i for i, v in enumerate(case.values)}
     lesion_index = len(case.values)
@@ -282,8 +291,8 @@ def _queries(
     if case.family == "brain":
         ask("brain", tuple(i for v, i in index_of.items() if 0 < v < 500), False)
         ask(TUMOUR, (lesion_index,), True)
-    if case.family == "hippocampus":
-        ask("hippocampus", tuple(index_of[v] for v in names), False)
+    for phrase, values in wholes.items():
+        ask(phrase, tuple(index_of[v] for v in values), False)
     refused = absent_phrases(case.family)
     for phrase in rng.choice(np.array(refused), size=min(5, len(refused)), replace=False):
         queries.append(Query(str(phrase), (), 0, False))
@@ -292,14 +301,14 @@ def _queries(
 
 def members(labels: Tensor, indices: tuple[int, ...]) -> Tensor:
     """Where a label grid holds one of `indices` -> bool, same shape."""
-    table = torch.zeros(256, dtype=torch.bool)
+    table = torch.zeros(256, dtype=torch.bool, device=labels.device)
     table[list(indices)] = True
     return table[labels]
 
 
 def owners(labels: Tensor, queries: list[Query]) -> Tensor:
     """Which exclusive query of a list owns each voxel: 0 for none, i + 1 for the i-th exclusive one. (V,) long."""
-    table = torch.zeros(256, dtype=torch.long)
+    table = torch.zeros(256, dtype=torch.long, device=labels.device)
     for i, query in enumerate(q for q in queries if q.exclusive):
         table[list(query.label_indices)] = i + 1
     return table[labels].flatten()

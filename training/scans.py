@@ -21,8 +21,8 @@ import numpy as np
 import torch
 
 from assistant.volume import Volume
-from data_recipes import freesurfer, msd, ontology, openkbp, sts
-from data_recipes.schema import Case, load_case, mask_of
+from data_recipes import freesurfer, msd, ontology, openkbp, registry, sts
+from data_recipes.schema import Case, RecipeError, load_case, mask_of
 from data_recipes.synthesis.contrast import synthesise
 
 # Deep grey matter, the hippocampus and the amygdala are drawn alike by both. Cortical parcels and the cerebellum's
@@ -53,8 +53,9 @@ FREE = {"free": 1.0}
 class Scan:
     """One image and what is known of it.
 
-    family: one of `ontology.SCAN_FAMILIES`; image: a file, or a volume made here; truths: {canonical phrase: bool mask
-    on the image's own (stored) grid}, none of them empty; absent: phrases that a scan of this kind cannot show;
+    family: the case's, for the embedded model one of `ontology.SCAN_FAMILIES`; image: a file, or a volume made here;
+    truths: {canonical phrase: bool mask on the image's own (stored) grid}, none of them empty; absent: phrases that a
+    scan of this kind cannot show, or that were looked for in vain;
     spacing: mm along the axes of the stored grid.
     """
 
@@ -85,7 +86,10 @@ def recipe_scans(recipe: Callable[[Path, str], Iterator[Case]], root: Path, spli
         # the file itself is given to the session, as a user would, unless it is no file that a user has
         image = case.image if case.form == "nifti" and case.image is not None else volume
         masks = truths(volume, labels, case.phrases)
-        yield Scan(case.family, case.id, image, masks, absent(case.family), stored_spacing(volume))
+        # looked for and not there, as a mask file without a voxel says
+        missing = [phrase for phrase in case.phrases if phrase not in masks and phrase not in case.unknown]
+        away = list(dict.fromkeys([*missing, *absent(case.family)]))
+        yield Scan(case.family, case.id, image, masks, away, stored_spacing(volume))
 
 
 def truths(volume: Volume, labels: np.ndarray, phrases: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
@@ -148,7 +152,7 @@ FAMILIES: dict[str, Callable[[Path, str, int, int], Iterator[Scan]]] = {
 
 def scans(
     group: str,
-    root: Path,
+    root: Path | None,
     split: str = "dev",
     *,
     limit: int | None = None,
@@ -156,10 +160,25 @@ def scans(
     seed: int = 0,
     contrasts: int = 4,
 ) -> Iterator[Scan]:
-    """The scans of a group in FAMILIES, one at a time, in a fixed order; at most ``limit``, after the first ``skip``.
+    """The scans of a group (`group_name`), one at a time, in a fixed order; at most ``limit`` after the first ``skip``.
 
     ``contrasts`` images are made of each brain label map.
     """
-    if group not in FAMILIES:
-        raise ValueError(f"no group of scans {group!r}: choose from {', '.join(FAMILIES)}")
-    return islice(FAMILIES[group](root, split, seed, contrasts), skip, None if limit is None else skip + limit)
+    name, folder = group_name(group)
+    if folder is not None:
+        found = recipe_scans(registry.MASKS[name].cases, folder, split)
+    elif root is None:
+        raise RecipeError(f"the scans of {group} are in a folder of the shared layout: give it (--data)")
+    else:
+        found = FAMILIES[name](root, split, seed, contrasts)
+    return islice(found, skip, None if limit is None else skip + limit)
+
+
+def group_name(text: str) -> tuple[str, Path | None]:
+    """A group of scans as it is given: one of FAMILIES, or a data set and its download ("amos=downloads/amos22") ->
+    (name, folder). RecipeError for anything else."""
+    if text in FAMILIES:
+        return text, None
+    if "=" not in text:
+        raise RecipeError(f"no group of scans {text!r}: choose from {', '.join(FAMILIES)}, or give NAME=FOLDER")
+    return registry.named_folder(text, registry.MASKS)

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import argparse
 import copy
+import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -24,19 +25,26 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 from torch.utils.tensorboard import SummaryWriter
 
+from assistant.errors import DeixisError
+from assistant.language import DEFAULT_BASE
 from assistant.segmenter import Segmenter, SegmenterConfig
+from assistant.session import checked_device
 from training import losses
 from training.optimizer import MuonWithAdamW
 from training.pack import load_packed
 from training.phrases import PhraseBank
-from training.samples import PackedCase, Query, Sample, draw, members, owners
+from training.run import ConfigError
+from training.samples import PackedCase, Query, Sample, absent_phrases, draw, members, owners
 from training.stage import data_index, entry, load_segmenter, made_how
+from training.taught import taught
 
 
 @dataclass(frozen=True)
 class SeeConfig:
     packed: str = "runs/pack"
     phrases: str = "runs/phrases.pt"
+    base: str = DEFAULT_BASE  # the language model whose phrase states masks are learned from
+    device: str = "cpu"  # or "cuda"
     steps: int = 6000
     decay_steps: int = 1200  # the learning rate falls to 0 over the last of the steps
     warmup: int = 50
@@ -65,24 +73,35 @@ class SeeConfig:
     segmenter: dict[str, object] = field(default_factory=dict)
 
     @staticmethod
-    def read(path: Path) -> SeeConfig:
-        values = yaml.safe_load(path.read_text()) or {}
+    def read(path: Path, changes: Mapping[str, object] | None = None) -> SeeConfig:
+        """The settings of a YAML file, with changes. ConfigError for a name that there is not."""
+        values = (yaml.safe_load(path.read_text()) or {}) | dict(changes or {})
         unknown = set(values) - {f.name for f in fields(SeeConfig)}
         if unknown:
-            raise ValueError(f"{path}: unknown setting(s) {', '.join(sorted(unknown))}")
+            raise ConfigError(f"{path}: unknown setting(s) {', '.join(sorted(unknown))}")
         return SeeConfig(**values)
 
 
 class Samples(IterableDataset[Sample]):
     """Samples start..stop of a run, in order; worker w of W makes every W-th."""
 
-    def __init__(self, cases: list[PackedCase], config: SeeConfig, start: int) -> None:
+    def __init__(
+        self, cases: list[PackedCase], config: SeeConfig, start: int, grids: SegmenterConfig | None = None
+    ) -> None:
+        """grids: whose grid sizes the samples have; None: those of the run's own settings."""
         self.config, self.start = config, start
-        self.side = SegmenterConfig.from_dict(config.segmenter).tile_size
+        grids = grids or SegmenterConfig.from_dict(config.segmenter)
+        self.side, self.size = grids.tile_size, grids.coarse_size
         self.by_family: dict[str, list[PackedCase]] = defaultdict(list)
         for case in cases:
             self.by_family[case.family].append(case)
         self.families = [f for f in config.mixture if self.by_family.get(f)]
+        unknown = sorted(set(self.by_family) - set(config.mixture))
+        if unknown or not self.families:
+            raise ConfigError(
+                f"the pack has cases of {', '.join(sorted(self.by_family))}: give mixture a share of each"
+                + (f" (of {', '.join(unknown)} there is none)" if unknown else "")
+            )
         weights = np.array([config.mixture[f] for f in self.families])
         self.weights = weights / weights.sum()
 
@@ -90,7 +109,7 @@ class Samples(IterableDataset[Sample]):
         rng = np.random.default_rng([self.config.seed, index])
         family = self.families[int(rng.choice(len(self.families), p=self.weights))]
         cases = self.by_family[family]
-        return draw(cases[int(rng.integers(len(cases)))], rng, self.config.tiles, self.side)
+        return draw(cases[int(rng.integers(len(cases)))], rng, self.config.tiles, self.side, self.size)
 
     def __iter__(self) -> Iterator[Sample]:
         torch.set_num_threads(1)
@@ -120,19 +139,20 @@ def step_losses(
     """One sample through the model -> losses to add up, figures to log. states (N, lm_dim) for the N queries.
     detail: also measure the fine masks' Dice."""
     figures: dict[str, float] = {}
-    with torch.autocast("cpu" if states.device.type == "cpu" else "cuda", torch.bfloat16, enabled=config.bf16):
+    device = states.device
+    with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
         coarse = segmenter.encode(sample.coarse)
         prompts = [None] * len(queries)
         heads = segmenter.heads(segmenter.seg_query(states), coarse, prompts)
         logits = segmenter.coarse_logits(heads, coarse, prompts)
     targets = torch.stack([members(sample.coarse_labels, q.label_indices) for q in queries]).flatten(1)
-    exclusive = torch.tensor([q.exclusive for q in queries])
+    exclusive = torch.tensor([q.exclusive for q in queries], device=device)
     cross, dice = losses.mask_loss(
         logits.flatten(1), targets, exclusive, owners(sample.coarse_labels, queries), balance
     )
     out = {"coarse_ce": cross, "coarse_dice": dice}
-    known = torch.tensor([q.presence is not None for q in queries])
-    truth = torch.tensor([float(q.presence or 0) for q in queries])
+    known = torch.tensor([q.presence is not None for q in queries], device=device)
+    truth = torch.tensor([float(q.presence or 0) for q in queries], device=device)
     presence, quality = segmenter.mask_decoder.judge(heads, logits)
     out["presence"] = 0.3 * torch.nn.functional.binary_cross_entropy_with_logits(presence[known], truth[known])
     hard, iou = losses.hard_overlap(logits.flatten(1), targets)
@@ -146,9 +166,9 @@ def step_losses(
     for tile, labels, start in zip(sample.tiles, sample.tile_labels, sample.tile_starts, strict=True):
         all_targets = torch.stack([members(labels, q.label_indices) for q in queries])
         here = all_targets.flatten(1).any(1)
-        picked = (here | (torch.arange(len(queries)) % 5 == 0)).nonzero()[:20, 0]
+        picked = (here | (torch.arange(len(queries), device=device) % 5 == 0)).nonzero()[:20, 0]
         box = tuple(slice(s // 2, (s + n) // 2) for s, n in zip(start, labels.shape, strict=True))
-        with torch.autocast("cpu" if states.device.type == "cpu" else "cuda", torch.bfloat16, enabled=config.bf16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
             features = segmenter.encode(tile, coarse.pixel[(slice(None), slice(None), *box)])
             fine = segmenter.fine_logits(heads.fine[picked], features.pixel[0], start, [None] * len(picked))
         asked = owners(labels, [queries[i] for i in picked.tolist()])
@@ -177,33 +197,39 @@ def train(config: SeeConfig, out: Path, segmenter_start: Path | None = None) -> 
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     out.mkdir(parents=True, exist_ok=True)
-    cases, bank = load_packed(Path(config.packed)), PhraseBank.load(Path(config.phrases))
+    device = torch.device(checked_device(config.device))
+    cases = load_packed(Path(config.packed))
+    teaches = taught(cases)
+    asked = dict.fromkeys([*teaches.names, *(n for f in {c.family for c in cases} for n in absent_phrases(f))])
+    bank = PhraseBank.load(Path(config.phrases), config.base, asked)
     last = out / "last.pt"
-    if segmenter_start is not None and not last.exists():
-        # a finished checkpoint reads in-context states: here phrases are read alone
+    if segmenter_start is not None:
         segmenter = load_segmenter(segmenter_start)
     else:
         segmenter = Segmenter(SegmenterConfig.from_dict({"lm_dim": bank.states.shape[1], **config.segmenter}))
-    bank.fit(segmenter)
+    bank.fit(segmenter, teaches, whiten=segmenter_start is None)
+    segmenter.to(device)
     history = [*made_how(segmenter_start), entry("see", config, data_index(cases))]
     optimizer = MuonWithAdamW(segmenter, config.lr, config.matrix_lr, config.weight_decay)
     step, average = 0, None
     if last.exists():
-        saved = torch.load(last, weights_only=True)
+        saved = torch.load(last, weights_only=True, map_location=device)
         segmenter.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
         step, average = saved["step"], saved["average"]
     if average is None:
         average = {k: v.clone() for k, v in segmenter.state_dict().items()}
     writer = SummaryWriter(str(out / "tensorboard"))
-    loader = DataLoader(Samples(cases, config, step), batch_size=None, num_workers=config.workers)
+    samples = Samples(cases, config, step, segmenter.config)
+    loader = DataLoader(samples, batch_size=None, num_workers=config.workers)
     began, first, running = time.time(), step, defaultdict(list)
     for sample in loader:
         rng = np.random.default_rng([config.seed, step, 1])
         queries = choose(sample.queries, config.most_queries, rng)
-        states = bank.pick([q.phrase for q in queries], rng, config.canonical)
+        states = bank.pick([q.phrase for q in queries], rng, config.canonical).to(device)
         late = ending(config, step)
-        parts, figures = step_losses(segmenter, sample, states, queries, config, config.balance * late, step % 4 == 0)
+        shown = sample.to(device)
+        parts, figures = step_losses(segmenter, shown, states, queries, config, config.balance * late, step % 4 == 0)
         total = torch.stack(list(parts.values())).sum()
         optimizer.zero_grad()
         total.backward()
@@ -223,11 +249,11 @@ def train(config: SeeConfig, out: Path, segmenter_start: Path | None = None) -> 
             for name, values in running.items():
                 writer.add_scalar(name, float(np.mean(values)), step)
             rate = (step - first) / (time.time() - began)
-            shown = " ".join(
+            line = " ".join(
                 f"{k} {np.mean(v):.3f}" for k, v in sorted(running.items()) if "/" not in k or "dice_" in k
             )
             print(
-                f"{step}/{config.steps} {rate:.2f} steps/s, {(config.steps - step) / rate / 60:.0f} min left | {shown}",
+                f"{step}/{config.steps} {rate:.2f} steps/s, {(config.steps - step) / rate / 60:.0f} min left | {line}",
                 flush=True,
             )
             running.clear()
@@ -256,18 +282,21 @@ def save(
     part.replace(path)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--start", type=Path, help="begin from another run's last.pt or a checkpoint folder")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings to change")
     options = parser.parse_args(argv)
-    config = SeeConfig.read(options.config)
-    changes = {k: yaml.safe_load(v) for k, v in (s.split("=", 1) for s in options.set)}
-    config = SeeConfig(**{**{f.name: getattr(config, f.name) for f in fields(config)}, **changes})
-    train(config, options.out, options.start)
+    try:
+        changes = {k: yaml.safe_load(v) for k, v in (s.split("=", 1) for s in options.set)}
+        train(SeeConfig.read(options.config, changes), options.out, options.start)
+    except DeixisError as error:
+        print(f"see: {error}", file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from assistant import checkpoint
-from assistant.language import DEFAULT_BASE, load_base
+from assistant.language import load_base
 from assistant.model import Base, DeixisModel, LoraSettings
 from assistant.segmenter import Segmenter, SegmenterConfig
 from data_recipes import ontology
@@ -112,7 +112,7 @@ def check_bank(bank: FeatureBank, segmenter: Segmenter) -> None:
 
 def new_start(
     segmenter: Segmenter,
-    base: Base | None,
+    base: Base,
     lora: LoraSettings,
     bank: FeatureBank,
     seed: int,
@@ -122,7 +122,7 @@ def new_start(
 ) -> Start:
     """An untrained model around a trained segmenter."""
     check_bank(bank, segmenter)
-    parts = _frozen_base(DEFAULT_BASE if base is None else base)
+    parts = _frozen_base(base)
     phrases = frozen_codes(parts, segmenter)
     parts[0].to(torch.bfloat16 if bf16 else torch.float32)
     model = DeixisModel.new(parts, segmenter, lora, image_tokens=bank.image_tokens, seed=seed).to(device)
@@ -174,8 +174,8 @@ def _frozen_base(base: Base) -> tuple[Any, Any, Any]:
 
 def frozen_codes(parts: tuple[Any, Any, Any], segmenter: Segmenter) -> FrozenCodes:
     """Codes of every canonical phrase that training speaks of, and of the words outside that conversations restate."""
-    names = [structure.name for structure in ontology.asked()]
-    return FrozenCodes.of([*names, "brain", *UNKNOWN], parts[0], parts[1], segmenter)
+    names = [*(s.name for s in ontology.asked()), "brain", *UNKNOWN, *segmenter.config.taught_names]
+    return FrozenCodes.of(list(dict.fromkeys(names)), parts[0], parts[1], segmenter)
 
 
 def compute_type(bf16: bool, device: torch.device) -> Callable[[], AbstractContextManager[Any]]:

@@ -8,6 +8,7 @@ words and not memory.
 from __future__ import annotations
 
 import hashlib
+import random
 import re
 from collections.abc import Container, Iterator
 from functools import cache
@@ -18,6 +19,8 @@ from transformers import PreTrainedTokenizerBase
 
 from assistant.conversation import Message
 from data_recipes import instructions, ontology
+from data_recipes.instructions.facts import jittered
+from data_recipes.instructions.mixture import about
 from training.data import Example, FeatureBank, Pack, Talk, fill, prepare
 
 HELD_OUT = 0.04  # share of wordings
@@ -29,6 +32,13 @@ DESCRIBED = {
     "hippocampus": ("a small MR crop around one hippocampus", "MR", "the region around one hippocampus"),
     "tumour_mr": ("an MR scan of a limb with a soft-tissue tumour", "MR", "a limb"),
     "tumour_pet": ("an FDG-PET scan of a limb with a soft-tissue tumour", "PET", "a limb"),
+    "body_ct": ("a CT scan of the trunk", "CT", "the trunk"),
+    "body_mr": ("an MR scan of the trunk", "MR", "the trunk"),
+    "body_pet": ("an FDG-PET scan of the body", "PET", "the body"),
+    "spine": ("a CT scan of the spine", "CT", "the spine"),
+    "prostate": ("an MR scan of the prostate", "MR", "the pelvis"),
+    "brain_tumour": ("an MR scan of a brain with a tumour", "MR", "the brain"),
+    "brain_stroke": ("an MR scan of a brain after a stroke", "MR", "the brain"),
 }
 _WHAT_SCAN = (
     "What kind of scan is this?", "What am I looking at?", "Describe this scan.", "What does this image show?",
@@ -49,14 +59,20 @@ _WHAT_REGION = (
 def caption(bank: FeatureBank, rng: np.random.Generator) -> Talk:
     """A talk of Align: what the scan is, or (half) what is pointed at. The answers are plain words without masks."""
     family = str(rng.choice(sorted(bank.families)))
-    whole, modality, part = DESCRIBED[family]
     case = bank.draw(family, rng)
+    if family in DESCRIBED:
+        whole, modality, part = DESCRIBED[family]
+    elif case.facts is not None:  # a heart is seen on CT and MR, a group's own scans show anything
+        modality = case.facts.modality
+        whole, part = f"{'an' if modality == 'MR' else 'a'} {modality} scan", ""
+    else:
+        raise ValueError(f"nothing is known of scans of the family {family!r}: make the features anew")
     if case.regions and rng.random() < 0.5:
         phrase = str(rng.choice(sorted(case.regions)))
         question, answer, kind = str(rng.choice(_WHAT_REGION)), f"This is the {phrase}.", "caption region"
         messages = (Message("user", question, image=True, region=True), Message("assistant", answer))
         return Talk(messages, family, phrase, kind)
-    ask = int(rng.integers(3))
+    ask = int(rng.integers(3 if part else 2))
     questions, answer = (
         (_WHAT_SCAN, f"This is {whole}."),
         (_WHICH_MODALITY, f"This is {modality}."),
@@ -122,8 +138,21 @@ class Talks:
         found = [caption(self.bank, rng) for _ in range(described)]
         if described < self.chunk:
             number = int(rng.integers(2**31))
-            found += [talk_of(r) for r in instructions.conversations(number, self.chunk - described)]
+            found += self._conversations(number, self.chunk - described)
         return found
+
+    def _conversations(self, seed: int, count: int) -> list[Talk]:
+        """About scans with made-up facts where the recipes can make them up, measured ones of the other families; each
+        family of the others as often as one of these."""
+        measured = {f: [c.facts for c in cases if c.facts] for f, cases in self.bank.families.items()}
+        others = sorted(family for family, facts in measured.items() if facts)
+        draw = random.Random(seed)
+        share = round(count * len(others) / len(self.bank.families))
+        found = []
+        for _ in range(share):
+            facts = draw.choice(measured[draw.choice(others)])
+            found.append(talk_of(about(jittered(facts, draw), draw)))
+        return found + [talk_of(r) for r in instructions.conversations(seed, count - share)]
 
     def examples(self, seed: int, chunk: int, *, held_out: bool) -> list[Example]:
         """The chunk's talks of one kind that fit a row and whose scan there are features of."""

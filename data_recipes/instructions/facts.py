@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +53,21 @@ class Facts:
         known = ontology.by_name()
         lefts = (s for p in self.found if (s := known.get(p)) and s.side == "left")
         return [s.base for s in lefts if f"right {s.base}" in self.found]
+
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for a file."""
+        return asdict(replace(self, found=dict(self.found), labels=dict(self.labels)))
+
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Facts:
+        """Inverse of `to_dict`."""
+        found = {
+            phrase: Measurement(**{**one, "centroid_mm": tuple(one["centroid_mm"])})
+            for phrase, one in values["found"].items()
+        }
+        labels = {phrase: tuple(some) for phrase, some in values["labels"].items()}
+        return Facts(**{**values, "found": found, "absent": tuple(values["absent"]), "labels": labels})
 
 
 def measured_facts(case: Case) -> Facts:
