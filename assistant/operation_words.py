@@ -40,7 +40,8 @@ _LARGEST = re.compile(
 )
 _SPECKS = re.compile(
     r"(?:remove|drop|delete|clean(?: up| away)?)\s+(?:(?:all|the|any|small|tiny|little|loose|stray)\s+)*"
-    r"(?:islands?|specks?|bits|pieces|parts|components|fragments)\b(?!.*\b(?:above|below|behind|of)\b)",
+    r"(?:islands?|specks?|bits|pieces|parts|components|fragments)\b"
+    r"(?!.*\b(?:above|below|behind|within|(?:left|right|front) of)\b)",
     re.IGNORECASE,
 )
 _JOIN = re.compile(r"(?:join|unite|merge|combine|fuse|add)\b|(?:the )?union (?:of|between)\b", re.IGNORECASE)

@@ -37,6 +37,7 @@ def op(kind: str, *groups: str, mm: float = 0, direction: str = "") -> Operation
         ("Fill holes", THREE, [op("fill", "m3")]),
         ("Keep only the largest component of m1", THREE, [op("largest", "m1")]),
         ("Remove the small islands", THREE, [op("largest", "m3")]),
+        ("Remove the small islands of the right hippocampus", THREE, [op("largest", "m2")]),
         # several
         ("Join both", TWO, [op("union", "m1|m2")]),
         ("Merge the hippocampi", THREE, [op("union", "m1|m2")]),
@@ -60,6 +61,7 @@ def op(kind: str, *groups: str, mm: float = 0, direction: str = "") -> Operation
         ("Only the part of m3 that is to the left of m2", THREE, [op("part", "m3", "m2", direction="to the left of")]),
         ("Keep what is in front of the left hippocampus", THREE, [op("part", "m3", "m1", direction="in front of")]),
         ("Cut off the part of m3 below m1", THREE, [op("cut", "m3", "m1", direction="below")]),
+        ("Remove the parts to the left of m2", THREE, [op("cut", "m3", "m2", direction="to the left of")]),
         ("the part of m3 within 10 mm of m1", THREE, [op("near", "m3", "m1", mm=10)]),
         ("the part of the parotids behind the mandible", NONE,
          [op("part", "left parotid gland|right parotid gland", "mandible", direction="behind")]),
