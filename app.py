@@ -23,8 +23,8 @@ from typing import Any
 
 import gradio as gr
 
-from assistant.desk import compare_tab, page, report_tab
-from assistant.desk.seat import OpenScan, Point, Seat, as_sentence
+from assistant.desk import compare_tab, page, report_tab, talk
+from assistant.desk.seat import OpenScan, Point, Seat, Turn, as_sentence
 from assistant.errors import DeixisError
 from assistant.serving.address import check_port
 from assistant.volume import Volume
@@ -104,7 +104,7 @@ def gathered(files: Sequence[str], folder: Path) -> Path:
 
 def viewer_parts() -> dict[str, str]:
     """The viewer's markup, what it does when the page has it, and the scripts it needs."""
-    scripts = [ASSETS / "slices.js", ASSETS / "viewer.js", *([NIIVUE] if NIIVUE.is_file() else [])]
+    scripts = [ASSETS / "slices.js", ASSETS / "viewer.js", ASSETS / "talk.js", *([NIIVUE] if NIIVUE.is_file() else [])]
     gr.set_static_paths(list(scripts))
     tags = (f'<script src="{page.file_url(s)}?v={s.stat().st_mtime_ns}"></script>' for s in scripts)
     return {
@@ -130,7 +130,11 @@ element.addEventListener('click', (event) => {
 POINTS_JS = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('button');
-  if (button) trigger('drop', { n: Number(button.dataset.drop) });
+  if (!button) return;
+  const { drop, refine, deselect } = button.dataset;
+  if (drop) trigger('drop', { n: Number(drop) });
+  else if (refine) trigger('refine', {});
+  else if (deselect) document.dispatchEvent(new CustomEvent('deixis', { detail: { act: 'pick', id: deselect } }));
 });
 """
 # The hidden button has the new file only after the page has rendered it.
@@ -179,12 +183,8 @@ def build_desk(
                         group_consecutive_messages=False,
                     )  # fmt: skip
                     points = gr.HTML(elem_id="dx-points", apply_default_css=False, js_on_load=POINTS_JS)
-                    with gr.Row(elem_id="dx-ask"):
-                        box = gr.Textbox(
-                            elem_id="dx-box", show_label=False, container=False, lines=1, max_lines=6, submit_btn=True,
-                            placeholder="Ask about the scan…",
-                        )  # fmt: skip
-                        undo_button = gr.Button("Undo", elem_id="dx-undo", size="sm", min_width=60)
+                    row = talk.lay_out()
+                    box = row.box
                 with gr.Tab("Ground a report", elem_id="dx-tab-report"):
                     report = report_tab.lay_out()
                 with gr.Tab("Compare with a prior", elem_id="dx-tab-compare"):
@@ -199,7 +199,8 @@ def build_desk(
 
         def looks(seat: Seat) -> list[Any]:
             return [
-                page.chat(seat.log), page.findings_table(seat), page.viewer_state(seat), page.points_line(seat.points),
+                page.chat(seat.log, seat.history, seat.volume), page.findings_table(seat), page.viewer_state(seat),
+                page.points_line(seat),
                 report_tab.report_html(seat), compare_tab.prior_line(seat), compare_tab.result_html(seat),
             ]  # fmt: skip
 
@@ -251,8 +252,11 @@ def build_desk(
                 yield from open_scan(seat, gathered(files, seat.folder))
 
         def answer(seat: Seat, text: str, with_points: list[Point] | None) -> Iterator[list[Any]]:
-            """outputs: box, *view. The question stays in the box until the desk has taken it."""
-            turns = seat.ask(text, with_points)
+            """outputs: box, *view."""
+            yield from follow(seat, seat.ask(text, with_points), with_points is None)
+
+        def follow(seat: Seat, turns: Iterator[Turn], typed: bool) -> Iterator[list[Any]]:
+            """outputs: box, *view. typed: the question is in the box; it stays there until the desk has taken it."""
             try:
                 turn = next(turns)
             except DeixisError as error:
@@ -260,13 +264,13 @@ def build_desk(
                 yield [gr.skip()] * (1 + len(view))
                 return
             last = looks(seat)
-            emptied = {"value": ""} if with_points is None else {}  # the box is the question's only when it was typed
+            emptied = {"value": ""} if typed else {}
             yield [gr.update(submit_btn=False, stop_btn=True, **emptied), *last]
             for turn in turns:  # noqa: B007  the last one is used below
                 now = looks(seat)
                 yield [gr.skip(), *(new if new != old else gr.skip() for new, old in zip(now, last, strict=True))]
                 last = now
-            back = {"value": turn.question} if turn.error and with_points is None else {}
+            back = {"value": turn.question} if turn.error and typed else {}
             yield [gr.update(submit_btn=True, stop_btn=False, **back), *[gr.skip()] * len(view)]
 
         def ask(seat: Seat, text: str) -> Iterator[list[Any]]:
@@ -300,14 +304,6 @@ def build_desk(
             place = page.centroid_of(seat.findings, str(event._data["id"]))
             return changed(seat, lambda: seat.look_at(place) if place is not None else None)
 
-        def undo(seat: Seat) -> list[Any]:
-            """outputs: box, *view; the question comes back into the box."""
-            try:
-                return [seat.undo(), *looks(seat)]
-            except Exception as error:  # noqa: BLE001  logged by as_sentence, told on the page
-                told(error)
-                return [gr.skip(), *looks(seat)]
-
         def pack(seat: Seat) -> str:
             try:
                 return str(seat.export(Path(tempfile.mkdtemp(dir=seat.folder))))
@@ -327,7 +323,7 @@ def build_desk(
         points.drop(drop_point, [seat_state], view, **quiet)
         findings.toggle(toggle, [seat_state], view, **quiet)
         findings.look(look, [seat_state], view, **quiet)
-        undo_button.click(undo, [seat_state], [box, *view], **quiet)
+        talk.wire(row, points, seat_state, view, looks, told, follow, quiet, asking)
         report_tab.wire(report, seat_state, view, looks, told, quiet)
         compare_tab.wire(compare, seat_state, view, looks, told, gathered, quiet)
         for place in (report.lines, compare.result):

@@ -32,7 +32,7 @@ from assistant import __version__
 from assistant.errors import DeixisError
 
 if TYPE_CHECKING:
-    from assistant.generate import Finding
+    from assistant.generate import Event, Finding
     from assistant.session import Reply, Session
 
 COMMANDS = "deixis.commands"
@@ -65,8 +65,13 @@ SERVER_LIMITS = (
 CHAT_HELP = """Type a question. Commands:
   /point x,y,z[,0]     point for the next question (RAS+ mm; 0 = not part of it)
   /box x0,y0,z0,x1,y1,z1
-  /mask m1             refine or ask about an earlier mask
-  /findings            all masks so far      /undo   take back the last question
+  /mask m1             ask about an earlier mask
+  /refine m1           change that mask with the points and the box given before
+  /findings            all masks so far
+  /undo  /redo         take back the last question, bring it back
+  /retry               answer the last question anew
+  /edit QUESTION       ask this instead of the last question
+  /back N              go back to after N questions, to go on another way (/redo leads forward again)
   /export DIR          write masks and manifest      /quit"""
 
 
@@ -404,7 +409,7 @@ def converse(session: Session, options: argparse.Namespace) -> None:
             break
         try:
             if line.startswith("/"):
-                chat_command(session, line, pointing)
+                chat_command(session, line, pointing, options)
             else:
                 asked, pointing = pointing, {}  # also when it is refused: a bad point must not spoil the next question
                 say_reply(session, line, asked, options)
@@ -414,8 +419,10 @@ def converse(session: Session, options: argparse.Namespace) -> None:
             print("\nstopped")
 
 
-def chat_command(session: Session, line: str, pointing: dict[str, Any]) -> None:
+def chat_command(session: Session, line: str, pointing: dict[str, Any], options: argparse.Namespace) -> None:
     """One line that starts with a slash; what is pointed at is collected for the next question."""
+    from assistant.question import checked_question
+
     name, _, value = line.partition(" ")
     value = value.strip()
     if name == "/point":
@@ -430,6 +437,21 @@ def chat_command(session: Session, line: str, pointing: dict[str, Any]) -> None:
             print(finding_line(finding))
     elif name == "/undo":
         print(f"taken back: {session.undo().question.text}")
+    elif name == "/redo":
+        turn = session.redo()
+        print(f"brought back: {turn.question.text}\n{turn.reply.text}")
+    elif name == "/retry":
+        say_events(session, session.retry())
+    elif name == "/edit":
+        checked_question(value)  # before anything is taken back
+        session.undo()
+        say_reply(session, value, {}, options)
+    elif name == "/back":
+        session.rewind(int(value) if value.isdecimal() else -1)
+        print(f"back to after {len(session.turns)} questions")
+    elif name == "/refine":
+        given = {key: pointing.pop(key) for key in ("points", "box") if key in pointing}
+        say_events(session, session.refining(value, **given))
     elif name == "/export":
         print(f"written to {session.export(value or 'deixis-export').parent}")
     else:
@@ -437,11 +459,16 @@ def chat_command(session: Session, line: str, pointing: dict[str, Any]) -> None:
 
 
 def say_reply(session: Session, question: str, pointing: dict[str, Any], options: argparse.Namespace) -> None:
+    """Ask, and show the reply."""
+    say_events(session, session.stream(question, temperature=options.temperature, seed=options.seed, **pointing))
+
+
+def say_events(session: Session, events: Iterator[Event]) -> None:
     """Stream one reply to the terminal, then its measurements."""
     from assistant.generate import Delta
 
     streamed = ""
-    for event in session.stream(question, temperature=options.temperature, seed=options.seed, **pointing):
+    for event in events:
         if isinstance(event, Delta):
             streamed += event.text
             print(event.text, end="", flush=True)
@@ -472,7 +499,8 @@ def finding_line(finding: Finding) -> str:
         words.append(f"presence {format_probability(finding.presence)}")
     if finding.quality is not None and finding.taught:
         words.append(f"quality {format_probability(finding.quality)}")
-    return f"{finding.id or '-':4}{finding.phrase}: {', '.join(words)}"
+    made = f" = {finding.made}" if finding.made else ""
+    return f"{finding.id or '-':4}{finding.phrase}{made}: {', '.join(words)}"
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from assistant.study import Study
 
 NOWHERE = -10.0  # logit where nothing was drawn
+SURELY = 4.0  # logits from the cut at which a mask that was not drawn counts as sure
 BLANK = -4.0  # logit where nothing is known: a click has it all before it
 
 
@@ -215,6 +216,27 @@ class Drawing:
         return self.segmenter.click_refiner(
             layer.logits.to(self.study.device), lambda box: self.pixels(layer, box), here, self.cut
         )
+
+    @torch.inference_mode()
+    def retouched(self, mask: np.ndarray, prompt: Prompt) -> np.ndarray:
+        """A mask (X, Y, Z) bool, however it was made, after the clicks of a prompt: it changes around them alone."""
+        c, clicks = self.study.canonical, self._clicks(prompt)
+        if clicks is None:
+            return mask.copy()
+        grid = c.coarse_grid if c.fine_grid is None else c.fine_grid
+        logits = self.cut + 2 * SURELY * (self._mask_on(mask, grid).cpu() - 0.5)
+        places = clicks.on_finer().at.cpu().numpy()
+        tiles = () if c.fine_grid is None else tuple({self.study.tile_of(at) for at in places})
+        layer = Layer(logits, grid, np.zeros(3, int), tiles)
+        after, before = self.refined(layer, clicks).cpu(), layer.logits
+        # what the clicks leave as it is has the mask's own voxels, not those of the grid
+        moved, out = np.zeros((2, *mask.shape), bool), mask.copy()
+        for values, drawn in zip((before, after), moved, strict=True):
+            for where, logit in self._on_volume(values, grid, np.zeros(3, int), self.cut):
+                drawn[where] = (logit > self.cut).numpy()
+        changed = moved[0] != moved[1]
+        out[changed] = moved[1][changed]
+        return out
 
     def pixels(self, layer: Layer, box: tuple[slice, ...]) -> Tensor:
         """The embedding (P, x, y, z) of a part of a layer, each voxel from the tile that counts most there; 0 where the

@@ -46,7 +46,7 @@ def measure(volume: Volume, mask: np.ndarray) -> Measurement:
     """Measure a (X, Y, Z) bool mask on the volume's grid. ValueError when empty, ScanError when the shape differs."""
     volume.check_mask(mask)
     mask = np.asarray(mask) != 0
-    box = _bounding_box(mask)
+    box = bounding_box(mask)
     if box is None:
         raise ValueError("the mask is empty: there is nothing to measure")
     inside = mask[box]
@@ -68,7 +68,7 @@ def measure(volume: Volume, mask: np.ndarray) -> Measurement:
     )
 
 
-def _bounding_box(mask: np.ndarray) -> tuple[slice, slice, slice] | None:
+def bounding_box(mask: np.ndarray) -> tuple[slice, slice, slice] | None:
     """The smallest block that holds the mask; None when it is empty."""
     parts = []
     for axis in range(3):

@@ -41,8 +41,9 @@ def export_session(session: Session, folder: str | Path, *, uncertainty: bool = 
     if not session.turns:
         raise QuestionError("there is nothing to export: ask a question first")
     folder = Path(folder).expanduser()
-    masks = {finding.id: finding.mask for finding in session.chat.findings if finding.mask is not None}
-    present = [finding for finding in session.chat.findings if finding.id in masks]
+    last = {finding.id: finding for finding in session.chat.findings if finding.mask is not None}
+    present = list(last.values())
+    masks = {finding.id: finding.mask for finding in present if finding.mask is not None}
     files = {finding.id: f"{finding.id}_{file_stem(finding.phrase)}.nii.gz" for finding in present}
     for mask_id, mask in masks.items():
         save_mask(session.volume, mask, folder / files[mask_id])
@@ -71,6 +72,8 @@ def export_session(session: Session, folder: str | Path, *, uncertainty: bool = 
                 "points_mm": [list(point) for point in turn.question.points],
                 "box_mm": None if turn.question.box is None else list(turn.question.box),
                 "mask_id": turn.question.mask_id,
+                "selected": turn.question.selected or None,
+                "refines": turn.question.refines or None,
                 "region_question": turn.question.region,
                 "temperature": turn.question.temperature,
                 "seed": turn.question.seed,
@@ -107,6 +110,8 @@ def finding_facts(finding: Finding) -> dict[str, Any]:
         "longest_diameter_mm": finding.longest_diameter_mm,
         "mean_intensity": finding.mean_intensity,
         "intensity_unit": finding.intensity_unit,
+        "made": finding.made or None,
+        "version": finding.version,
         "centroid_mm": None if finding.centroid_mm is None else [float(value) for value in finding.centroid_mm],
     }
 

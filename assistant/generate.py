@@ -14,6 +14,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -24,9 +25,10 @@ from assistant.composition import Plan
 from assistant.conversation import Message
 from assistant.errors import QuestionError
 from assistant.evidence import Note, unsupported_numbers
-from assistant.findings import Finding, Findings
+from assistant.findings import Finding, Findings, FindingsState
 from assistant.language import phrase_states
 from assistant.model import DeixisModel
+from assistant.operation_words import Known, recalled
 from assistant.prompt_encoder import Prompt
 from assistant.token_cache import TokenCache, common_start
 
@@ -86,6 +88,16 @@ class Done:
 Event = Delta | Grounded | Done
 
 
+@dataclass(frozen=True, eq=False)
+class ChatState:
+    """A conversation as it stood at a time; messages and masks are shared. earlier: as it stood before each turn."""
+
+    messages: tuple[Message, ...]
+    regions: tuple[Tensor, ...]
+    findings: FindingsState | None
+    earlier: tuple[ChatState, ...]
+
+
 @dataclass
 class _Draft:
     """The reply while it is made: ``accepted`` was checked, ``pending`` is the sentence in the making."""
@@ -136,7 +148,7 @@ class Chat:
         self.study = study
         self.messages: list[Message] = []
         self._targets = None if study is None else Findings(study)
-        self._turns: list[tuple[int, int, int]] = []  # messages, findings and regions before each turn
+        self._earlier: list[ChatState] = []  # before each turn
         self.tokens = TokenCache(model, study)
         vocabulary = model.tokenizer
         self._open = conversation.token_id(vocabulary, conversation.NAME)
@@ -150,6 +162,11 @@ class Chat:
         words = (model.tokenizer.encode(word, add_special_tokens=False) for word in ("Yes", "No"))
         self._verdicts = {ids[0] for ids in words if len(ids) == 1}
         self._never = sorted(self.tokens.special - {self._open, self._close} - self._ends)
+
+    @property
+    def targets(self) -> Findings | None:
+        """What was found, and how; None where no scan is open."""
+        return self._targets
 
     @property
     def findings(self) -> list[Finding]:
@@ -198,7 +215,7 @@ class Chat:
         """
         if not text.strip():
             raise QuestionError("the question is empty: type a question")
-        turn = (len(self.messages), len(self.findings), len(self.tokens.regions))
+        before = self.state
         image = self.study is not None and not self.messages
         self.messages.append(Message("user", text, image=image, region=region is not None))
         if region is not None:
@@ -208,12 +225,26 @@ class Chat:
             for event in self._answer(prompt, name, max_new_tokens, temperature, seed, should_stop):
                 if isinstance(event, Done):
                     self.messages.append(Message("assistant", event.content))
-                    self._turns.append(turn)
+                    self._earlier.append(before)
                     whole = True
                 yield event
         finally:
             if not whole:
-                self._back_to(turn)
+                self.restore(before)
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[int]:
+        """All that happens in the block is one turn, of the number that the block gets; `undo` takes it back. A block
+        that is left by an error leaves nothing behind."""
+        before = self.state
+        whole = False
+        try:
+            yield len(self._earlier)
+            self._earlier.append(before)
+            whole = True
+        finally:
+            if not whole:
+                self.restore(before)
 
     @contextlib.contextmanager
     def looking(self) -> Iterator[Callable[[str], Finding]]:
@@ -225,21 +256,13 @@ class Chat:
         targets = self._targets
         if targets is None:
             raise QuestionError("no scan is open: open one to look for a structure")
-        turn = (len(self.messages), len(self.findings), len(self.tokens.regions))
+        with self.turn() as number:
+            yield lambda phrase: targets.ground(phrase, self.phrase_state(phrase), None, [], number)[0]
 
-        def find(phrase: str) -> Finding:
-            language_model = cast("PreTrainedModel", self.model.language_model)
-            state = phrase_states(language_model, self.model.tokenizer, [phrase])
-            return targets.ground(phrase, state, None, [], len(self._turns))[0]
-
-        whole = False
-        try:
-            yield find
-            self._turns.append(turn)
-            whole = True
-        finally:
-            if not whole:
-                self._back_to(turn)
+    def phrase_state(self, phrase: str) -> Tensor:
+        """The state (1, lm_dim) of a name alone, with no image and no conversation."""
+        language_model = cast("PreTrainedModel", self.model.language_model)
+        return phrase_states(language_model, self.model.tokenizer, [phrase])
 
     def phrases(self, text: str) -> list[str]:
         """What a text asks for, each once: the canonical names that it mentions, "it" being what was found last; the
@@ -250,15 +273,24 @@ class Chat:
 
     def undo(self) -> None:
         """Take back the last question with its reply and findings. QuestionError when there is none."""
-        if not self._turns:
+        if not self._earlier:
             raise QuestionError("there is nothing to undo: no question has been answered")
-        self._back_to(self._turns.pop())
+        self.restore(self._earlier[-1])
 
-    def _back_to(self, turn: tuple[int, int, int]) -> None:
-        messages, findings, regions = turn
-        del self.messages[messages:], self.tokens.regions[regions:]
-        if self._targets is not None:
-            self._targets.back_to(findings)
+    @property
+    def state(self) -> ChatState:
+        """The conversation as it stands, for `restore`."""
+        findings = None if self._targets is None else self._targets.state
+        return ChatState(tuple(self.messages), tuple(self.tokens.regions), findings, tuple(self._earlier))
+
+    def restore(self, state: ChatState) -> None:
+        """Make the conversation what it was at another time, earlier or later, or on another way from there."""
+        both = zip(self.messages, state.messages, strict=False)
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] is pair[1], both))
+        self.messages[:] = state.messages[:same]
+        self._earlier[:] = state.earlier
+        if self._targets is not None and state.findings is not None:
+            self._targets.restore(state.findings)
         # at once, not at the next question: a <REG> of the next question would be the same id with another feature
         kept: list[int] = []
         if self.messages:
@@ -266,6 +298,8 @@ class Chat:
         elif self.study is not None:
             kept = self._start()[0]
         self.tokens.crop(common_start(self.tokens.ids, kept))
+        self.messages[:] = state.messages
+        self.tokens.regions[:] = state.regions
 
     def _answer(
         self,
@@ -296,7 +330,7 @@ class Chat:
         if name is not None and self._targets is not None:
             given = self._named(name)
         elif self._targets is not None and prompt is None:
-            plan = self._plan(said)
+            plan = self._recall(self.messages[-1].content) or self._plan(said)
             if plan is not None:
                 given = self._named(plan.targets[0])
                 self._check_room(len(rendered.ids) + max_new_tokens + 2 * TOKENS_PER_TARGET * len(plan.targets))
@@ -332,7 +366,7 @@ class Chat:
                 yield from draft.news(self._preview(draft))
                 _, hidden = self.tokens.feed([self._close, self._seg])
                 state = conversation.seg_states(hidden, [1])
-                finding, note, decoded = self._targets.ground(phrase, state, prompt, targets, len(self._turns))
+                finding, note, decoded = self._targets.ground(phrase, state, prompt, targets, len(self._earlier))
                 if decoded:
                     prompt = None  # it was for the first target that is looked for
                 # the second time a reply names a target it has nothing new to look at: on with the sentence
@@ -369,13 +403,31 @@ class Chat:
         yield from draft.news(visible)
         yield Done(draft.accepted, visible, tuple(removed), tuple(corrections), stopped)
 
+    def known(self, selected: str = "") -> Known:
+        """What words of a question may refer to. selected: the id of the mask that "it" is, or ""."""
+        masks = {} if self._targets is None else self._targets.masks
+        made = frozenset(m for m in masks if self._targets is not None and self._targets.drawn(m) is None)
+        phrases = {mask_id: finding.phrase for mask_id, finding in masks.items()}
+        return Known(phrases, made, selected if selected in masks else "", self.model.glossary, self.shown)
+
+    def _recall(self, question: str) -> Plan | None:
+        """The masks that the question refers to without naming a structure."""
+        known = self.known()
+        names = recalled(question, known)
+        if not names and known.meant in known.made and _REFERENCE.search(question):
+            named = [] if known.glossary is None else known.glossary.mentioned(question)
+            names = () if named else (known.meant,)  # what was computed has no name that the language model knows
+        return Plan(names) if names else None
+
     def _plan(self, said: str) -> Plan | None:
         """What the question composes of structures that the scan shows."""
-        glossary, study = self.model.glossary, self.study
-        if glossary is None or study is None:
-            return None
+        glossary = self.model.glossary
+        return None if glossary is None or self.study is None else composition.read(said, glossary, self.shown)
 
-        return composition.read(said, glossary, lambda: [] if study.rivals is None else study.rivals.shown())
+    def shown(self) -> list[str]:
+        """The structures, each excluding the others, that the scan shows, as far as the segmenter knows of any."""
+        rivals = None if self.study is None else self.study.rivals
+        return [] if rivals is None else rivals.shown()
 
     def _planned(self, plan: Plan, targets: Sequence[Note], said: str) -> list[int]:
         """What a reply with a plan goes on with: the next target, then what is looked at last, then what was measured,

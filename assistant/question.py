@@ -34,7 +34,8 @@ _NAMES_A_TARGET = re.compile(
 
 @dataclass(frozen=True)
 class Question:
-    """One question with everything that shapes its answer. region: it is about what is pointed at."""
+    """One question with everything that shapes its answer. region: it is about what is pointed at. selected: the mask
+    that "it" is in an operation. refines: the mask that a turn changed under its id, without a question."""
 
     text: str
     points: tuple[tuple[float, ...], ...] = ()
@@ -43,6 +44,8 @@ class Question:
     region: bool = False
     temperature: float = 0.0
     seed: int = 0
+    selected: str = ""
+    refines: str = ""
 
 
 def checked_question(text: str) -> str:

@@ -25,13 +25,16 @@ import numpy as np
 import torch
 
 from assistant.errors import ModelError, QuestionError, ResourceError
-from assistant.generate import Chat, Delta, Done, Event, Finding, Grounded
+from assistant.generate import Chat, ChatState, Delta, Done, Event, Finding, Grounded
+from assistant.history import History
 from assistant.model import DeixisModel, default_checkpoint
+from assistant.operation_words import read
 from assistant.prompt_encoder import Prompt
 from assistant.question import Point, Question, asks_what_is_pointed_at, checked_question, make_prompt
 from assistant.study import Study
 from assistant.uncertainty import Uncertainty, uncertainties
 from assistant.volume import Volume, open_volume, save_mask
+from assistant.workbench import operate, refine
 
 if TYPE_CHECKING:
     from assistant.prior import Comparison, Prior
@@ -53,12 +56,26 @@ class Reply:
     findings: tuple[Finding, ...]
     timings: Mapping[str, float | None]
     corrections: tuple[str, ...] = ()
+    stopped: bool = False
 
 
 @dataclass(frozen=True)
 class Turn:
     question: Question
     reply: Reply
+
+
+KEPT_BYTES = 2**28  # masks of turns that were taken back, kept so that they can be brought again
+KEPT_TURNS = 64
+ANEW = 0.7  # temperature at which a whole answer is made anew: at 0 it would be the same
+
+
+@dataclass(frozen=True, eq=False)
+class _State:
+    """A session after a turn."""
+
+    turns: tuple[Turn, ...]
+    chat: ChatState
 
 
 def load_model(
@@ -103,6 +120,7 @@ class Session:
         self.study = Study(volume, model.segmenter)
         self.chat = Chat(model, self.study)
         self.turns: list[Turn] = []
+        self._history = History(_State((), self.chat.state))
         self._open_seconds = open_seconds
         self._busy = threading.Lock()
         self._computing = threading.Lock()
@@ -134,7 +152,8 @@ class Session:
     @property
     def nbytes(self) -> int:
         """Bytes held for this scan and conversation, without the model."""
-        return self.volume.voxels.nbytes + self.study.nbytes + self.chat.nbytes
+        kept = self._bytes_of(self._history.states)
+        return self.volume.voxels.nbytes + self.study.nbytes + self.chat.nbytes + kept
 
     def prepare(self) -> None:
         """Do now what the first answer would start with: encode the scan and read it into the language model.
@@ -189,9 +208,10 @@ class Session:
         *,
         temperature: float = 0.0,
         seed: int = 0,
+        selected: str = "",
     ) -> Reply:
         """Ask and wait for the whole reply. The arguments are those of `stream`."""
-        for _ in self.stream(text, points, box, mask_id, temperature=temperature, seed=seed):
+        for _ in self.stream(text, points, box, mask_id, temperature=temperature, seed=seed, selected=selected):
             pass
         return self.turns[-1].reply
 
@@ -204,6 +224,7 @@ class Session:
         *,
         temperature: float = 0.0,
         seed: int = 0,
+        selected: str = "",
         should_stop: Callable[[], bool] | None = None,
     ) -> Generator[Event, None, None]:
         """Ask; the events come while the reply is made: `Delta` (text), `Grounded` (a finding), `Done` at the end.
@@ -212,6 +233,10 @@ class Session:
         x0, y0, z0, x1, y1, z1; mask_id: an earlier mask ("m2") to refine or ask about. They apply to the first target
         of the reply; a question that names no target ("what is this?") is about them. temperature 0 always gives the
         same reply; above it, `seed` decides. Raises QuestionError before anything is generated.
+
+        Words that ask for an operation on masks ("grow it by 5 mm", "m2 minus m1", "only the part above the hyoid")
+        are carried out by the program, exactly (`assistant.operations`); "it" is then the mask `selected`, else the
+        last one.
         """
         words = checked_question(text)
         mask = None if mask_id is None else self._ras_mask(mask_id)
@@ -224,29 +249,72 @@ class Session:
             region=prompt is not None and asks_what_is_pointed_at(words),
             temperature=temperature,
             seed=seed,
+            selected=selected,
         )
-        return self._answer(question, prompt, should_stop)
+        operations = read(words, self.chat.known(selected)) if prompt is None else []
+        if operations:
+            return self._turn(question, lambda: operate(self.chat, words, operations))
 
-    def _answer(
-        self, question: Question, prompt: Prompt | None, should_stop: Callable[[], bool] | None
+        def answer() -> Iterator[Event]:
+            region, name = self._pointed_at(prompt) if question.region and prompt is not None else (None, None)
+            return self.chat.reply(
+                words, prompt, region, name, temperature=temperature, seed=seed, should_stop=should_stop
+            )
+
+        return self._turn(question, answer)
+
+    def refine(
+        self, mask_id: str, points: Sequence[Point] | None = None, box: Sequence[float] | None = None
+    ) -> Reply:
+        """Draw a mask again with more points, and keep what lies in the box where one is given, as in `stream`. The new
+        mask takes the old one's place under its id; `undo` brings the old one back. QuestionError where nothing would
+        be left of it."""
+        for _ in self.refining(mask_id, points, box):
+            pass
+        return self.turns[-1].reply
+
+    def refining(
+        self, mask_id: str, points: Sequence[Point] | None = None, box: Sequence[float] | None = None
     ) -> Generator[Event, None, None]:
+        """`refine`, with the events of `stream`."""
+        phrase = self._finding(mask_id).phrase
+        prompt = make_prompt(self.volume, points, box)
+        if prompt is None:
+            raise QuestionError(f"there is nothing to refine {mask_id} with: give points or a box")
+        question = Question(
+            text=f"Refine {mask_id} ({phrase}).",
+            points=tuple(tuple(float(value) for value in point) for point in points or ()),
+            box=None if box is None else tuple(float(value) for value in box),
+            refines=mask_id,
+        )
+        return self._turn(question, lambda: refine(self.chat, question.text, mask_id, prompt))
+
+    def retry(self, *, should_stop: Callable[[], bool] | None = None) -> Generator[Event, None, None]:
+        """Take back the last question and ask it again, with the events of `stream`; `go` leads back to the other
+        answer. A whole answer is worded anew, at temperature 0.7 and with the next seed; one that was stopped is made
+        as it would have been. QuestionError where nothing was asked."""
+        if not self.turns:
+            raise QuestionError("there is nothing to retry: no question has been asked")
+        asked, tries = self.turns[-1].question, len(self._history.siblings(self.step))
+        whole = not self.turns[-1].reply.stopped
+        temperature = max(asked.temperature, ANEW) if whole else asked.temperature
+        self.undo()
+        if asked.refines:
+            return self.refining(asked.refines, asked.points or None, asked.box)
+        return self.stream(
+            asked.text, asked.points or None, asked.box, asked.mask_id, temperature=temperature,
+            seed=asked.seed + tries if whole else asked.seed, selected=asked.selected, should_stop=should_stop,
+        )  # fmt: skip
+
+    def _turn(self, question: Question, make: Callable[[], Iterator[Event]]) -> Generator[Event, None, None]:
+        """The events of a reply, the findings on the file's grid, and the turn kept when it is whole."""
         self._begin()
         try:
             with self._enough_memory():
                 started = time.perf_counter()
                 times: dict[str, float | None] = {"open": self._open_seconds, "first_token": None, "first_mask": None}
                 findings: list[Finding] = []
-                region, name = self._pointed_at(prompt) if question.region and prompt is not None else (None, None)
-                events = self.chat.reply(
-                    question.text,
-                    prompt,
-                    region,
-                    name,
-                    temperature=question.temperature,
-                    seed=question.seed,
-                    should_stop=should_stop,
-                )
-                for event in events:
+                for event in make():
                     now = time.perf_counter() - started
                     if isinstance(event, Delta) and times["first_token"] is None:
                         times["first_token"] = now
@@ -258,8 +326,10 @@ class Session:
                         event = dataclasses.replace(event, finding=finding)
                     elif isinstance(event, Done):
                         times["total"] = now
-                        reply = Reply(event.visible, tuple(findings), times, tuple(event.corrections))
+                        said = tuple(event.corrections)
+                        reply = Reply(event.visible, tuple(findings), times, said, event.stopped)
                         self.turns.append(Turn(question, reply))
+                        self._keep()
                     yield event
         finally:
             self._end()
@@ -290,6 +360,7 @@ class Session:
                 times["total"] = time.perf_counter() - started
                 names = ", ".join(f"{f.phrase} ({f.id or 'not found'})" for f in seen.values())
                 self.turns.append(Turn(Question(said), Reply(names, tuple(seen.values()), times)))
+            self._keep()
         finally:
             self._end()
 
@@ -360,7 +431,12 @@ class Session:
 
         The masks here and in replies are read-only views that cost no memory; `native_mask` gives a copy.
         """
-        return tuple(self._on_native_grid(finding) for finding in self.chat.findings if finding.present)
+        return tuple(self._on_native_grid(finding) for finding in self._masks.values())
+
+    @property
+    def _masks(self) -> dict[str, Finding]:
+        """Every mask by its id, in its last version, on the RAS grid."""
+        return {finding.id: finding for finding in self.chat.findings if finding.mask is not None}
 
     def native_mask(self, mask_id: str) -> np.ndarray:
         """One mask, bool, in the shape and voxel order of the scan's file."""
@@ -371,15 +447,70 @@ class Session:
         return save_mask(self.volume, self._ras_mask(mask_id), path)
 
     def undo(self) -> Turn:
-        """Take back the last question, its answer and the masks it made; returns that turn. QuestionError if none."""
+        """Take back the last question, its answer and what it did to the masks; returns that turn. QuestionError if
+        none. `redo` brings it back."""
+        with self._alone():
+            taken = self.turns[-1:]
+            self._become(self._history.back())
+            return taken[0]
+
+    def redo(self) -> Turn:
+        """Bring back the turn that was taken back last, with its masks under their ids; returns it. QuestionError where
+        nothing was, or something else was asked since: `go` leads there."""
+        with self._alone():
+            self._become(self._history.forward())
+            return self.turns[-1]
+
+    def rewind(self, count: int) -> None:
+        """Go back to where `count` questions had been asked, to go on from there another way. What came after is kept:
+        `redo` and `go` lead back. QuestionError where fewer were asked."""
+        if not 0 <= count <= len(self.turns):
+            raise QuestionError(f"there are {len(self.turns)} questions to go back over, not {count}")
+        self.go(self._history.path()[count])
+
+    @property
+    def step(self) -> int:
+        """The number of the present place in the conversation, for `go`; 0 before any question. It stays the same when
+        one goes back and on another way."""
+        return self._history.step
+
+    def go(self, step: int) -> None:
+        """Go to another place of the conversation, on whatever way it lies, with the masks as they were there.
+        QuestionError where there is none, or it was forgotten for want of room."""
+        with self._alone():
+            self._become(self._history.go(step))
+
+    def ways(self, count: int) -> list[int]:
+        """The steps at which the question number `count` (from 1) was asked in one way or another, oldest first; the
+        present one is among them."""
+        return self._history.siblings(self._history.path()[count])
+
+    def way(self, step: int) -> None:
+        """Go on another way: to the end of the one that leads through a step, as `ways` gives them."""
+        self.go(self._history.tip(step))
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
         self._begin()
         try:
-            if not self.turns:
-                raise QuestionError("there is nothing to undo: no question has been asked")
-            self.chat.undo()
-            return self.turns.pop()
+            yield
         finally:
             self._end()
+
+    def _keep(self) -> None:
+        """Remember the session as it is after a turn; of other ways no more than there is room for."""
+        self._history.add(_State(tuple(self.turns), self.chat.state))
+        self._history.forget(lambda states: len(states) > KEPT_TURNS or self._bytes_of(states) > KEPT_BYTES)
+
+    def _become(self, state: _State) -> None:
+        self.chat.restore(state.chat)
+        self.turns[:] = state.turns
+
+    def _bytes_of(self, states: Sequence[_State]) -> int:
+        """Bytes of the masks that these states hold and the present one does not."""
+        here = {id(finding.mask) for finding in self.chat.findings}
+        found = [f for s in states if s.chat.findings is not None for f in s.chat.findings.found]
+        return sum({id(f.mask): f.mask.nbytes for f in found if f.mask is not None and id(f.mask) not in here}.values())
 
     def export(self, folder: str | Path, *, uncertainty: bool = False) -> Path:
         """Write every mask, one label map and a manifest into a folder; with uncertainty a map of it for each mask that
@@ -411,10 +542,9 @@ class Session:
 
     def _finding(self, mask_id: str) -> Finding:
         """A finding that has a mask, by its id; the mask on the RAS grid."""
-        for finding in self.chat.findings:
-            if finding.id == mask_id and finding.mask is not None:
-                return finding
-        known = ", ".join(finding.id for finding in self.chat.findings if finding.present) or "none yet"
+        if mask_id in self._masks:
+            return self._masks[mask_id]
+        known = ", ".join(self._masks) or "none yet"
         raise QuestionError(f"there is no mask {mask_id!r}; the masks of this session are: {known}")
 
     def _on_native_grid(self, finding: Finding) -> Finding:

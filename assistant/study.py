@@ -163,7 +163,7 @@ class Study:
             positions = c.fine_grid.from_index(spots)
             rows = []
             for position in positions:
-                start = self._tile_of(position)
+                start = self.tile_of(position)
                 local = torch.as_tensor(position - np.array(start), dtype=torch.float32, device=self.device)[None]
                 rows.append(sample(self.tile(start), local)[0].float())
             return torch.cat([coarse, torch.stack(rows).mean(0)])
@@ -178,7 +178,7 @@ class Study:
         c, votes = self.canonical, Counter[str | None]()
         grid = c.coarse_grid if c.fine_grid is None else c.fine_grid
         for position in grid.from_index(self._spots(point_mm, box_mm, mask)):
-            start = (0, 0, 0) if c.fine_grid is None else self._tile_of(position)
+            start = (0, 0, 0) if c.fine_grid is None else self.tile_of(position)
             claims = self.rivals.coarse if c.fine_grid is None else self.claims(start)
             votes[self.rivals.owner(claims, np.rint(position - np.array(start)).astype(int))] += 1
         return votes.most_common(1)[0][0]
@@ -198,7 +198,7 @@ class Study:
             return self.inside(np.asarray(point_mm, float)[None], "point")
         raise ValueError("nothing is pointed at: give a point, a box or a mask")
 
-    def _tile_of(self, position: np.ndarray) -> tuple[int, int, int]:
+    def tile_of(self, position: np.ndarray) -> tuple[int, int, int]:
         """The tile in which a fine voxel position lies deepest."""
         grid = self.canonical.fine_grid
         assert grid is not None

@@ -354,7 +354,7 @@ def _save(volume: Volume, labels: np.ndarray, path: str | os.PathLike[str]) -> P
     else:
         image = nibabel.Nifti1Image(array, native.affine)
         image.header.set_xyzt_units("mm")
-        image.set_qform(native.affine, 1) if _is_rigid(native.affine) else image.set_qform(None, 0)
+        image.set_qform(native.affine, 1) if is_rigid(native.affine) else image.set_qform(None, 0)
         image.set_sform(native.affine, 1)
     part = path.parent / f".{uuid.uuid4().hex}-{path.name}"
     try:
@@ -372,7 +372,7 @@ def _save(volume: Volume, labels: np.ndarray, path: str | os.PathLike[str]) -> P
     return path
 
 
-def _is_rigid(affine: np.ndarray) -> bool:
+def is_rigid(affine: np.ndarray) -> bool:
     """Whether the axes are at right angles: a qform cannot store shear."""
     axes = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     return bool(np.allclose(axes.T @ axes, np.eye(3), atol=1e-5))

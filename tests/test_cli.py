@@ -186,6 +186,28 @@ def test_chat_goes_on_after_a_mistake_and_exports_at_the_end(
     ]
 
 
+def test_chat_goes_back_forward_and_another_way(capsys, tiny_scan, tiny_checkpoint, tiny_base, monkeypatch):
+    lines = ["Show me the left block.", "/undo", "/redo", "Fill the holes of m1", "/edit shrink it by 4 mm", "/retry",
+             "/refine m1", "/box -20,-18,-12,8,6,6", "/refine m1", "/findings", "/back 1", "/findings", "/back 9",
+             "/edit", "grow m7 by 2 mm"]  # fmt: skip
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines)))
+    code, out, err = run(capsys, "chat", tiny_scan, "--model", tiny_checkpoint, "--base", tiny_base)
+    assert code == 0
+    assert "brought back: Show me the left block.\nleft block (m1)\nHere it is." in out
+    assert out.count("The left block with its holes filled (m2) is ") == 1
+    assert out.count("The left block shrunk by 4 mm (m2) is ") == 2
+    assert "nothing to refine m1 with" in err
+    assert "With a box the left block (m1) is " in out
+    first, second = out.split("back to after 1 questions")
+    assert "m1  left block = refined with a box: " in first
+    assert "m2  left block shrunk by 4 mm = m1 shrunk by 4 mm: " in first
+    assert "m1  left block: " in second
+    assert "m2" not in second
+    assert "there are 1 questions to go back over" in err
+    assert "the question is empty" in err
+    assert "there is no mask 'm7'" in err
+
+
 @pytest.fixture
 def named_checkpoint(tiny_model, tmp_path, monkeypatch) -> Path:
     """The small model with a glossary of one name."""

@@ -18,6 +18,7 @@ from assistant.desk.files import windows, write_scan
 from assistant.desk.report_tab import report_html
 from assistant.desk.seat import Notice, Point, Seat, Turn
 from assistant.errors import QuestionError, ScanError
+from assistant.findings import Finding
 from assistant.glossary import Glossary
 from assistant.volume import Volume
 from tests.test_registration import centred, rigid, scan
@@ -61,6 +62,55 @@ def test_a_seat_around_a_real_session(seat: Seat, tiny_scan: Path, tmp_path: Pat
         seat.undo()
 
 
+def test_a_seat_goes_back_forward_and_another_way(seat: Seat, tiny_scan: Path) -> None:
+    """Its log, its masks and the session's are those of one and the same place."""
+    seat.open(tiny_scan)
+    for _ in seat.ask("Show me the left block."):
+        pass
+    (*_, turn) = seat.ask("Shrink it by 4 mm")
+    first = turn.step
+
+    def state() -> tuple[list[str], list[str], list[str]]:
+        assert seat._session is not None
+        asked = [entry.question for entry in seat.log if isinstance(entry, Turn)]
+        return asked, list(seat.overlay_files), [f.id for f in seat._session.findings]  # type: ignore[attr-defined]
+
+    both = (["Show me the left block.", "Shrink it by 4 mm"], ["m1", "m2"], ["m1", "m2"])
+    one = (["Show me the left block."], ["m1"], ["m1"])
+    assert state() == both
+    seat.undo()
+    assert state() == one
+    seat.redo()
+    assert state() == both
+    with pytest.raises(QuestionError, match="nothing was taken back"):
+        seat.redo()
+    (*_, turn) = seat.retry()
+    assert state() == both
+    assert seat.history.siblings(turn.step) == [first, turn.step]
+    assert "1/2" not in page.chat(seat.log, seat.history)[2]["content"]
+    assert "2/2" in page.chat(seat.log, seat.history)[2]["content"]
+    seat.select("m1")
+    assert seat.edit() == "Shrink it by 4 mm"
+    (*_, turn) = seat.ask("Grow it by 1 mm")
+    assert (turn.selected, turn.found[0].made) == ("m1", "m1 grown by 1 mm")
+    seat.way(first)
+    assert state() == both
+    seat.set_box((5, 5, 5, -12, -10, -8))
+    before = seat.overlay_files["m1"]
+    (*_, turn) = seat.refine()
+    assert (turn.error, turn.found[0].id, turn.found[0].version, seat.box) == ("", "m1", 2, None)
+    assert seat.overlay_files["m1"] != before
+    seat.undo()
+    assert (seat.overlay_files["m1"], seat.selected) == (before, "m1")
+    with pytest.raises(QuestionError, match="nothing to refine m1 with"):
+        next(seat.refine())
+    seat.select("m1")
+    with pytest.raises(QuestionError, match="No mask is selected"):
+        next(seat.refine())
+    seat.open(tiny_scan)
+    assert not list(seat.folder.glob("*.nii.gz"))
+
+
 def test_a_seat_that_is_left_computes_no_more(seat: Seat, tiny_scan: Path) -> None:
     """At the program's end nothing may be in the middle of a computation: torch would abort."""
     seat.open(tiny_scan)
@@ -82,12 +132,14 @@ def test_a_bad_scan_leaves_the_open_one(seat: Seat, tiny_scan: Path, tmp_path: P
 
 
 def test_what_a_model_or_a_user_writes_is_text() -> None:
-    turn = Turn("<script>alert(1)</script>", answer="<img src=x> **m1** # m2", done=True)
+    found = [Finding(i, "<b>", True, 1, 1, 1, 1, 1, "", None, (0, 0, 0), 0) for i in ("m1", "m2")]
+    turn = Turn("<script>alert(1)</script>", answer="<img src=x> **m1** # m2 <b>", done=True, found=found)
     user, answer = (message["content"] for message in page.chat([turn]))
     assert "<script" not in user
     assert "<img" not in answer
     assert r"\*\*" in answer
-    assert answer.count("dx-chip") == 2
+    assert answer.count('class="dx-chip') == 3
+    assert "<b>" not in answer
     assert "<b>" not in page.chat([Notice("<b>")])[0]["content"]
 
 

@@ -21,6 +21,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from assistant.history import History
+
 pytestmark = [
     pytest.mark.browser,
     pytest.mark.skipif(not shutil.which("chromium") or not shutil.which("chromedriver"), reason="no Chromium here"),
@@ -47,7 +49,7 @@ class ScriptedSession:
         self.slow = slow
         self.asked: list[tuple[str, Any]] = []
         self.kept: list[Any] = []
-        self._before: list[int] = []
+        self.history: Any = History(((), ()))
 
     def _finding(self, phrase: str, mask: np.ndarray | None, quality: float = 0.87) -> Any:
         from assistant.evidence import measure
@@ -64,7 +66,10 @@ class ScriptedSession:
         self.kept.append(finding)
         return finding
 
-    def stream(self, text: str, points: Any = None, *, should_stop: Callable[[], bool] | None = None) -> Iterator[Any]:
+    def stream(
+        self, text: str, points: Any = None, box: Any = None, *, selected: str = "",
+        should_stop: Callable[[], bool] | None = None,
+    ) -> Iterator[Any]:  # fmt: skip
         from assistant.errors import QuestionError
         from assistant.generate import Delta, Done, Grounded
 
@@ -73,7 +78,6 @@ class ScriptedSession:
         if "refuse" in text:
             raise QuestionError("The question was refused; ask another one.")
         self.asked.append((text, points))
-        self._before.append(len(self.kept))
         shape = self.volume.shape
         radius = min(shape) / 10
         said = ""
@@ -101,11 +105,18 @@ class ScriptedSession:
                 if "wait" in text:
                     self.go_on.wait(timeout=120)
             yield from say("Both have the <b>same</b> size: * 2.9 mL and 2.9 mL.")
+        self.done()
         yield Done(content=said, visible=said, stopped=should_stop is not None and should_stop())
 
-    def undo(self) -> None:
-        self.asked.pop()
-        del self.kept[self._before.pop() :]
+    def done(self) -> None:
+        self.history.add((tuple(self.asked), tuple(self.kept)))
+
+    @property
+    def step(self) -> int:
+        return self.history.step
+
+    def go(self, step: int) -> None:
+        self.asked[:], self.kept[:] = self.history.go(step)
 
     def export(self, folder: str | Path) -> None:
         Path(folder).mkdir(parents=True)
@@ -301,11 +312,13 @@ def test_hide_show_undo(page: Page) -> None:
     page.until(lambda: page.viewer("overlays") == "m1 m2", "all are shown again")
     page.ask("Is the liver there?")
     assert "not found" in page.find(".dx-findings .dx-absent").text
-    page.press("#dx-undo")
+    page.press("#dx-edit")
     page.until(lambda: not page.count(".dx-absent"), "the liver's row is gone")
     assert page.find("#dx-box textarea").get_attribute("value") == "Is the liver there?"
     page.press("#dx-undo")
     page.until(lambda: page.viewer("overlays") == "", "the masks are gone")
+    page.press("#dx-redo")
+    page.until(lambda: page.viewer("overlays") == "m1 m2", "the masks are back")
 
 
 def test_click_gives_points_in_ras_mm(page: Page, desk: tuple[str, list[ScriptedSession]]) -> None:

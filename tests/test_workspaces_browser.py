@@ -56,10 +56,11 @@ class Scripted(ScriptedSession):
         from assistant.report import ground
 
         names = {"hippocampus": ("left hippocampus", "right hippocampus"), "liver": ("liver",), "brain": ("brain",)}
-        self._before.append(len(self.kept))
         self.asked.append((text, None))
         glossary = Glossary(names, {}, {"left": "left", "right": "right"})
-        return ground(text, self.find, glossary, self.volume, lambda: None)
+        report = ground(text, self.find, glossary, self.volume, lambda: None)
+        self.done()
+        return report
 
     def open_prior(self, path: Path) -> ScriptedPrior:
         from assistant.prior import check_pair
@@ -79,9 +80,9 @@ class ScriptedPrior:
         from assistant.prior import Change, Comparison
         from assistant.registration import Alignment
 
-        self.now._before.append(len(self.now.kept))
         self.now.asked.append((question, None))
         now = self.now.find(question.lower())
+        self.now.done()
         shape = self.now.volume.shape
         smaller = ball(shape, (shape[0] * 0.36, shape[1] * 0.45, shape[2] * 0.62), min(shape) / 14)
         before = dataclasses.replace(now, volume_ml=now.volume_ml / 2)

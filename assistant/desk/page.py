@@ -10,14 +10,16 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from assistant.desk.seat import Notice, Point, Seat, Turn
+from assistant.desk import chips
+from assistant.desk.seat import Notice, Seat, Turn
 from assistant.evidence import format_mean, format_ml, format_mm
 from assistant.margin import LOW_PRESENCE, LOW_QUALITY
 
 if TYPE_CHECKING:
     from assistant.generate import Finding
+    from assistant.history import History
     from assistant.volume import Volume
 
 # Okabe and Ito's palette (distinct for all common kinds of colour blindness), reordered so that the first ones stand
@@ -55,6 +57,7 @@ def viewer_state(seat: Seat) -> str:
         {
             "id": mask_id, "phrase": phrases[mask_id], "url": file_url(path), "file": path.name,
             "rgb": _rgb(colour(mask_id)), "visible": mask_id not in seat.hidden,
+            "centre": centroid_of(seat.findings, mask_id),
         }
         for mask_id, path in list(seat.overlay_files.items()) if mask_id in phrases
     ]  # fmt: skip
@@ -73,6 +76,7 @@ def viewer_state(seat: Seat) -> str:
         },
         "overlays": overlays,
         "points": [{"mm": point.mm, "label": point.label} for point in seat.points],
+        "selected": seat.selected,
         "focus": {"n": seat.focus[0], "mm": seat.focus[1]} if seat.focus else None,
     })  # fmt: skip
 
@@ -140,12 +144,18 @@ def findings_table(seat: Seat) -> str:
                 (format_mean, finding.mean_intensity),
             )
         )  # fmt: skip
+        chosen = finding.id == seat.selected
+        kind = " ".join(name for name, on in (("dx-hidden", not shown), ("dx-chosen", chosen)) if on)
+        how = html.escape(chips.provenance(finding))
+        made = f'<small class="dx-made" title="{how}">{html.escape(made_by(finding))}</small>'
         rows.append(
-            f'<tr data-id="{finding.id}"{"" if shown else " class=dx-hidden"}>'
+            f'<tr data-id="{finding.id}" class="{kind}">'
             f'<td><input type="checkbox" data-toggle="{finding.id}"{" checked" if shown else ""} '
             f'aria-label="show {finding.id} {phrase}"></td>'
-            f'<td>{chip(finding.id)}</td><td><button data-look="{finding.id}" title="show it in the viewer">{phrase}'
-            f"</button></td><td>{ml}</td>"
+            f'<td><button data-select="{finding.id}" aria-pressed="{str(chosen).lower()}" '
+            f'title="select it: points and a box refine it, and it is what &quot;it&quot; means">{chip(finding.id)}'
+            f'</button></td><td><button data-look="{finding.id}" title="show it in the viewer">{phrase}'
+            f"</button>{made if finding.made else ''}</td><td>{ml}</td>"
             f"<td>{mm}</td><td>{mean} {html.escape(finding.intensity_unit)}</td>"
             + _doubtful(finding.presence, LOW_PRESENCE, "presence")
             + _doubtful(finding.quality, LOW_QUALITY, "quality")
@@ -163,16 +173,41 @@ def findings_table(seat: Seat) -> str:
     )
 
 
-def points_line(points: Sequence[Point]) -> str:
-    """The clicks that go with the next question, each with its sign and a cross to drop it."""
-    if not points:
+def made_by(finding: Finding) -> str:
+    """ "m1 grown by 5 mm"; with its version where it was changed under its id."""
+    return finding.made if finding.version == 1 else f"v{finding.version}: {finding.made}"
+
+
+def points_line(seat: Seat) -> str:
+    """The clicks and the box that go with the next question, each with a cross to drop it; and the selected mask, which
+    they may refine instead."""
+    chosen = next((f for f in seat.findings if f.id and f.id == seat.selected), None)
+    if not seat.points and seat.box is None and chosen is None:
         return ""
-    chips = "".join(
+    given = "".join(
         f'<span class="dx-point {"dx-plus" if p.label else "dx-minus"}">{"+" if p.label else "−"} '
         f'{", ".join(signed(v) for v in p.mm)}<button data-drop="{n}" aria-label="remove this point">×</button></span>'
-        for n, p in enumerate(points)
-    )
-    return f'<div class="dx-points"><span class="dx-dim">With the next question (RAS mm):</span>{chips}</div>'
+        for n, p in enumerate(seat.points)
+    ) + box_chip(seat.box, '<button data-drop="-1" aria-label="remove the box">×</button>')
+    with_it = f'<span class="dx-dim">With the next question (RAS mm):</span>{given}' if given else ""
+    it = ""
+    if chosen is not None:
+        name = f"{chip(chosen.id)} {html.escape(chosen.phrase)}"
+        hint = "" if given else '<span class="dx-dim">place + and − points or draw a box to refine it</span>'
+        go = f'<button data-refine="{chosen.id}" class="dx-go">Refine {chosen.id}</button>' if given else ""
+        it = (
+            f'<div class="dx-it"><span class="dx-dim">Selected:</span> <b>{name}</b> {hint}{go}'
+            f'<button data-deselect="{chosen.id}" aria-label="select no mask">×</button></div>'
+        )
+    return f'<div class="dx-points">{with_it}{it}</div>'
+
+
+def box_chip(box: Sequence[float] | None, more: str = "") -> str:
+    """A box by its sides in mm."""
+    if box is None:
+        return ""
+    sides = " × ".join(f"{high - low:.0f}" for low, high in zip(box[:3], box[3:], strict=True))
+    return f'<span class="dx-point dx-plus">□ {sides} mm{more}</span>'
 
 
 def _rich(text: str) -> str:
@@ -182,23 +217,35 @@ def _rich(text: str) -> str:
     return plain.replace("\n", "<br>")
 
 
-def answer_html(turn: Turn) -> str:
+def answer_html(turn: Turn, told: chips.Told, volume: Volume | None = None, last: bool = True) -> str:
+    """A turn's answer. told: what it may speak of. last: nothing was asked after it."""
     parts = []
     if turn.answer:
-        parts.append(re.sub(r"\bm\d+\b", lambda match: chip(match.group()), _rich(turn.answer)))
+        parts.append(chips.marked(turn.answer, told, volume, _rich))
     elif not turn.error:
         parts.append("…" if not turn.done else "(no words)")
     if turn.error:
         parts.append(f'<span class="dx-error">⚠ {_rich(turn.error)}</span>')
     if turn.footnote:
-        parts.append(f'<span class="dx-foot">{_rich(" · ".join(turn.footnote))}</span>')
+        on = ""
+        if not last:
+            on = (
+                f' · <button type="button" name="go" value="{turn.step}" class="dx-link" '
+                'title="take back what was asked after this, to ask something else; it can be returned to">'
+                "go on from here</button>"
+            )
+        parts.append(f'<span class="dx-foot">{_rich(" · ".join(turn.footnote))}{on}</span>')
     return "<br>".join(parts)
 
 
-def chat(log: Sequence[Turn | Notice]) -> list[dict[str, str]]:
-    """The seat's log as chat messages."""
+def chat(
+    log: Sequence[Turn | Notice], history: History[Any] | None = None, volume: Volume | None = None
+) -> list[dict[str, str]]:
+    """The seat's log as chat messages. history: where another way was taken, a turn leads there."""
     messages = []
-    for entry in log:
+    present: dict[str, Finding] = {}
+    absent: dict[str, Finding] = {}
+    for n, entry in enumerate(log):
         if isinstance(entry, Notice):
             messages.append({"role": "assistant", "content": f'<span class="dx-error">⚠ {_rich(entry.text)}</span>'})
             continue
@@ -206,10 +253,30 @@ def chat(log: Sequence[Turn | Notice]) -> list[dict[str, str]]:
             f'<span class="dx-point {"dx-plus" if p.label else "dx-minus"}">{"+" if p.label else "−"} '
             f'{", ".join(signed(v) for v in p.mm)}</span>'
             for p in entry.points
-        )
-        messages.append({"role": "user", "content": _rich(entry.question) + (f"<br>{points}" if points else "")})
-        messages.append({"role": "assistant", "content": answer_html(entry)})
+        ) + box_chip(entry.box)
+        asked = _rich(entry.question) + ways_html(entry, history) + (f"<br>{points}" if points else "")
+        messages.append({"role": "user", "content": asked})
+        present |= {finding.id: finding for finding in entry.found if finding.present}
+        absent |= {finding.phrase: finding for finding in entry.found if not finding.present}
+        told = chips.Told(dict(present), dict(absent), [f.id for f in entry.found if f.present])
+        last = not any(isinstance(later, Turn) for later in log[n + 1 :])
+        messages.append({"role": "assistant", "content": answer_html(entry, told, volume, last)})
     return messages
+
+
+def ways_html(turn: Turn, history: History[Any] | None) -> str:
+    """ "‹ 1/2 ›" where the conversation went on in more than one way."""
+    ways = history.siblings(turn.step) if history is not None and turn.step else []
+    if len(ways) < 2:
+        return ""
+    at = ways.index(turn.step)
+
+    def to(index: int, sign: str, which: str) -> str:
+        off = "" if 0 <= index < len(ways) else " disabled"
+        step = f'name="way" value="{ways[index % len(ways)]}"'
+        return f'<button type="button" {step} class="dx-link" title="{which} branch"{off}>{sign}</button>'
+
+    return f' <span class="dx-ways">{to(at - 1, "‹", "earlier")} {at + 1}/{len(ways)} {to(at + 1, "›", "later")}</span>'
 
 
 def centroid_of(findings: Sequence[Finding], mask_id: str) -> tuple[float, float, float] | None:

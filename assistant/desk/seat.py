@@ -24,6 +24,7 @@ import numpy as np
 
 from assistant.desk.files import windows, write_overlay, write_scan
 from assistant.errors import DeixisError, QuestionError, ResourceError
+from assistant.history import History
 
 if TYPE_CHECKING:
     from assistant.generate import Event, Finding
@@ -41,11 +42,19 @@ class OpenScan(Protocol):
         self,
         text: str,
         points: Sequence[tuple[float, ...]] | None = None,
+        box: Sequence[float] | None = None,
         *,
+        selected: str = "",
         should_stop: Callable[[], bool] | None = None,
     ) -> Iterator[Event]: ...
+    def refining(
+        self, mask_id: str, points: Sequence[tuple[float, ...]] | None = None, box: Sequence[float] | None = None
+    ) -> Iterator[Event]: ...
+    def retry(self, *, should_stop: Callable[[], bool] | None = None) -> Iterator[Event]: ...
     def read_on(self) -> bool: ...
-    def undo(self) -> object: ...
+    @property
+    def step(self) -> int: ...
+    def go(self, step: int) -> None: ...
     def export(self, folder: str | Path) -> object: ...
     def ground_report(self, text: str) -> Report: ...
     def open_prior(self, path: str | Path) -> OpenPrior: ...
@@ -70,6 +79,8 @@ class Turn:
     """A question and what came back. `answer` grows while it streams; `error` is the sentence why there is none.
 
     found: the new masks and the absent targets, in order, without their voxels. kept: the session remembers the turn.
+    step: where it stands in the seat's history. selected: the mask that was "it"; refines: the one that it changes.
+    files: what the viewer shows of its masks, by id; before: likewise of a prior's, with their phrases.
     A grounded report and a comparison are turns too: result is what the other workspaces show of them.
     """
 
@@ -81,7 +92,17 @@ class Turn:
     done: bool = False
     kept: bool = False
     found: list[Finding] = field(default_factory=list)
+    step: int = 0
+    box: tuple[float, ...] | None = None
+    selected: str = ""
+    refines: str = ""
+    files: dict[str, Path] = field(default_factory=dict)
+    before: dict[str, tuple[str, Path]] = field(default_factory=dict)
     result: Report | Comparison | None = None
+
+
+#: what was said, and the session's step
+Said = tuple[tuple["Turn | Notice", ...], int]
 
 
 @dataclass(frozen=True)
@@ -138,7 +159,10 @@ class Seat:
         self.scan_file: Path | None = None
         self.windows: list[dict[str, object]] = []
         self.log: list[Turn | Notice] = []
+        self.history: History[Said] = History(((), 0))
         self.points: list[Point] = []
+        self.box: tuple[float, ...] | None = None
+        self.selected = ""
         self.hidden: set[str] = set()
         self.overlay_files: dict[str, Path] = {}
         self.focus: tuple[int, tuple[float, float, float]] | None = None
@@ -166,12 +190,12 @@ class Seat:
         with self._only_one("opening a scan"):
             volume = open_volume(path)
             scan_file, presets = write_scan(volume, self.folder), windows(volume)
-            self._forget_prior_overlays()
-            for file in [self.scan_file, *self.overlay_files.values()]:
+            for file in [self.scan_file, *self._shown_files()]:
                 if file is not None:
                     file.unlink(missing_ok=True)
             self.volume, self.scan_file, self.windows, self._session = volume, scan_file, presets, None
             self.log, self.points, self.hidden, self.overlay_files, self.focus = [], [], set(), {}, None
+            self.history, self.box, self.selected, self.prior_overlays = History(((), 0)), None, "", {}
             self._prior, self.prior_name = None, ""
 
     def prepare(self) -> None:
@@ -235,15 +259,54 @@ class Seat:
             raise QuestionError("No scan is open; open one, drop one on the viewer, or take the example.")
         if not text.strip():
             raise QuestionError("The question is empty; type what you want to know about the scan.")
+        turn = Turn(text.strip(), tuple(self.points if points is None else points), selected=self.selected)
+        if points is None:
+            turn.box = self.box
+        yield from self._begin(turn, self._ask_session, points is None)
+
+    def refine(self) -> Iterator[Turn]:
+        """Change the selected mask with the points and the box that were given; yields as `ask`."""
+        finding = next((f for f in self.findings if f.id and f.id == self.selected), None)
+        if finding is None:
+            raise QuestionError("No mask is selected; choose one by its chip in the table or in the text.")
+        if not self.points and self.box is None:
+            raise QuestionError(f"There is nothing to refine {finding.id} with; place points or draw a box first.")
+        turn = Turn(f"Refine {finding.id} ({finding.phrase}).", tuple(self.points), box=self.box, refines=finding.id)
+        yield from self._begin(turn, self._ask_session, True)
+
+    def retry(self) -> Iterator[Turn]:
+        """Take the last question back and ask it again; its first answer can be returned to. Yields as `ask`."""
+        last = self._last_turn()
+        if last.result is not None:
+            raise QuestionError("The last turn is no question; repeat it in its own tab.")
+        with self._only_one("at work"):
+            turn = Turn(last.question, last.points, box=last.box, selected=last.selected, refines=last.refines)
+            said, _ = self.history.back()
+            self._show_again(said)
+        ask = (lambda session, turn: session.retry(should_stop=self._stop.is_set)) if last.kept else self._ask_session
+        yield from self._begin(turn, ask, False)
+
+    def _ask_session(self, session: OpenScan, turn: Turn) -> Iterator[Event]:
+        points = [(*point.mm, point.label) for point in turn.points] or None
+        if turn.refines:
+            return session.refining(turn.refines, points, turn.box)
+        more: dict[str, Any] = {} if turn.box is None else {"box": turn.box}
+        if turn.selected:
+            more["selected"] = turn.selected
+        return session.stream(turn.question, points=points, should_stop=self._stop.is_set, **more)
+
+    def _begin(
+        self, turn: Turn, ask: Callable[[OpenScan, Turn], Iterator[Event]], takes_points: bool
+    ) -> Iterator[Turn]:
+        assert self.volume is not None
         guard = self._only_one("answering the last question")
         guard.__enter__()
-        turn = Turn(text.strip(), tuple(self.points if points is None else points))
-        if points is None:
-            self.points = []
+        if takes_points:
+            self.points, self.box = [], None
         self.log.append(turn)
         self._stop.clear()
         # The guard goes over to the thread that answers: it is released when the answer ends, whoever is watching.
-        self._work(self._answer, (self.volume, turn, guard), "deixis-answer")
+        self._work(self._answer, (self.volume, turn, guard, ask), "deixis-answer")
         while not turn.done:
             yield turn
             self._changed.wait(timeout=1.0)
@@ -251,19 +314,22 @@ class Seat:
             time.sleep(0.06)
         yield turn
 
-    def _answer(self, volume: Volume, turn: Turn, guard: AbstractContextManager[None]) -> None:
+    def _answer(
+        self, volume: Volume, turn: Turn, guard: AbstractContextManager[None],
+        ask: Callable[[OpenScan, Turn], Iterator[Event]],
+    ) -> None:  # fmt: skip
         started = time.perf_counter()
-        points = [(*point.mm, point.label) for point in turn.points]
         try:
             with self._turnstile:
                 session = self._connected(volume)
-                for event in session.stream(turn.question, points=points or None, should_stop=self._stop.is_set):
+                for event in ask(session, turn):
                     self._take(turn, event)
                     self._changed.set()
             turn.footnote.append(f"{time.perf_counter() - started:.1f} s")
         except Exception as error:  # noqa: BLE001  the end of this thread's line: logged, and told in the chat
             turn.error = as_sentence(error)
         finally:
+            self._keep(turn)
             guard.__exit__(None, None, None)
             turn.done = True
             self._changed.set()
@@ -285,10 +351,11 @@ class Seat:
         bare = dataclasses.replace(finding, mask=None)
         if finding.mask is None or not finding.present:
             turn.found.append(bare)
-        elif finding.id not in self.overlay_files and self.volume is not None:
-            self.overlay_files[finding.id] = write_overlay(
-                self.volume, self.volume.from_native(finding.mask), self.folder
-            )
+        elif self.volume is not None and not any(
+            f.id == finding.id and f.version == finding.version for f in self.findings
+        ):
+            file = write_overlay(self.volume, self.volume.from_native(finding.mask), self.folder)
+            self.overlay_files[finding.id] = turn.files[finding.id] = file
             turn.found.append(bare)
             if finding.centroid_mm is not None:
                 self.look_at(finding.centroid_mm)
@@ -297,23 +364,72 @@ class Seat:
         self._stop.set()
 
     def undo(self) -> str:
-        """Take back the last question with its masks; returns its text, so that it can be asked differently."""
+        """Take back the last question with its masks; returns its text. `redo` brings it back."""
         with self._only_one("at work"):
-            last = next((n for n in reversed(range(len(self.log))) if isinstance(self.log[n], Turn)), None)
-            if last is None:
-                raise QuestionError("There is no question to take back; ask one first.")
-            turn = self.log[last]
-            assert isinstance(turn, Turn)
-            if turn.kept and self._session is not None:
-                self._session.undo()
-            if turn.result is not None:
-                self._forget_prior_overlays()
-            for finding in turn.found:
-                if finding.id in self.overlay_files:
-                    self.overlay_files.pop(finding.id).unlink(missing_ok=True)
-                    self.hidden.discard(finding.id)
-            del self.log[last:]
+            turn = self._last_turn()
+            self._become(self.history.back)
             return turn.question
+
+    def redo(self) -> None:
+        """Bring back the turn that was taken back last, with its masks."""
+        with self._only_one("at work"):
+            if self.history.next is None:
+                raise QuestionError("There is nothing to bring back; nothing was taken back here.")
+            self._become(self.history.forward)
+
+    def edit(self) -> str:
+        """Take back the last question, to be asked differently: its points come back too; returns its text."""
+        turn = self._last_turn()
+        text = self.undo()
+        self.points, self.box = list(turn.points), turn.box
+        return text
+
+    def go(self, step: int) -> None:
+        """Go back to where a turn had just been answered, to go on from there another way."""
+        with self._only_one("at work"):
+            self._become(lambda: self.history.go(step))
+
+    def way(self, step: int) -> None:
+        """Go to the end of the way that leads through a step."""
+        self.go(self.history.tip(step))
+
+    def _last_turn(self) -> Turn:
+        turn = next((entry for entry in reversed(self.log) if isinstance(entry, Turn)), None)
+        if turn is None:
+            raise QuestionError("There is no question to take back; ask one first.")
+        return turn
+
+    def _keep(self, turn: Turn) -> None:
+        """A turn is whole: the history goes on from it."""
+        turn.step = self.history.add(((), 0))
+        step = 0 if self._session is None else self._session.step
+        self.history.update((tuple(self.log), step))
+
+    def _become(self, move: Callable[[], Said]) -> None:
+        """Move in the history, and be as it was there. Nothing changes where the session has forgotten it."""
+        here = self.history.step
+        entries, step = move()
+        if self._session is not None and self._session.step != step:
+            try:
+                self._session.go(step)
+            except QuestionError:
+                self.history.go(here)
+                raise
+        self._show_again(entries)
+
+    def _show_again(self, entries: Sequence[Turn | Notice]) -> None:
+        self.log = list(entries)
+        turns = [entry for entry in self.log if isinstance(entry, Turn)]
+        self.overlay_files = {mask_id: file for turn in turns for mask_id, file in turn.files.items()}
+        self.prior_overlays = next((dict(turn.before) for turn in reversed(turns) if turn.before), {})
+        self.hidden &= set(self.overlay_files)
+        if self.selected not in self.overlay_files:
+            self.selected = ""
+
+    def _shown_files(self) -> list[Path]:
+        """Every file that the viewer was given of masks, on any way."""
+        turns = {id(t): t for said, _ in self.history.states for t in said if isinstance(t, Turn)}.values()
+        return [file for t in turns for file in [*t.files.values(), *(path for _, path in t.before.values())]]
 
     def export(self, folder: Path) -> Path:
         """Write `session.export` as one zip file into `folder`; returns its path."""
@@ -362,15 +478,16 @@ class Seat:
         with self._only_one("comparing the scans"), self._turnstile:
             comparison = self._prior.compare(question)
             turn = Turn(f"Compare with the prior: {question.strip()}", answer=comparison.text, result=comparison)
-            self._forget_prior_overlays()
             self._add(turn, [change.now for change in comparison.changes])
+            self.prior_overlays = {}
             places = [change.now.centroid_mm for change in comparison.changes if change.now.centroid_mm is not None]
             if places:
                 self.look_at(places[0])
             for n, change in enumerate(comparison.changes, 1):
                 if change.carried is not None and self.volume is not None:
                     mask = self.volume.from_native(change.carried)
-                    self.prior_overlays[f"p{n}"] = (change.phrase, write_overlay(self.volume, mask, self.folder))
+                    turn.before[f"p{n}"] = (change.phrase, write_overlay(self.volume, mask, self.folder))
+            self.prior_overlays = dict(turn.before)
 
     def _open_volume(self, doing: str) -> Volume:
         if self.volume is None:
@@ -383,11 +500,7 @@ class Seat:
             self._show(turn, finding)
         turn.done = turn.kept = True
         self.log.append(turn)
-
-    def _forget_prior_overlays(self) -> None:
-        for _, file in self.prior_overlays.values():
-            file.unlink(missing_ok=True)
-        self.prior_overlays = {}
+        self._keep(turn)
 
     def last(self, kind: type[Any]) -> Any:
         """The newest result of a kind (`Report`, `Comparison`); None where there is none, or it was taken back."""
@@ -418,7 +531,22 @@ class Seat:
             raise QuestionError(f"The point ({place}) mm lies outside the scan; click inside it.")
         self.points.append(Point(point, int(label)))
 
+    def set_box(self, box: Sequence[float]) -> None:
+        """Keep a box (two opposite corners, RAS+ mm) for the next question, in place of the last one."""
+        if self.volume is None:
+            raise QuestionError("No scan is open; open one before drawing a box.")
+        low, high = np.sort(np.asarray(box, float).reshape(2, 3), axis=0)
+        self.box = (*(float(v) for v in low), *(float(v) for v in high))
+
+    def select(self, mask_id: str) -> None:
+        """Make a mask "it": clicks refine it and words work on it. The selected one again: none."""
+        if mask_id in self.overlay_files:
+            self.selected = "" if mask_id == self.selected else mask_id
+
     def drop_point(self, n: int) -> None:
+        """Take back a point; -1 is the box."""
+        if n == -1:
+            self.box = None
         if 0 <= n < len(self.points):
             del self.points[n]
 
@@ -439,6 +567,6 @@ class Seat:
     def findings(self) -> list[Finding]:
         """Every mask of this scan, oldest first, then what was looked for and not found, each phrase once."""
         found = [finding for turn in self.log if isinstance(turn, Turn) for finding in turn.found]
-        masks = [finding for finding in found if finding.id in self.overlay_files]
+        masks = {finding.id: finding for finding in found if finding.id in self.overlay_files}
         absent = {finding.phrase: finding for finding in found if finding.id not in self.overlay_files}
-        return [*masks, *absent.values()]
+        return [*masks.values(), *absent.values()]

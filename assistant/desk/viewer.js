@@ -220,6 +220,13 @@
         this.engine.setWindow(...event.target.value.split(",").map(Number));
       });
       this._acceptDrops();
+      // talk.js: a chip in the text or the table is pointed at
+      this.element.addEventListener("deixis-light", (event) => {
+        this.lit = event.detail.id;
+        const mask = (this.want && this.want.overlays || []).find((o) => o.id === this.lit);
+        if (event.detail.move && mask && mask.centre) this.engine.moveTo(mask.centre);
+        this.sync();
+      });
       this.sync();
     }
 
@@ -246,7 +253,11 @@
         this._say("", 0);
       }
       if (!scan) return;
-      const overlays = (this.want.overlays || []).map((o) => ({ ...o, opacity: o.visible ? (this.outline ? 1 : this.opacity) : 0 }));
+      const lit = this.lit || this.want.selected || ""; // the other masks are dimmed
+      const full = this.outline ? 1 : this.opacity;
+      const overlays = (this.want.overlays || []).map((o) => (
+        { ...o, opacity: !o.visible ? 0 : lit && lit !== o.id ? 0.2 * full : full }));
+      this.element.dataset.lit = overlays.some((o) => o.id === lit) ? lit : "";
       await this.engine.setOverlays(overlays);
       this.element.dataset.overlays = overlays.filter((o) => o.opacity > 0).map((o) => o.id).join(" ");
       const points = JSON.stringify(this.want.points || []);

@@ -1,0 +1,299 @@
+"""Which operation on masks a question asks for: "grow it by 5 mm", "m2 minus m1", "only the part above the hyoid".
+
+Read by rules over mask ids, words such as "both" and "the other one", and the glossary's names; what they do not
+understand is the language model's. `assistant.operations` does what is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from assistant.errors import QuestionError
+from assistant.glossary import Glossary, other_side, side_of
+from assistant.operations import SMOOTH_MM, Operation
+
+MOST_MM = 200.0  # beyond this a margin is a slip of the pen
+
+_ASKS = re.compile(
+    r"\W*(?:what|which|where|when|why|who|how|is|are|was|were|does|do|did|has|have|should|"
+    r"(?:can|could|would)(?! you))\b",
+    re.IGNORECASE,
+)
+_POLITE = re.compile(
+    r"\W*(?:please|now|then|and|so|ok|okay|next|(?:can|could|would) you|i(?:'d| would)? (?:want|like)(?: you)? to|"
+    r"let'?s|show(?: me)?|give me|make|create|compute|calculate|draw|segment|outline|mark|highlight|find|get|just)\b",
+    re.IGNORECASE,
+)
+_LENGTH = r"(?P<n>\d+(?:[.,]\d+)?)\s*-?\s*(?P<unit>mm|cm|millimet(?:re|er)s?|centimet(?:re|er)s?)\b"
+_AMOUNT = re.compile(rf"(?:\bby\s+)?{_LENGTH}", re.IGNORECASE)
+_SHAPES = (
+    ("grow", re.compile(r"(?:grow|dilate|expand|enlarge|inflate)\b", re.IGNORECASE)),
+    ("shrink", re.compile(r"(?:shrink|erode|contract|deflate)\b", re.IGNORECASE)),
+    ("smooth", re.compile(r"smooth(?:en)?\b", re.IGNORECASE)),
+    ("fill", re.compile(r"(?:fill\b|close\b.*\bholes?\b)", re.IGNORECASE)),
+)
+_MARGIN = re.compile(rf"(?:add\b.*\b(?:margin|rim)\b|.*{_LENGTH}\s+(?:margin|rim)\b)", re.IGNORECASE)
+_LARGEST = re.compile(
+    r"\b(?:largest|biggest|main)(?: connected)? (?:components?|parts?|pieces?|islands?|blobs?|chunks?)\b", re.IGNORECASE
+)
+_SPECKS = re.compile(
+    r"(?:remove|drop|delete|clean(?: up| away)?)\s+(?:(?:all|the|any|small|tiny|little|loose|stray)\s+)*"
+    r"(?:islands?|specks?|bits|pieces|parts|components|fragments)\b"
+    r"(?!.*\b(?:above|below|behind|within|(?:left|right|front) of)\b)",
+    re.IGNORECASE,
+)
+_JOIN = re.compile(r"(?:join|unite|merge|combine|fuse|add)\b|(?:the )?union (?:of|between)\b", re.IGNORECASE)
+_TAKE = re.compile(
+    r"(?:subtract|remove|cut(?: out)?|take(?: away| out)?|erase|exclude|drop)\b(?P<off>.+?)"
+    r"\b(?:from|out of|off)\b(?P<x>.+)",
+    re.IGNORECASE,
+)
+_LESS = re.compile(
+    r"(?P<x>.+?)(?:\s(?:minus|without|except(?: for)?|excluding|less|apart from|other than)\s"
+    r"|\s+[-\u2212]\s+)(?P<off>.+)",
+    re.IGNORECASE,
+)
+_ALL_BUT = re.compile(r"(?P<x>everything|all)\s+but\s+(?P<off>.+)", re.IGNORECASE)
+_MEET = re.compile(r"intersect\b|.*\bintersection\b|.*\boverlap (?:of|between)\b", re.IGNORECASE)
+_MEET_INFIX = re.compile(r".+\s&\s|.+\bintersect(?:ed|ion)? (?:with|and)\b", re.IGNORECASE)
+_PLUS = re.compile(r".+(?:\s\+\s|\s+plus\s)", re.IGNORECASE)
+_SIDES = (
+    ("above", r"above|over|superior to"),
+    ("below", r"below|under(?:neath)?|beneath|inferior to"),
+    ("to the left of", r"(?:(?:to|on) the )?left of"),
+    ("to the right of", r"(?:(?:to|on) the )?right of"),
+    ("in front of", r"in front of|anterior to|ahead of"),
+    ("behind", r"behind|posterior to|in back of"),
+)
+_SIDE = re.compile(
+    "|".join(rf"(?P<side{n}>\b(?:{words})\b)" for n, (_, words) in enumerate(_SIDES)), re.IGNORECASE
+)
+_NEAR = re.compile(rf"\bwithin\s+{_LENGTH}\s+(?:of|from|around)\b", re.IGNORECASE)
+_INSIDE = re.compile(r"\b(?:inside(?: of)?|within)\b", re.IGNORECASE)
+_PART = re.compile(
+    r"\b(?:parts?|portion|only|keep|cut|crop|voxels|what(?:ever)? (?:is|lies)|rest|remove)\b", re.IGNORECASE
+)
+_OFF = re.compile(r"(?:remove|delete|erase|drop|cut (?:away|off|out)|take (?:away|off|out))\b", re.IGNORECASE)
+_EVERYTHING = re.compile(r"(?:everything|all(?: of)?(?: the| my)?(?: masks| structures)?|every mask)\W*", re.IGNORECASE)
+# References, in the order in which they are looked for
+_ID = re.compile(r"\bm\d+\b", re.IGNORECASE)
+_OTHER = re.compile(r"\bthe other(?: one| mask| side)?\b", re.IGNORECASE)
+_SIDED = re.compile(r"\bthe (?P<side>left|right) (?:one|mask)\b", re.IGNORECASE)
+_BOTH = re.compile(
+    r"\b(?:both(?: of them| masks| structures)?|the two(?: of them| masks)?|these two|them)\b", re.IGNORECASE
+)
+_ALL = re.compile(r"\b(?:all(?: of)? (?:them|(?:the )?masks)|every mask|everything)\b", re.IGNORECASE)
+_IT = re.compile(
+    r"\b(?:it|this|that(?! (?:is|are|lies?)\b)|(?:this|that|the)(?: selected| current| last)? "
+    r"(?:mask|selection|outline|segmentation|structure|one))\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What words may refer to. masks: id -> phrase, oldest first; made: ids of those that were computed of others;
+    selected: an id or ""; shown: the structures that the scan shows."""
+
+    masks: Mapping[str, str]
+    made: frozenset[str] = frozenset()
+    selected: str = ""
+    glossary: Glossary | None = None
+    shown: Callable[[], Sequence[str]] = field(default=lambda: ())
+
+    @property
+    def meant(self) -> str:
+        """The mask that "it" is: the selected one, else the last; "" where there is none."""
+        return self.selected or next(reversed(tuple(self.masks)), "")
+
+    @property
+    def two(self) -> tuple[str, ...]:
+        """The masks that "both" are: the last two; () where there is but one."""
+        return tuple(self.masks)[-2:] if len(self.masks) > 1 else ()
+
+    @property
+    def other(self) -> str:
+        """What "the other one" is: of two masks the one that "it" is not, else the structure of the other side, found
+        already or not; "" where neither is clear."""
+        rest = [mask_id for mask_id in self.masks if mask_id != self.meant]
+        mirrored = other_side(self.masks.get(self.meant, ""))
+        known = next((mask_id for mask_id in reversed(rest) if self.masks[mask_id] == mirrored), "")
+        if known:
+            return known
+        if len(rest) == 1:
+            return rest[0]
+        has_side = bool(self.meant) and side_of(self.masks[self.meant]) is not None and self.meant not in self.made
+        return mirrored if has_side else ""
+
+
+def read(question: str, known: Known) -> list[Operation]:
+    """The operations that a question asks for; [] where it asks for none. More than one where the same is to be done
+    with each of several masks. QuestionError for a mask that is not there, and where a length is missing."""
+    if _ASKS.match(question):
+        return []
+    text = question.strip().rstrip(".!?").strip()
+    while (polite := _POLITE.match(text)) is not None:
+        text = text[polite.end() :].lstrip(" ,")
+    text = text.strip()
+    for reader in (_shapes, _sets, _parts):
+        operations = reader(text, known)
+        if operations:
+            return operations
+    return []
+
+
+def recalled(question: str, known: Known) -> tuple[str, ...]:
+    """The masks (or the structure of the other side) that a question refers to by id, as "both" or as "the other one"
+    alone, without naming any structure. () where it does not."""
+    ids = tuple(dict.fromkeys(match[0].lower() for match in _ID.finditer(question)))
+    if ids and set(ids) <= set(known.masks):
+        return ids
+    if known.glossary is None or known.glossary.mentioned(question):
+        return ()
+    if _OTHER.search(question):
+        return (known.other,) if known.other else ()
+    return known.two if re.search(r"\bboth\b", question, re.IGNORECASE) else ()
+
+
+def _shapes(text: str, known: Known) -> list[Operation]:
+    """What is done to one mask, or to each of several."""
+    kind = next((kind for kind, pattern in _SHAPES if pattern.match(text)), "")
+    if not kind and _MARGIN.match(text):
+        kind = "grow"
+    if not kind and (_LARGEST.search(text) or _SPECKS.match(text)):
+        kind = "largest"
+    if not kind:
+        return []
+    length = _AMOUNT.search(text)
+    mm = 0.0
+    if kind in ("grow", "shrink", "smooth"):
+        mm = _millimetres(length) if length else SMOOTH_MM
+        if length is None and kind != "smooth":
+            raise QuestionError(f'by how many millimetres? Say, for example, "{kind} it by 5 mm"')
+    rest = text if length is None else text[: length.start()] + " " + text[length.end() :]
+    members = [name for group in _operands(rest, known) for name in group] or [known.meant]
+    if members == [""]:
+        raise QuestionError(f"there is no mask yet to {kind}: ask for a structure first, or name one")
+    return [Operation(kind, ((name,),), mm) for name in dict.fromkeys(members)]
+
+
+def _sets(text: str, known: Known) -> list[Operation]:
+    """Union, minus, intersection."""
+    if _SIDE.search(text) is None and _NEAR.search(text) is None:
+        taken = _TAKE.match(text) or _LESS.match(text) or _ALL_BUT.match(text)
+        if taken is not None:
+            return _less(taken["x"], taken["off"], known)
+    kind = ""
+    if _MEET.match(text) or _MEET_INFIX.match(text):
+        kind = "intersect"
+    elif _JOIN.match(text) or _PLUS.match(text):
+        kind = "union"
+    groups = _operands(text, known) if kind else []
+    members = tuple(dict.fromkeys(name for group in groups for name in group))
+    if len(members) < 2:
+        return []
+    if kind == "union":
+        return [Operation("union", (members,))]
+    return [Operation("intersect", tuple(groups) if len(groups) > 1 else tuple((name,) for name in members))]
+
+
+def _less(head: str, tail: str, known: Known) -> list[Operation]:
+    """All of the head without the tail."""
+    off = [group for group in _operands(tail, known) if group]
+    left_out = {name for group in off for name in group}
+    if not off:
+        return []
+    if _EVERYTHING.fullmatch(head):  # of what was found so far; where nothing was, of what the scan shows: composition
+        rest = tuple(m for m in known.masks if m not in known.made and m not in left_out)
+        found = left_out <= set(known.masks)
+        return [Operation("minus", (rest, *off))] if rest and found else []
+    if _PLUS.match(tail):
+        raise QuestionError("that is two operations: ask for the first, then add to the mask it makes")
+    groups = _operands(head, known)
+    members = {name for group in groups for name in group}
+    if _PLUS.match(head):
+        groups = [tuple(dict.fromkeys(name for group in groups for name in group))]
+    # "both parotids without the left one" chooses among structures, and is read by assistant.composition
+    if len(groups) != 1 or members & left_out:
+        return []
+    return [Operation("minus", (groups[0], *off))]
+
+
+def _parts(text: str, known: Known) -> list[Operation]:
+    """The part of a mask that lies somewhere."""
+    near, side = _NEAR.search(text), _SIDE.search(text)
+    where = near or side or _INSIDE.search(text)
+    if where is None or not _PART.search(text[: where.start()]):
+        return []
+    whose = _operands(text[: where.start()], known)
+    than = _operands(text[where.end() :], known)
+    first = whose[0] if whose else ((known.meant,) if known.meant else ())
+    if not than or not first or len(whose) > 1:
+        return []
+    second = tuple(dict.fromkeys(name for group in than for name in group))
+    if near is not None:
+        return [Operation("near", (first, second), _millimetres(near))]
+    if side is None:
+        return [Operation("intersect", (first, second))]
+    direction = next(name for n, (name, _) in enumerate(_SIDES) if side[f"side{n}"])
+    return [Operation("cut" if _OFF.match(text) else "part", (first, second), direction=direction)]
+
+
+def _millimetres(length: re.Match[str]) -> float:
+    mm = float(length["n"].replace(",", ".")) * (10 if length["unit"].lower().startswith("c") else 1)
+    if not 0 < mm <= MOST_MM:
+        raise QuestionError(f"{mm:g} mm is no length to work with: give one between 0 and {MOST_MM:g} mm")
+    return mm
+
+
+def _check_ids(text: str, known: Known) -> None:
+    """QuestionError where a text names a mask that there is not."""
+    for match in _ID.finditer(text):
+        name = match[0].lower()
+        if name not in known.masks:
+            there = ", ".join(known.masks) or "none yet"
+            raise QuestionError(f"there is no mask {name!r}; the masks of this session are: {there}")
+
+
+def _operands(text: str, known: Known) -> list[tuple[str, ...]]:
+    """What a text refers to, in order: each the ids or phrases that are meant together."""
+    _check_ids(text, known)
+    found: list[tuple[int, int, tuple[str, ...]]] = []
+
+    def take(start: int, end: int, names: tuple[str, ...]) -> None:
+        if names and not any(start < stop and begin < end for begin, stop, _ in found):
+            found.append((start, end, names))
+
+    for match in _ID.finditer(text):
+        take(*match.span(), (match[0].lower(),))
+    newest = {phrase: mask_id for mask_id, phrase in known.masks.items()}
+    for phrase in sorted(newest, key=len, reverse=True):
+        for match in re.finditer(rf"(?<!\w){re.escape(phrase)}(?!\w)", text, re.IGNORECASE):
+            take(*match.span(), (newest[phrase],))
+    if known.glossary is not None:
+        for mention in known.glossary.mentions(text):
+            take(mention.start, mention.end, _meant(mention.meant, newest, known))
+    for match in _OTHER.finditer(text):
+        take(*match.span(), (known.other,) if known.other else ())
+    for match in _SIDED.finditer(text):
+        sided = [mask_id for mask_id, phrase in known.masks.items() if side_of(phrase) == match["side"].lower()]
+        take(*match.span(), tuple(sided[-1:]))
+    for match in _BOTH.finditer(text):
+        take(*match.span(), known.two)
+    for match in _ALL.finditer(text):
+        take(*match.span(), tuple(mask_id for mask_id in known.masks if mask_id not in known.made))
+    for match in _IT.finditer(text):
+        take(*match.span(), (known.meant,) if known.meant else ())
+    return [names for _, _, names in sorted(found)]
+
+
+def _meant(meant: Sequence[str], newest: Mapping[str, str], known: Known) -> tuple[str, ...]:
+    """A name's masks; where there are none the phrases to look for: those that the scan shows, and no whole beside its
+    two sides."""
+    masks = tuple(newest[phrase] for phrase in meant if phrase in newest)
+    if masks:
+        return masks
+    here = [phrase for phrase in meant if phrase in known.shown()] or list(meant)
+    return tuple(phrase for phrase in here if not any(other.endswith(f" {phrase}") for other in here))

@@ -1,0 +1,197 @@
+"""Turns in which the program works on masks: operations in words, and clicks that refine one mask under its id.
+
+The language model writes nothing here. The result is measured, the sentence is made of the measurements, and both stand
+in the conversation like any reply, so that the model knows of them afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from assistant import claims, conversation
+from assistant.conversation import Message
+from assistant.errors import QuestionError
+from assistant.evidence import Note, format_ml, format_mm, shown_difference
+from assistant.findings import Drawn, Finding, Findings
+from assistant.generate import Chat, Delta, Done, Event, Grounded
+from assistant.operations import Operation
+from assistant.prompt_encoder import Prompt
+from assistant.volume import Volume
+
+
+def operate(chat: Chat, text: str, operations: Sequence[Operation]) -> Iterator[Event]:
+    """Do what was read in a question's words. Structures that have no mask yet are looked for first."""
+    targets = _targets(chat)
+    with chat.turn() as number:
+        chat.messages.append(Message("user", text, image=chat.study is not None and not chat.messages))
+        seen, notes, made, words = set(targets.masks), [], [], []
+        for operation in operations:
+            ids: dict[str, str] = {}
+            missing: list[Note] = []
+            for name in operation.members:
+                finding, note = _found(chat, targets, name, number)
+                ids[name] = finding.id
+                if not finding.present:
+                    missing.append(note)
+                if name not in seen:
+                    seen.add(name)
+                    notes.append(note)
+                    yield Grounded(finding)
+            if missing:
+                words.append(f"{claims.statement(missing)} So no mask was made.")
+                continue
+            result, sentence = _made(targets, operation, ids, number)
+            words.append(sentence)
+            if result is not None:
+                finding, note = result
+                made.append(note)
+                yield Grounded(finding)
+        said = _say(chat, [*notes, *made], " ".join(words))
+    yield from said
+
+
+def refine(chat: Chat, text: str, mask_id: str, prompt: Prompt) -> Iterator[Event]:
+    """Draw a mask again with more points, and keep what lies in the box where one is given; same id, next version.
+
+    text: what the turn is called. A mask that words have drawn is drawn from them again, with all its points so far;
+    one that was computed of others is changed around the points alone. QuestionError where nothing would be left.
+    """
+    targets = _targets(chat)
+    old = targets.masks[mask_id]
+    with chat.turn() as number:
+        chat.messages.append(Message("user", text, image=chat.study is not None and not chat.messages))
+        mask, quality, drawn = _redrawn(chat, targets, old, prompt)
+        how = _pointed(prompt)
+        if not mask.any():
+            raise QuestionError(f"nothing of {mask_id} would be left with {how}: give other points, or another box")
+        finding, note = targets.changed(old, mask, quality, f"refined with {how}", drawn, number)
+        yield Grounded(finding)
+        assert old.volume_ml is not None
+        assert finding.volume_ml is not None
+        change = _difference(finding.volume_ml, old.volume_ml)
+        sentence = f"With {how} {_called(finding)} is {format_ml(finding.volume_ml)} mL: {change} before."
+        said = _say(chat, [note], sentence)
+    yield from said
+
+
+def _targets(chat: Chat) -> Findings:
+    if chat.targets is None:
+        raise QuestionError("no scan is open: open one to work on masks")
+    return chat.targets
+
+
+def _found(chat: Chat, targets: Findings, name: str, number: int) -> tuple[Finding, Note]:
+    """A mask by its id, or a structure by its name."""
+    if name in targets.masks:
+        finding = targets.masks[name]
+        return finding, Note(finding.id, finding.phrase, finding.presence)
+    return targets.ground(name, chat.phrase_state(name), None, [], number)[:2]
+
+
+def _made(
+    targets: Findings, operation: Operation, ids: dict[str, str], number: int
+) -> tuple[tuple[Finding, Note] | None, str]:
+    """Do one operation on masks that are all there -> (finding and note, None where nothing is left; the sentence)."""
+    masks = targets.masks
+    parts = {name: masks[ids[name]] for name in operation.members}
+    mask = operation.apply({name: _mask(part) for name, part in parts.items()}, targets.study.volume.affine)
+    by_id = operation.described(ids)
+    # what was computed itself goes by its id: names of names would grow without end
+    calls = {name: part.phrase if targets.drawn(part.id) else part.id for name, part in parts.items()}
+    phrase = operation.described(calls)
+    if not mask.any():
+        return None, f"Nothing is left: the {phrase} ({by_id}) is empty, so no mask was made."
+    finding, note = targets.computed(phrase, by_id, mask, list(parts.values()), [], number)
+    assert finding.volume_ml is not None
+    assert finding.longest_diameter_mm is not None
+    sentence = (
+        f"The {phrase} ({finding.id}) is {format_ml(finding.volume_ml)} mL and "
+        f"{format_mm(finding.longest_diameter_mm)} mm at its longest."
+    )
+    base = parts[operation.groups[0][0]]
+    if len(operation.groups[0]) == 1 and base.volume_ml is not None:
+        if np.array_equal(mask, _mask(base)):
+            sentence += f" It is {base.id} as it was: nothing had to be changed."
+        else:
+            sentence += f" That is {_difference(finding.volume_ml, base.volume_ml)} {base.id}."
+    return (finding, note), sentence
+
+
+def _mask(finding: Finding) -> np.ndarray:
+    assert finding.mask is not None
+    return finding.mask
+
+
+def _redrawn(
+    chat: Chat, targets: Findings, old: Finding, prompt: Prompt
+) -> tuple[np.ndarray, float | None, Drawn | None]:
+    """The new mask (X, Y, Z), its estimated quality, and how it was drawn where words drew it."""
+    study, drawn = targets.study, targets.drawn(old.id)
+    points, labels, box = prompt.points_mm, prompt.labels, prompt.box_mm
+    if box is not None and not (_within(study.volume, box) & _mask(old)).any() and not (labels == 1).any():
+        # the mask lies elsewhere: the middle of the box is what is meant
+        points, labels = np.vstack([points, box.mean(axis=0)]), np.append(labels, 1)
+    if drawn is None:
+        mask, quality = _mask(old), old.quality
+        mask = study.drawing.retouched(mask, Prompt(points, labels)) if len(points) else mask
+        return (mask if box is None else mask & _within(study.volume, box)), quality, None
+    given = drawn.prompt if drawn.prompt is not None else Prompt()
+    every = Prompt(np.vstack([given.points_mm, points]), np.append(given.labels, labels), given.box_mm, given.mask)
+    # an earlier box that does not hold what is now said to be inside is no longer meant
+    inside = points[labels == 1]
+    boxes = [b for b in drawn.boxes if ((inside >= b[0]) & (inside <= b[1])).all()] + ([] if box is None else [box])
+    drawn = Drawn(drawn.state, every, tuple(boxes))
+    if len(points):
+        decoded = study.decode(drawn.state, [every], [old.phrase])[0]
+        mask, quality = decoded.mask, decoded.quality
+    else:
+        mask, quality = _mask(old), old.quality
+    for one in boxes:
+        mask = mask & _within(study.volume, one)
+    return mask, quality, drawn
+
+
+def _within(volume: Volume, box_mm: np.ndarray) -> np.ndarray:
+    """The voxels (X, Y, Z) whose centres lie in a box (2, 3) of RAS+ mm."""
+    affine, shape = volume.affine, volume.shape
+    inside = np.ones(shape, bool)
+    for axis in range(3):
+        i, j, k = (affine[axis, column] * np.arange(shape[column]) for column in range(3))
+        place = i[:, None, None] + j[None, :, None] + k[None, None, :] + affine[axis, 3]
+        inside &= (place >= box_mm[0, axis]) & (place <= box_mm[1, axis])
+    return inside
+
+
+def _pointed(prompt: Prompt) -> str:
+    """ "2 points inside it, 1 outside and a box"."""
+    counts = {"inside": int((prompt.labels == 1).sum()), "outside": int((prompt.labels == 0).sum())}
+    parts = [f"{n} point{'' if n == 1 else 's'} {where}" for where, n in counts.items() if n]
+    if prompt.box_mm is not None:
+        parts.append("a box")
+    return " and ".join(parts)
+
+
+def _called(finding: Finding) -> str:
+    return f"the {finding.phrase} ({finding.id})"
+
+
+def _difference(now_ml: float, before_ml: float) -> str:
+    """ "0.2 mL (6 %) more than"; of the volumes as shown."""
+    if format_ml(now_ml) == format_ml(before_ml):
+        return "as much as"
+    return f"{shown_difference(now_ml, before_ml)} {'more' if now_ml > before_ml else 'less'} than"
+
+
+def _say(chat: Chat, notes: Sequence[Note], words: str) -> tuple[Event, Event]:
+    """Put a reply of the program's own into the conversation; returns the events that tell of it."""
+    chips = " ".join(
+        f"{conversation.NAME}{note.phrase}{conversation.NAME_END}{conversation.SEG}"
+        f"{conversation.NOTE}{note}{conversation.NOTE_END}"
+        for note in notes
+    )
+    content = f"{chips} {words}".lstrip()
+    chat.messages.append(Message("assistant", content))
+    visible = f"{conversation.visible(content)} {claims.caution(notes)}".rstrip()
+    return Delta(visible), Done(content, visible)
