@@ -22,13 +22,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from assistant.desk.display import ExactFile, write_exact
 from assistant.desk.files import windows, write_overlay, write_scan
 from assistant.errors import DeixisError, QuestionError, ResourceError
 
 if TYPE_CHECKING:
+    from assistant.desk.doubt import Doubt
     from assistant.generate import Event, Finding
     from assistant.prior import Comparison
     from assistant.report import Report
+    from assistant.uncertainty import Uncertainty
     from assistant.volume import Volume
 
 log = logging.getLogger("deixis.desk")
@@ -49,6 +52,7 @@ class OpenScan(Protocol):
     def export(self, folder: str | Path) -> object: ...
     def ground_report(self, text: str) -> Report: ...
     def open_prior(self, path: str | Path) -> OpenPrior: ...
+    def uncertainty(self, mask_id: str) -> Uncertainty: ...
 
 
 class OpenPrior(Protocol):
@@ -136,6 +140,8 @@ class Seat:
         self.folder = folder
         self.volume: Volume | None = None
         self.scan_file: Path | None = None
+        self.exact: ExactFile | None = None
+        self.doubt: Doubt | None = None
         self.windows: list[dict[str, object]] = []
         self.log: list[Turn | Notice] = []
         self.points: list[Point] = []
@@ -166,10 +172,12 @@ class Seat:
         with self._only_one("opening a scan"):
             volume = open_volume(path)
             scan_file, presets = write_scan(volume, self.folder), windows(volume)
+            exact = write_exact(volume, self.folder)
             self._forget_prior_overlays()
-            for file in [self.scan_file, *self.overlay_files.values()]:
+            for file in [self.scan_file, self.exact and self.exact.path, *self.overlay_files.values()]:
                 if file is not None:
                     file.unlink(missing_ok=True)
+            self.exact, self.doubt = exact, None
             self.volume, self.scan_file, self.windows, self._session = volume, scan_file, presets, None
             self.log, self.points, self.hidden, self.overlay_files, self.focus = [], [], set(), {}, None
             self._prior, self.prior_name = None, ""
@@ -340,18 +348,18 @@ class Seat:
         """Check a report; its masks join those of the chat, and its turn can be taken back there."""
         from assistant.report import checked_report
 
-        volume = self._open_volume("checking a report")
+        self._open_volume("checking a report")
         checked_report(text)
-        with self._only_one("checking the report"), self._turnstile:
-            report = self._connected(volume).ground_report(text)
+        with self.at_work("checking the report") as session:
+            report = session.ground_report(text)
             turn = Turn(f"Ground a report of {len(report.lines)} sentences.", answer=report.summary, result=report)
             self._add(turn, report.findings)
 
     def open_prior(self, path: Path) -> None:
         """Open an earlier scan and register it. When it is refused the present one stays."""
-        volume = self._open_volume("comparing it with a prior")
-        with self._only_one("registering the earlier scan"), self._turnstile:
-            self._prior = self._connected(volume).open_prior(path)
+        self._open_volume("comparing it with a prior")
+        with self.at_work("registering the earlier scan") as session:
+            self._prior = session.open_prior(path)
             self.prior_name = path.name
 
     def compare(self, question: str) -> None:
@@ -371,6 +379,13 @@ class Seat:
                 if change.carried is not None and self.volume is not None:
                     mask = self.volume.from_native(change.carried)
                     self.prior_overlays[f"p{n}"] = (change.phrase, write_overlay(self.volume, mask, self.folder))
+
+    @contextmanager
+    def at_work(self, doing: str) -> Iterator[OpenScan]:
+        """The open scan's session, and nobody else at this seat or at this machine's model meanwhile."""
+        volume = self._open_volume(doing)
+        with self._only_one(doing), self._turnstile:
+            yield self._connected(volume)
 
     def _open_volume(self, doing: str) -> Volume:
         if self.volume is None:
