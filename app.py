@@ -357,7 +357,11 @@ def launch(desk: gr.Blocks, *, host: str = "127.0.0.1", port: int | None = None,
     theme = gr.themes.Default(
         primary_hue="sky", neutral_hue="slate", text_size="sm", spacing_size="sm", radius_size="sm",
         font=fonts, font_mono=["ui-monospace", "Menlo", "Consolas", "monospace"],
-    ).set(body_text_color_subdued="*neutral_500", body_text_color_subdued_dark="*neutral_400")  # fmt: skip
+    ).set(
+        body_text_color_subdued="*neutral_500", body_text_color_subdued_dark="*neutral_400",
+        button_primary_background_fill="*primary_700", button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover="*primary_800", button_primary_background_fill_hover_dark="*primary_800",
+    )  # fmt: skip
     _, address, _ = desk.queue(default_concurrency_limit=None).launch(
         server_name=host, server_port=port, inbrowser=browser, prevent_thread_lock=True, quiet=True, share=False,
         ssr_mode=False, max_file_size=MAX_UPLOAD, theme=theme, css_paths=ASSETS / "desk.css", footer_links=[],

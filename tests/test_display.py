@@ -17,7 +17,7 @@ OBLIQUE = np.array([[0.9, 0.1, 0, -20], [-0.1, 0.9, 0, 10], [0, 0.05, 2.0, -30],
 
 
 def ramp(shape: tuple[int, int, int], affine: np.ndarray = OBLIQUE, modality: str = "CT") -> Volume:
-    """Every voxel is three times its x, five times its y and seven times its z in mm: a mean is the value in the middle."""
+    """Every voxel is three times its x, five times its y and seven times its z: a mean is the value in the middle."""
     index = np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), axis=-1)
     mm = index @ affine[:3, :3].T + affine[:3, 3]
     return Volume.from_array((mm @ (3, 5, 7)).astype(np.float32), affine, modality)

@@ -1,5 +1,5 @@
-"""The desk's viewer in a real headless Chromium: wheel, keys, window, looks of masks, read-out, uncertainty, picture, and
-that axe finds no serious fault.
+"""The desk's viewer in a real headless Chromium: wheel, keys, window, looks of masks, read-out, uncertainty, picture.
+And that axe finds no serious fault on any tab.
 
 The session is scripted as in `test_desk_browser`. Needs chromium, chromedriver and node_modules (`npm ci`).
 """
@@ -136,7 +136,8 @@ def check_moves_and_window(page: Page) -> None:
 
     page.press("[data-layout=axial]")
     page.until(lambda: page.viewer("plane") == "axial", "the keys are about the axial plane")
-    press(page, Keys.HOME)
+    press(page, Keys.HOME, Keys.ARROW_LEFT, Keys.ARROW_UP)  # from the middle, between two voxels, onto one
+    page.until(lambda: np.allclose(mm(page)[:2], (2, 0), atol=0.02), "the crosshair is on a voxel")
     start = mm(page)
     wheel(page, 0.5, 0.5, 1)
     page.until(lambda: np.allclose(mm(page), np.add(start, (0, 0, -2.5)), atol=1.3), "the wheel goes a slice down")
@@ -170,7 +171,6 @@ def check_moves_and_window(page: Page) -> None:
     drag.perform()
     # a pixel is 1/250 of the width: 50 to the right widen 1500 by a fifth, 40 down raise the level by 240
     page.until(lambda: page.viewer("window") == "-1260,540", "the drag has widened and darkened")
-    assert select.get_attribute("selectedOptions") is not None
     assert page.find("[data-act=window] option:checked").text == "Custom"
     assert mm(page) == before  # it is no click
     assert page.picture().max(axis=2)[place] < lung[place] - 20
@@ -278,7 +278,7 @@ def test_masks_and_their_looks(page: Page, tmp_path: Path) -> None:
     on_the_masks(page)
     check_read_out(page)
     check_looks(page)
-    check_picture(page, tmp_path / "none" if False else tmp_path)
+    check_picture(page, tmp_path)
 
 
 def test_uncertainty_and_surfaces(page: Page) -> None:
@@ -316,17 +316,14 @@ def test_a_large_scan_is_sent_averaged_and_read_exactly(
     voxels = nib.as_closest_canonical(nib.load(path)).get_fdata()
     page.upload(path)
     page.until(lambda: "large" in page.find("#dx-scan").text and page.viewer("scan"), "the scan is shown")
-    index = np.array([20, 21, 17])
-    place = np.array([-38.0, -48, -45]) + index * (2, 2, 2.5)
     page.driver.execute_script("performance.clearResourceTimings()")
-    for _ in range(3):  # keys go by the voxels that are shown: to the next but one, and the click lands anywhere
-        page.click_at(0.2, 0.2)
+    page.click_at(0.2, 0.2)
     page.until(lambda: page.find(".dx-value").text and "≈" not in page.find(".dx-value").text, "the true value")
     at = np.rint((np.array(mm(page)) - (-38.0, -48, -45)) / (2, 2, 2.5)).astype(int)
-    assert place.size == 3
     assert page.find(".dx-value").text.replace("−", "-") == f"{voxels[tuple(at)]:.0f} HU"
     sizes = page.driver.execute_script(
-        "return performance.getEntriesByType('resource').filter(r => r.name.endsWith('.bin')).map(r => r.encodedBodySize)"
+        "const all = performance.getEntriesByType('resource');"
+        " return all.filter(r => r.name.endsWith('.bin')).map(r => r.decodedBodySize)"
     )
     assert sizes
     assert set(sizes) == {2}
@@ -364,6 +361,7 @@ def test_axe_finds_no_serious_fault(page: Page) -> None:
             faults += [
                 f"{theme}, {tab.text}: {fault['impact']} {fault['id']}: {fault['help']}: {node['html'][:160]} "
                 f"{node['failureSummary'][:300]}"
-                for fault in found["violations"] if fault["impact"] in ("serious", "critical") for node in fault["nodes"]
+                for fault in found["violations"] if fault["impact"] in ("serious", "critical")
+                for node in fault["nodes"]
             ]  # fmt: skip
     assert not faults, "\n".join(faults)

@@ -43,12 +43,10 @@ def switch(seat: Seat, mask_id: str) -> Iterator[None]:
     seat.doubt = computing = Doubt(mask_id, overlay)
     yield
     try:
-        with seat.at_work("computing an uncertainty") as session:
-            volume = seat.volume
-            entropy = volume.from_native(session.uncertainty(mask_id).entropy)
-            found = Doubt(mask_id, overlay, write_heat(volume, entropy, seat.folder))
+        volume = seat.volume
+        entropy = volume.from_native(seat.uncertainty(mask_id).entropy)
         if seat.doubt is computing:
-            seat.doubt = found
+            seat.doubt = Doubt(mask_id, overlay, write_heat(volume, entropy, seat.folder))
     finally:
         if seat.doubt is computing:
             seat.doubt = None

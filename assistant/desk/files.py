@@ -85,11 +85,12 @@ def windows(volume: Volume) -> list[dict[str, object]]:
     # MR and PET: the air around the patient is left out of the percentiles, or it would take most of the greys.
     inside = sample[sample > low + 0.02 * (high - low)]
     levels = (0.5, 5, 50, 95, 99.7)
-    least, fifth, middle, upper, most = np.percentile(inside, levels) if inside.size > 100 else (low, low, low, high, high)
-    auto = (low if volume.modality == "PET" else min(float(least), low + 0.25 * (high - low)), float(most))
-    named = [("Auto", auto), ("Contrast (5 to 95 %)", (float(fifth), float(upper)))]
+    found = np.percentile(inside, levels) if inside.size > 100 else (low, low, low, high, high)
+    least, fifth, middle, upper, most = (float(level) for level in found)
+    auto = (low if volume.modality == "PET" else min(least, low + 0.25 * (high - low)), most)
+    named = [("Auto", auto), ("Contrast (5 to 95 %)", (fifth, upper))]
     if volume.modality == "PET":
-        named = [("Auto", auto), ("Hot spots (over 50 %)", (float(middle), high))]
+        named = [("Auto", auto), ("Hot spots (over 50 %)", (middle, high))]
     if volume.intensity_unit == "SUV":
         named += [(f"SUV 0 to {top}", (0.0, float(top))) for top in (5, 10, 20)]
     return [*({"name": name, "range": [black, max(white, black + 1e-6)]} for name, (black, white) in named), full]

@@ -4,6 +4,7 @@
   "use strict";
 
   const OPACITY = 0.55;
+  const DIMMED = 0.2;
   // Matplotlib's "inferno" (CC0): even steps of lightness, so it can be read without telling colours apart.
   const HEAT = [
     { at: 0, rgb: [0, 0, 4], alpha: 0 }, { at: 12, rgb: [20, 11, 52], alpha: 110 }, { at: 64, rgb: [87, 16, 110], alpha: 170 },
@@ -39,11 +40,13 @@
       this.tell.changed();
     }
 
-    // What the engine draws: the seat's masks with their looks, and the uncertainty above them.
-    drawn(want) {
+    // What the engine draws: the seat's masks with their looks, and the uncertainty above them. lit: the id of the mask
+    // that is pointed at, which dims the others, or "".
+    drawn(want, lit) {
       const masks = (want.overlays || []).map((mask) => {
         const { rgb, opacity, outline, hidden } = this._look(mask);
-        return { ...mask, rgb, outline, opacity: !mask.visible || hidden ? 0 : outline ? 1 : opacity };
+        const full = outline ? 1 : opacity;
+        return { ...mask, rgb, outline, opacity: !mask.visible || hidden ? 0 : lit && lit !== mask.id ? DIMMED * full : full };
       });
       const { doubt } = want;
       if (!doubt || !doubt.url) return masks;

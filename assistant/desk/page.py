@@ -56,7 +56,8 @@ def viewer_state(seat: Seat) -> str:
     overlays = [
         {
             "id": mask_id, "phrase": phrases[mask_id], "url": file_url(path), "file": path.name,
-            "surface": file_url(surface_file(path)), "rgb": _rgb(colour(mask_id)), "visible": mask_id not in seat.hidden,
+            "surface": file_url(surface_file(path)), "rgb": _rgb(colour(mask_id)),
+            "visible": mask_id not in seat.hidden,
         }
         for mask_id, path in list(seat.overlay_files.items()) if mask_id in phrases
     ]  # fmt: skip
@@ -81,9 +82,9 @@ def viewer_state(seat: Seat) -> str:
         },
         "overlays": overlays,
         "points": [{"mm": point.mm, "label": point.label} for point in seat.points],
-        "doubt": doubt and doubt.shown_over(seat.overlay_files) and {
+        "doubt": {
             "id": doubt.mask_id, "url": doubt.file and file_url(doubt.file), "file": doubt.file and doubt.file.name,
-        },
+        } if doubt and doubt.shown_over(seat.overlay_files) else None,
         "focus": {"n": seat.focus[0], "mm": seat.focus[1]} if seat.focus else None,
     })  # fmt: skip
 

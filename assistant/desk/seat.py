@@ -348,18 +348,18 @@ class Seat:
         """Check a report; its masks join those of the chat, and its turn can be taken back there."""
         from assistant.report import checked_report
 
-        self._open_volume("checking a report")
+        volume = self._open_volume("checking a report")
         checked_report(text)
-        with self.at_work("checking the report") as session:
-            report = session.ground_report(text)
+        with self._only_one("checking the report"), self._turnstile:
+            report = self._connected(volume).ground_report(text)
             turn = Turn(f"Ground a report of {len(report.lines)} sentences.", answer=report.summary, result=report)
             self._add(turn, report.findings)
 
     def open_prior(self, path: Path) -> None:
         """Open an earlier scan and register it. When it is refused the present one stays."""
-        self._open_volume("comparing it with a prior")
-        with self.at_work("registering the earlier scan") as session:
-            self._prior = session.open_prior(path)
+        volume = self._open_volume("comparing it with a prior")
+        with self._only_one("registering the earlier scan"), self._turnstile:
+            self._prior = self._connected(volume).open_prior(path)
             self.prior_name = path.name
 
     def compare(self, question: str) -> None:
@@ -380,12 +380,11 @@ class Seat:
                     mask = self.volume.from_native(change.carried)
                     self.prior_overlays[f"p{n}"] = (change.phrase, write_overlay(self.volume, mask, self.folder))
 
-    @contextmanager
-    def at_work(self, doing: str) -> Iterator[OpenScan]:
-        """The open scan's session, and nobody else at this seat or at this machine's model meanwhile."""
-        volume = self._open_volume(doing)
-        with self._only_one(doing), self._turnstile:
-            yield self._connected(volume)
+    def uncertainty(self, mask_id: str) -> Uncertainty:
+        """`Session.uncertainty` of a mask; what is shown of it is `assistant/desk/doubt.py`."""
+        volume = self._open_volume("asking how sure a mask is")
+        with self._only_one("computing an uncertainty"), self._turnstile:
+            return self._connected(volume).uncertainty(mask_id)
 
     def _open_volume(self, doing: str) -> Volume:
         if self.volume is None:

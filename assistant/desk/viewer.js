@@ -54,6 +54,13 @@
           : "This browser has no WebGL2: plain slices.", 8000);
       }
       this.element.addEventListener("click", (event) => this._clicked(event));
+      // the chat or the table points at a mask: it is lit, and with `move` the crosshair goes to it
+      this.element.addEventListener("deixis-light", ({ detail: { id, move } }) => {
+        this.lit = id;
+        const mask = (this.want.overlays || []).find((o) => o.id === id);
+        if (move && mask && mask.centre) this.engine.moveTo(mask.centre);
+        this.sync();
+      });
       this.find("[data-act='opacity']").addEventListener("input", (event) => this.masks.setAll({ opacity: event.target.value / 100 }));
       this.find("[data-act='window']").addEventListener("change", (event) => this._window(...event.target.value.split(",").map(Number)));
       for (const name of ["level", "width"]) this.find(`[data-act='${name}']`).addEventListener("change", () => this._typedWindow());
@@ -95,9 +102,11 @@
       }
       this.masks.show(this.want);
       if (!scan) return;
-      const drawn = this.masks.drawn(this.want);
+      const lit = this.lit || this.want.selected || "";
+      const drawn = this.masks.drawn(this.want, lit);
       await this.engine.setOverlays(drawn);
       this.element.dataset.overlays = drawn.filter((o) => o.opacity > 0 && !o.heat).map((o) => o.id).join(" ");
+      this.element.dataset.lit = drawn.some((o) => o.id === lit) ? lit : "";
       this._doubt(this.want.doubt);
       const points = JSON.stringify(this.want.points || []);
       if (points !== this.shown.points) {
@@ -369,7 +378,7 @@
 
     _picture() {
       const text = (selector) => this.find(selector).textContent;
-      const masks = this.masks.drawn(this.want).filter((o) => o.opacity > 0 && !o.heat);
+      const masks = this.masks.drawn(this.want, "").filter((o) => o.opacity > 0 && !o.heat);
       const heat = this.element.dataset.doubt ? ` · uncertainty of ${this.element.dataset.doubt}, 0 to 1 bit` : "";
       const lines = [
         `RAS mm ${text(".dx-mm")} (${text(".dx-words")}) · ${text(".dx-value")} · level ${this.find("[data-act='level']").value}, `
