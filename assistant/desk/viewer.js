@@ -214,7 +214,7 @@
         const plane = this._planeAt(event);
         if (!PLANES[plane]) return false;
         this._choose(plane);
-        this._moveBy(PLANES[plane].w, event.deltaY > 0 ? -1 : 1);
+        this._moveBy(PLANES[plane].w, -this._clicksOf(event));
         return true;
       });
       catching("pointerdown", (event) => {
@@ -231,6 +231,15 @@
         event.stopPropagation();
         return !event.ctrlKey && !event.metaKey && !event.altKey && this._key(event.key, event.shiftKey);
       });
+    }
+
+    // A click of a wheel is a slice; the many small turns of a touchpad add up to one.
+    _clicksOf({ deltaY, deltaMode }) {
+      if (deltaMode || Math.abs(deltaY) >= 50) return Math.sign(deltaY);
+      this.turned = (this.turned || 0) + deltaY;
+      const clicks = Math.trunc(this.turned / 50);
+      this.turned -= 50 * clicks;
+      return clicks;
     }
 
     _key(key, shift) {
