@@ -89,8 +89,8 @@ def boxed(mask: np.ndarray, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
         spans.append((first // factors[axis], last // factors[axis] + 1))
     cut = mask[tuple(slice(lo * f, hi * f) for (lo, hi), f in zip(spans, factors, strict=True))]
     part = averaged(cut, grid.factors)
-    inside = part >= 0.5
-    small = np.pad((inside if inside.any() else part > 0).astype(np.uint8), 1)
+    half = part >= 0.5
+    small = np.pad((half if half.any() else part > 0).astype(np.uint8), 1)
     return small, moved(grid.affine, [lo - 1 for lo, _ in spans])
 
 

@@ -93,4 +93,7 @@ def windows(volume: Volume) -> list[dict[str, object]]:
         named = [("Auto", auto), ("Hot spots (over 50 %)", (middle, high))]
     if volume.intensity_unit == "SUV":
         named += [(f"SUV 0 to {top}", (0.0, float(top))) for top in (5, 10, 20)]
-    return [*({"name": name, "range": [black, max(white, black + 1e-6)]} for name, (black, white) in named), full]
+    chosen: list[dict[str, object]] = [
+        {"name": name, "range": [black, max(white, black + 1e-6)]} for name, (black, white) in named
+    ]
+    return [*chosen, full]

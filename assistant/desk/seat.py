@@ -174,7 +174,7 @@ class Seat:
             scan_file, presets = write_scan(volume, self.folder), windows(volume)
             exact = write_exact(volume, self.folder)
             self._forget_prior_overlays()
-            for file in [self.scan_file, self.exact and self.exact.path, *self.overlay_files.values()]:
+            for file in [self.scan_file, self.exact.path if self.exact else None, *self.overlay_files.values()]:
                 if file is not None:
                     file.unlink(missing_ok=True)
             self.exact, self.doubt = exact, None
