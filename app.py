@@ -23,7 +23,7 @@ from typing import Any
 
 import gradio as gr
 
-from assistant.desk import compare_tab, page, report_tab, talk
+from assistant.desk import compare_tab, doubt, page, report_tab, talk
 from assistant.desk.seat import OpenScan, Point, Seat, Turn, as_sentence
 from assistant.errors import DeixisError
 from assistant.serving.address import check_port
@@ -32,6 +32,7 @@ from assistant.volume import Volume
 ROOT = Path(__file__).resolve().parent
 ASSETS = ROOT / "assistant" / "desk"
 NIIVUE = ROOT / "node_modules" / "@niivue" / "niivue" / "dist" / "niivue.umd.js"
+VIEWER_SCRIPTS = ("grid.js", "niivue_engine.js", "slices.js", "masks.js", "picture.js", "viewer.js", "talk.js")
 MAX_UPLOAD = "4gb"
 
 log = logging.getLogger("deixis.desk")
@@ -104,14 +105,15 @@ def gathered(files: Sequence[str], folder: Path) -> Path:
 
 def viewer_parts() -> dict[str, str]:
     """The viewer's markup, what it does when the page has it, and the scripts it needs."""
-    scripts = [ASSETS / "slices.js", ASSETS / "viewer.js", ASSETS / "talk.js", *([NIIVUE] if NIIVUE.is_file() else [])]
+    scripts = [*(ASSETS / name for name in VIEWER_SCRIPTS), *([NIIVUE] if NIIVUE.is_file() else [])]
     gr.set_static_paths(list(scripts))
     tags = (f'<script src="{page.file_url(s)}?v={s.stat().st_mtime_ns}"></script>' for s in scripts)
     return {
         "html_template": (ASSETS / "viewer.html").read_text(encoding="utf-8"),
         "js_on_load": (
             "DeixisViewer.mount(element, "
-            "{ point: (at) => trigger('point', at), what: (at) => trigger('what', at) }, props, watch);"
+            "{ point: (at) => trigger('point', at), what: (at) => trigger('what', at), "
+            "toggle: (mask) => trigger('toggle', mask), doubt: (mask) => trigger('doubt', mask) }, props, watch);"
         ),
         "head": "".join(tags),
     }
@@ -304,6 +306,15 @@ def build_desk(
             place = page.centroid_of(seat.findings, str(event._data["id"]))
             return changed(seat, lambda: seat.look_at(place) if place is not None else None)
 
+        def show_doubt(seat: Seat, event: gr.EventData) -> Iterator[list[Any]]:
+            """Compute a mask's uncertainty and show it, or hide it again; outputs: *view."""
+            try:
+                for _ in doubt.switch(seat, str(event._data["id"])):
+                    yield looks(seat)
+            except Exception as error:  # noqa: BLE001  logged by as_sentence, told on the page
+                told(error)
+            yield looks(seat)
+
         def pack(seat: Seat) -> str:
             try:
                 return str(seat.export(Path(tempfile.mkdtemp(dir=seat.folder))))
@@ -320,6 +331,8 @@ def build_desk(
         chat.example_select(ask_example, [seat_state], [box, *view], **asking)
         viewer.what(ask_what, [seat_state], [box, *view], **asking)
         viewer.point(add_point, [seat_state], view, **quiet)
+        viewer.toggle(toggle, [seat_state], view, **quiet)
+        viewer.doubt(show_doubt, [seat_state], view, **quiet)
         points.drop(drop_point, [seat_state], view, **quiet)
         findings.toggle(toggle, [seat_state], view, **quiet)
         findings.look(look, [seat_state], view, **quiet)
@@ -340,7 +353,11 @@ def launch(desk: gr.Blocks, *, host: str = "127.0.0.1", port: int | None = None,
     theme = gr.themes.Default(
         primary_hue="sky", neutral_hue="slate", text_size="sm", spacing_size="sm", radius_size="sm",
         font=fonts, font_mono=["ui-monospace", "Menlo", "Consolas", "monospace"],
-    ).set(body_text_color_subdued="*neutral_500", body_text_color_subdued_dark="*neutral_400")  # fmt: skip
+    ).set(
+        body_text_color_subdued="*neutral_500", body_text_color_subdued_dark="*neutral_400",
+        button_primary_background_fill="*primary_700", button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover="*primary_800", button_primary_background_fill_hover_dark="*primary_800",
+    )  # fmt: skip
     _, address, _ = desk.queue(default_concurrency_limit=None).launch(
         server_name=host, server_port=port, inbrowser=browser, prevent_thread_lock=True, quiet=True, share=False,
         ssr_mode=False, max_file_size=MAX_UPLOAD, theme=theme, css_paths=ASSETS / "desk.css", footer_links=[],

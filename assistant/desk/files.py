@@ -1,8 +1,8 @@
 """The files the viewer loads: the scan and the masks as NIfTI, on the volume's RAS grid.
 
 The viewer always gets files made here, never the reader's own: one format whatever was opened (DICOM, NRRD, ...), and
-scan and masks on one grid. They live in a folder with an unguessable name, and every file is written under a new name,
-so neither the browser nor the viewer can show an old one.
+scan and masks on one grid (`assistant/desk/display.py`). They live in a folder with an unguessable name, and every file
+is written under a new name, so neither the browser nor the viewer can show an old one.
 """
 
 from __future__ import annotations
@@ -14,31 +14,20 @@ from typing import TYPE_CHECKING
 import nibabel as nib
 import numpy as np
 
+from assistant.desk.display import Grid, averaged, boxed, display_grid, steps_of, surface, write_mz3
+
 if TYPE_CHECKING:
     from assistant.volume import Volume
 
-# A browser holds the scan three times over (file, array, texture) and WebGL guarantees textures of 2,048 a side only.
-MAX_VIEWER_VOXELS = 2**27
-
-
 # Window presets in HU (level ± width / 2), as radiology uses them.
 CT_WINDOWS = (
-    ("Soft tissue", 40, 400), ("Brain", 40, 80), ("Bone", 400, 1800), ("Lung", -600, 1500),
+    ("Soft tissue", 40, 400), ("Brain", 40, 80), ("Subdural", 75, 215), ("Bone", 400, 1800), ("Lung", -600, 1500),
+    ("Mediastinum", 50, 350), ("Liver", 30, 150),
 )  # fmt: skip
 
 
-def viewer_step(shape: tuple[int, ...]) -> int:
-    """Every how manieth voxel the viewer shows, so that the scan stays within `MAX_VIEWER_VOXELS`; 1 for almost all."""
-    step = 1
-    while np.prod([-(-n // step) for n in shape], dtype=np.int64) > MAX_VIEWER_VOXELS:
-        step += 1
-    return step
-
-
 def _write(array: np.ndarray, affine: np.ndarray, path: Path, *, slope: float = 1.0, inter: float = 0.0) -> Path:
-    step = viewer_step(array.shape)
-    # Taking every n-th voxel keeps voxel 0 where it is; the columns grow.
-    image = nib.Nifti1Image(array[::step, ::step, ::step], affine @ np.diag([step, step, step, 1.0]))
+    image = nib.Nifti1Image(array, affine)
     image.header.set_xyzt_units("mm")
     image.header.set_slope_inter(slope, inter)
     image.set_sform(image.affine, code=2)
@@ -50,19 +39,37 @@ def _write(array: np.ndarray, affine: np.ndarray, path: Path, *, slope: float = 
 def write_scan(volume: Volume, folder: Path) -> Path:
     """Write `volume.voxels` (X, Y, Z) as 16-bit integers, uncompressed (on one machine gzip costs more than it saves).
 
-    Whole numbers within 16 bits (CT) are kept exactly; anything else is spread over 65,000 steps of its range.
+    Whole numbers within 16 bits (CT) are kept exactly; anything else is spread over 65,000 steps of its range. A scan
+    that is larger than a screen can show is averaged (`display_grid`).
     """
-    voxels = volume.voxels
-    low, high = float(voxels.min()), float(voxels.max())
-    whole = low >= -32768 and high <= 32767 and bool(np.all(voxels == np.rint(voxels)))
-    slope, inter = (1.0, 0.0) if whole else ((high - low) / 65000 or 1.0, (high + low) / 2)
-    stored = np.rint((voxels - inter) / slope).astype(np.int16)
-    return _write(stored, volume.affine, folder / f"{secrets.token_hex(8)}.nii", slope=slope, inter=inter)
+    grid = display_grid(volume)
+    slope, inter = steps_of(volume.voxels)
+    stored = np.rint((averaged(volume.voxels, grid.factors) - inter) / slope).astype(np.int16)
+    return _write(stored, grid.affine, folder / f"{secrets.token_hex(8)}.nii", slope=slope, inter=inter)
 
 
 def write_overlay(volume: Volume, mask: np.ndarray, folder: Path) -> Path:
-    """Write `mask`, bool (X, Y, Z) on the volume's RAS grid, as 0/1 bytes (gzip: masks shrink to almost nothing)."""
-    return _write(mask.astype(np.uint8), volume.affine, folder / f"{secrets.token_hex(8)}.nii.gz")
+    """Write `mask`, bool (X, Y, Z) on the volume's RAS grid, as 0/1 bytes cut to its box (gzip: masks shrink to almost
+    nothing), and its surface beside it (`surface_file`)."""
+    small, affine = boxed(mask, display_grid(volume))
+    path = _write(small, affine, folder / f"{secrets.token_hex(8)}.nii.gz")
+    write_mz3(*surface(small, affine), surface_file(path))
+    return path
+
+
+def surface_file(overlay: Path) -> Path:
+    """Where the surface of an overlay's mask lies."""
+    return overlay.with_name(overlay.name.removesuffix(".nii.gz") + ".mz3")
+
+
+def write_heat(volume: Volume, heat: np.ndarray, folder: Path) -> Path:
+    """Write a map of 0 to 1, float (X, Y, Z) on the volume's RAS grid, in 255 steps, cut to where it is over 0."""
+    grid = display_grid(volume)
+    levels = np.rint(averaged(heat, grid.factors) * 255).astype(np.uint8)
+    box, affine = boxed(levels > 0, Grid((1, 1, 1), grid.shape, grid.affine))
+    first = np.rint(np.linalg.solve(grid.affine, affine)[:3, 3]).astype(int) + 1  # within the rim that `boxed` adds
+    inner = levels[tuple(slice(a, a + n - 2) for a, n in zip(first, box.shape, strict=True))]
+    return _write(np.pad(inner, 1), affine, folder / f"{secrets.token_hex(8)}.nii.gz", slope=1 / 255)
 
 
 def windows(volume: Volume) -> list[dict[str, object]]:
@@ -77,6 +84,16 @@ def windows(volume: Volume) -> list[dict[str, object]]:
         return [*presets, full]
     # MR and PET: the air around the patient is left out of the percentiles, or it would take most of the greys.
     inside = sample[sample > low + 0.02 * (high - low)]
-    black, white = np.percentile(inside, (0.5, 99.7)) if inside.size > 100 else (low, high)
-    black = low if volume.modality == "PET" else min(float(black), low + 0.25 * (high - low))
-    return [{"name": "Auto", "range": [float(black), float(max(white, black + 1e-6))]}, full]
+    levels = (0.5, 5, 50, 95, 99.7)
+    found = np.percentile(inside, levels) if inside.size > 100 else (low, low, low, high, high)
+    least, fifth, middle, upper, most = (float(level) for level in found)
+    auto = (low if volume.modality == "PET" else min(least, low + 0.25 * (high - low)), most)
+    named = [("Auto", auto), ("Contrast (5 to 95 %)", (fifth, upper))]
+    if volume.modality == "PET":
+        named = [("Auto", auto), ("Hot spots (over 50 %)", (middle, high))]
+    if volume.intensity_unit == "SUV":
+        named += [(f"SUV 0 to {top}", (0.0, float(top))) for top in (5, 10, 20)]
+    chosen: list[dict[str, object]] = [
+        {"name": name, "range": [black, max(white, black + 1e-6)]} for name, (black, white) in named
+    ]
+    return [*chosen, full]

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assistant.desk import chips
+from assistant.desk.display import display_grid
+from assistant.desk.files import surface_file
 from assistant.desk.seat import Notice, Seat, Turn
 from assistant.evidence import format_mean, format_ml, format_mm
 from assistant.margin import LOW_PRESENCE, LOW_QUALITY
@@ -56,27 +58,36 @@ def viewer_state(seat: Seat) -> str:
     overlays = [
         {
             "id": mask_id, "phrase": phrases[mask_id], "url": file_url(path), "file": path.name,
-            "rgb": _rgb(colour(mask_id)), "visible": mask_id not in seat.hidden,
-            "centre": centroid_of(seat.findings, mask_id),
+            "surface": file_url(surface_file(path)), "rgb": _rgb(colour(mask_id)),
+            "visible": mask_id not in seat.hidden, "centre": centroid_of(seat.findings, mask_id),
         }
         for mask_id, path in list(seat.overlay_files.items()) if mask_id in phrases
     ]  # fmt: skip
     overlays += [
         {
             "id": mask_id, "phrase": f"{phrase}, before", "url": file_url(path), "file": path.name, "rgb": _rgb(BEFORE),
-            "visible": True,
+            "surface": file_url(surface_file(path)), "visible": True,
         }
         for mask_id, (phrase, path) in seat.prior_overlays.items()
     ]  # fmt: skip
+    grid, doubt, exact = display_grid(seat.volume), seat.doubt, seat.exact
     return json.dumps({
         "scan": {
             "url": file_url(seat.scan_file), "file": seat.scan_file.name, "window": seat.windows[0]["range"],
             "windows": seat.windows, "unit": seat.volume.intensity_unit,
             "centre": [float(v) for v in seat.volume.centre_mm],
+            "shape": grid.shape, "affine": grid.affine.tolist(),
+            "exact": exact and {
+                "url": file_url(exact.path), "slope": exact.slope, "inter": exact.inter,
+                "shape": seat.volume.shape, "affine": seat.volume.affine.tolist(),
+            },
         },
         "overlays": overlays,
         "points": [{"mm": point.mm, "label": point.label} for point in seat.points],
         "selected": seat.selected,
+        "doubt": {
+            "id": doubt.mask_id, "url": doubt.file and file_url(doubt.file), "file": doubt.file and doubt.file.name,
+        } if doubt and doubt.shown_over(seat.overlay_files) else None,
         "focus": {"n": seat.focus[0], "mm": seat.focus[1]} if seat.focus else None,
     })  # fmt: skip
 
@@ -84,6 +95,8 @@ def viewer_state(seat: Seat) -> str:
 def chip(mask_id: str, text: str | None = None) -> str:
     """A mask's id in its colour; an earlier scan's ("p1") in theirs."""
     shade = BEFORE if mask_id.startswith("p") else colour(mask_id)
+    # The reader's own choice of a colour is a variable of the page (viewer.js), so every chip of the mask follows it.
+    shade = f"var(--dx-{mask_id}, {shade})" if mask_id.isalnum() else shade
     return f'<span class="dx-chip" style="--dx:{shade}">{html.escape(text or mask_id)}</span>'
 
 

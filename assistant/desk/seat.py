@@ -22,14 +22,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from assistant.desk.display import ExactFile, write_exact
 from assistant.desk.files import windows, write_overlay, write_scan
 from assistant.errors import DeixisError, QuestionError, ResourceError
 from assistant.history import History
 
 if TYPE_CHECKING:
+    from assistant.desk.doubt import Doubt
     from assistant.generate import Event, Finding
     from assistant.prior import Comparison
     from assistant.report import Report
+    from assistant.uncertainty import Uncertainty
     from assistant.volume import Volume
 
 log = logging.getLogger("deixis.desk")
@@ -58,6 +61,7 @@ class OpenScan(Protocol):
     def export(self, folder: str | Path) -> object: ...
     def ground_report(self, text: str) -> Report: ...
     def open_prior(self, path: str | Path) -> OpenPrior: ...
+    def uncertainty(self, mask_id: str) -> Uncertainty: ...
 
 
 class OpenPrior(Protocol):
@@ -157,6 +161,8 @@ class Seat:
         self.folder = folder
         self.volume: Volume | None = None
         self.scan_file: Path | None = None
+        self.exact: ExactFile | None = None
+        self.doubt: Doubt | None = None
         self.windows: list[dict[str, object]] = []
         self.log: list[Turn | Notice] = []
         self.history: History[Said] = History(((), 0))
@@ -190,9 +196,11 @@ class Seat:
         with self._only_one("opening a scan"):
             volume = open_volume(path)
             scan_file, presets = write_scan(volume, self.folder), windows(volume)
-            for file in [self.scan_file, *self._shown_files()]:
+            exact = write_exact(volume, self.folder)
+            for file in [self.scan_file, self.exact.path if self.exact else None, *self._shown_files()]:
                 if file is not None:
                     file.unlink(missing_ok=True)
+            self.exact, self.doubt = exact, None
             self.volume, self.scan_file, self.windows, self._session = volume, scan_file, presets, None
             self.log, self.points, self.hidden, self.overlay_files, self.focus = [], [], set(), {}, None
             self.history, self.box, self.selected, self.prior_overlays = History(((), 0)), None, "", {}
@@ -488,6 +496,12 @@ class Seat:
                     mask = self.volume.from_native(change.carried)
                     turn.before[f"p{n}"] = (change.phrase, write_overlay(self.volume, mask, self.folder))
             self.prior_overlays = dict(turn.before)
+
+    def uncertainty(self, mask_id: str) -> Uncertainty:
+        """`Session.uncertainty` of a mask; what is shown of it is `assistant/desk/doubt.py`."""
+        volume = self._open_volume("asking how sure a mask is")
+        with self._only_one("computing an uncertainty"), self._turnstile:
+            return self._connected(volume).uncertainty(mask_id)
 
     def _open_volume(self, doing: str) -> Volume:
         if self.volume is None:

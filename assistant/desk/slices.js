@@ -1,16 +1,12 @@
-// Three planes on a 2D canvas: what the desk shows where NiiVue or WebGL2 is missing. Same methods as viewer.js's
-// NiiVue engine, without the 3D rendering. Reads only the NIfTI-1 files that assistant/desk/files.py writes: little
-// endian, axes nearest to R, A, S, affine in the sform.
+// Three planes on a 2D canvas: what the desk shows where NiiVue or WebGL2 is missing. Same methods as niivue_engine.js,
+// without the 3D rendering. Reads only the NIfTI-1 files that assistant/desk/files.py writes: little endian, axes nearest
+// to R, A, S, affine in the sform.
 (() => {
   "use strict";
 
+  const { Grid, PLANES, ENDS, flipped } = globalThis.DeixisGrid;
   const ARRAYS = { 2: Uint8Array, 4: Int16Array, 16: Float32Array };
   const BACKGROUND = "#08090b";
-  const PLANES = {
-    // columns, rows, and the axis through the plane
-    axial: { u: 0, v: 1, w: 2 }, coronal: { u: 0, v: 2, w: 1 }, sagittal: { u: 1, v: 2, w: 0 },
-  };
-  const ENDS = [["L", "R"], ["P", "A"], ["I", "S"]];
 
   async function fetchNifti(url) {
     const answer = await fetch(url);
@@ -25,18 +21,17 @@
     const affine = [0, 1, 2].map((r) => [0, 1, 2, 3].map((c) => header.getFloat32(280 + 16 * r + 4 * c, true)));
     const count = dims[0] * dims[1] * dims[2];
     const data = new ARRAYS[header.getInt16(70, true)](buffer, header.getFloat32(108, true), count);
-    return { dims, affine, data, slope: header.getFloat32(112, true) || 1, inter: header.getFloat32(116, true) };
+    return { grid: new Grid(dims, affine), data, slope: header.getFloat32(112, true) || 1, inter: header.getFloat32(116, true) };
   }
 
-  function invert(a) {
-    const [[p, q, r, t], [s, u, v, w], [x, y, z, k]] = a;
-    const d = p * (u * z - v * y) - q * (s * z - v * x) + r * (s * y - u * x);
-    const m = [
-      [(u * z - v * y) / d, (r * y - q * z) / d, (q * v - r * u) / d],
-      [(v * x - s * z) / d, (p * z - r * x) / d, (r * s - p * v) / d],
-      [(s * y - u * x) / d, (q * x - p * y) / d, (p * u - q * s) / d],
-    ];
-    return (mm) => m.map((row) => row[0] * (mm[0] - t) + row[1] * (mm[1] - w) + row[2] * (mm[2] - k));
+  // Of a map of 0 to 255: colour and alpha (0 to 1) of each level, between the stops.
+  function ramp(stops) {
+    return Array.from({ length: 256 }, (_, level) => {
+      const after = Math.max(1, stops.findIndex((stop) => stop.at >= level));
+      const [a, b] = [stops[after - 1], stops[after]];
+      const part = (level - a.at) / (b.at - a.at);
+      return { rgb: a.rgb.map((v, k) => v + part * (b.rgb[k] - v)), alpha: (a.alpha + part * (b.alpha - a.alpha)) / 255 };
+    });
   }
 
   globalThis.DeixisSlices = class {
@@ -53,7 +48,6 @@
       new ResizeObserver(() => this.draw()).observe(canvas.parentElement);
       canvas.addEventListener("pointerdown", (event) => { canvas.setPointerCapture(event.pointerId); this._pick(event); });
       canvas.addEventListener("pointermove", (event) => { if (event.buttons & 1) this._pick(event); });
-      canvas.addEventListener("wheel", (event) => this._wheel(event), { passive: false });
     }
 
     async setScan(scan) {
@@ -62,9 +56,7 @@
       this.scan = scan ? await fetchNifti(scan.url) : null;
       if (this.scan) {
         this.scan.window = scan.window;
-        this.scan.index = invert(this.scan.affine);
-        this.scan.spacing = [0, 1, 2].map((c) => Math.hypot(...this.scan.affine.map((row) => row[c])));
-        this.at = this.scan.dims.map((n) => (n - 1) / 2);
+        this.at = [0, 0, 0];
         this.moveTo(scan.centre);
       } else this.draw();
     }
@@ -73,8 +65,11 @@
       const kept = new Map();
       for (const want of wanted) {
         const have = this.overlays.get(want.id);
-        const data = have && have.url === want.url ? have.data : (await fetchNifti(want.url)).data;
-        kept.set(want.id, { ...want, data });
+        const file = have && have.url === want.url ? have : await fetchNifti(want.url);
+        const ramped = want.heat ? ramp(want.heat) : null;
+        // where the cut of the overlay begins on the scan's grid
+        const from = this.scan.grid.index(file.grid.world([0, 0, 0])).map(Math.round);
+        kept.set(want.id, { ...want, grid: file.grid, data: file.data, from, ramped });
       }
       this.overlays = kept;
       this._tell();
@@ -85,54 +80,84 @@
     setLayout(layout) { this.layout = layout; this.draw(); }
     setRadiological(on) { this.radiological = on; this.draw(); }
     setWindow(low, high) { if (this.scan) { this.scan.window = [low, high]; this.draw(); } }
-    setOutline() {}
+    setScanIn3D() {}
 
     moveTo(mm) {
       if (!this.scan) return;
-      this.at = this._clamp(this.scan.index(mm));
+      this.at = this.scan.grid.clamp(this.scan.grid.index(mm));
       this._tell();
       this.draw();
     }
 
-    _clamp(ijk) { return ijk.map((v, k) => Math.min(this.scan.dims[k] - 1, Math.max(0, v))); }
-    _offset(i, j, k) { const [nx, ny] = this.scan.dims; return i + nx * (j + ny * k); }
+    // The stored value of an overlay at a voxel of the scan.
+    _valueAt(overlay, ijk) {
+      const [i, j, k] = ijk.map((v, axis) => v - overlay.from[axis]);
+      const [nx, ny] = overlay.grid.shape;
+      return overlay.grid.holds([i, j, k]) ? overlay.data[i + nx * (j + ny * k)] : 0;
+    }
 
     _tell() {
       if (!this.scan) return;
-      const mm = this.scan.affine.map((row) => row[0] * this.at[0] + row[1] * this.at[1] + row[2] * this.at[2] + row[3]);
-      const voxel = this._offset(...this.at.map(Math.round));
-      const ids = [...this.overlays].filter(([, o]) => o.opacity > 0 && o.data[voxel]).map(([id]) => id);
-      this.onLocation(mm, this.scan.data[voxel] * this.scan.slope + this.scan.inter, ids);
+      const { grid, data, slope, inter } = this.scan;
+      const ijk = this.at.map(Math.round);
+      const ids = [];
+      let doubt = null;
+      for (const [id, overlay] of this.overlays) {
+        if (overlay.opacity === 0) continue;
+        const value = this._valueAt(overlay, ijk);
+        if (overlay.heat) doubt = value / 255;
+        else if (value) ids.push(id);
+      }
+      this.onLocation(grid.world(this.at), data[ijk[0] + grid.shape[0] * (ijk[1] + grid.shape[1] * ijk[2])] * slope + inter, ids, doubt);
     }
 
-    // Does the screen's column (u) run against the voxel axis? Right is on the left in the radiological
-    // convention, and a sagittal plane then looks to the left.
-    _flipped(axis) { return axis === 0 || axis === 1 ? this.radiological : false; }
+    _flipped(axis) { return flipped(axis, this.radiological); }
 
+    // The plane through the crosshair, rows from the top, columns as on the screen.
     _slice(plane) {
       const { u, v, w } = PLANES[plane];
-      const { dims, data, slope, inter, window: [low, high] } = this.scan;
-      const [nu, nv] = [dims[u], dims[v]];
+      const { grid: { shape }, data, slope, inter, window: [low, high] } = this.scan;
+      const [nu, nv] = [shape[u], shape[v]];
       const image = new ImageData(nu, nv);
-      const step = [1, dims[0], dims[0] * dims[1]];
+      const step = [1, shape[0], shape[0] * shape[1]];
       const base = Math.round(this.at[w]) * step[w];
-      const shown = [...this.overlays.values()].filter((o) => o.opacity > 0);
-      for (let row = 0; row < nv; row++) {
-        for (let column = 0; column < nu; column++) {
+      const scale = 255 / (high - low);
+      for (let row = 0, at = 0; row < nv; row++) {
+        for (let column = 0; column < nu; column++, at += 4) {
           const iu = this._flipped(u) ? nu - 1 - column : column;
-          const voxel = base + iu * step[u] + (nv - 1 - row) * step[v];
-          const grey = Math.max(0, Math.min(255, ((data[voxel] * slope + inter - low) / (high - low)) * 255));
-          let colour = [grey, grey, grey];
-          for (const o of shown) {
-            if (o.data[voxel]) colour = colour.map((c, k) => c * (1 - o.opacity) + o.rgb[k] * o.opacity);
-          }
-          const at = 4 * (row * nu + column);
-          image.data.set([colour[0], colour[1], colour[2], 255], at);
+          const grey = (data[base + iu * step[u] + (nv - 1 - row) * step[v]] * slope + inter - low) * scale;
+          image.data[at] = image.data[at + 1] = image.data[at + 2] = grey; // clamped to 0..255 by the array
+          image.data[at + 3] = 255;
         }
       }
+      for (const overlay of this.overlays.values()) if (overlay.opacity > 0) this._lay(overlay, plane, image);
       const sheet = new OffscreenCanvas(nu, nv);
       sheet.getContext("2d").putImageData(image, 0, 0);
       return sheet;
+    }
+
+    // Blends an overlay's part of a plane into its picture.
+    _lay(overlay, plane, image) {
+      const { u, v, w } = PLANES[plane];
+      const { shape } = overlay.grid;
+      const step = [1, shape[0], shape[0] * shape[1]];
+      const depth = Math.round(this.at[w]) - overlay.from[w];
+      if (depth < 0 || depth >= shape[w]) return;
+      const value = (a, b) => (a < 0 || b < 0 || a >= shape[u] || b >= shape[v] ? 0 : overlay.data[depth * step[w] + a * step[u] + b * step[v]]);
+      for (let b = 0; b < shape[v]; b++) {
+        const row = image.height - 1 - (b + overlay.from[v]);
+        if (row < 0 || row >= image.height) continue;
+        for (let a = 0; a < shape[u]; a++) {
+          const level = value(a, b);
+          const iu = a + overlay.from[u];
+          if (!level || iu < 0 || iu >= image.width) continue;
+          if (overlay.outline && value(a - 1, b) && value(a + 1, b) && value(a, b - 1) && value(a, b + 1)) continue;
+          const { rgb, alpha } = overlay.ramped ? overlay.ramped[level] : { rgb: overlay.rgb, alpha: 1 };
+          const over = alpha * overlay.opacity;
+          const at = 4 * (row * image.width + (this._flipped(u) ? image.width - 1 - iu : iu));
+          for (let k = 0; k < 3; k++) image.data[at + k] += (rgb[k] - image.data[at + k]) * over;
+        }
+      }
     }
 
     draw() {
@@ -154,7 +179,7 @@
 
     _drawPlane(pen, plane, [left, top, width, height]) {
       const { u, v } = PLANES[plane];
-      const { dims, spacing } = this.scan;
+      const { shape: dims, spacing } = this.scan.grid;
       const [mmU, mmV] = [dims[u] * spacing[u], dims[v] * spacing[v]];
       const scale = Math.min((width - 8) / mmU, (height - 8) / mmV);
       const box = { plane, w: mmU * scale, h: mmV * scale };
@@ -172,7 +197,7 @@
       pen.moveTo(cross[0], cross[1] + 6); pen.lineTo(cross[0], box.y + box.h);
       pen.stroke();
       for (const point of this.points) {
-        const ijk = this.scan.index(point.mm);
+        const ijk = this.scan.grid.index(point.mm);
         if (Math.abs(ijk[PLANES[plane].w] - this.at[PLANES[plane].w]) > 1.5) continue;
         const [x, y] = this._place(box, ijk);
         pen.fillStyle = point.label ? "#3cc8dc" : "#e63c3c";
@@ -191,38 +216,38 @@
 
     _place(box, ijk) {
       const { u, v } = PLANES[box.plane];
-      const { dims } = this.scan;
+      const { shape: dims } = this.scan.grid;
       const part = (ijk[u] + 0.5) / dims[u];
       return [box.x + (this._flipped(u) ? 1 - part : part) * box.w, box.y + (1 - (ijk[v] + 0.5) / dims[v]) * box.h];
     }
 
-    _boxAt(event) {
-      const frame = this.canvas.getBoundingClientRect();
-      const [x, y] = [event.clientX - frame.left, event.clientY - frame.top];
-      const box = this.boxes.find((b) => x >= b.x && x < b.x + b.w && y >= b.y && y < b.y + b.h);
-      return box ? { box, x, y } : null;
+    // The plane at a place in the canvas, in CSS pixels; null beside them all.
+    planeAt(x, y) {
+      const box = this._boxAt(x, y);
+      return box ? box.plane : null;
     }
+
+    _boxAt(x, y) { return this.boxes.find((b) => x >= b.x && x < b.x + b.w && y >= b.y && y < b.y + b.h); }
 
     _pick(event) {
-      const hit = this._boxAt(event);
-      if (!hit) return;
-      const { u, v } = PLANES[hit.box.plane];
-      const part = (hit.x - hit.box.x) / hit.box.w;
-      this.at[u] = (this._flipped(u) ? 1 - part : part) * this.scan.dims[u] - 0.5;
-      this.at[v] = (1 - (hit.y - hit.box.y) / hit.box.h) * this.scan.dims[v] - 0.5;
-      this.at = this._clamp(this.at);
+      if (event.type === "pointerdown" && event.button !== 0) return;
+      const frame = this.canvas.getBoundingClientRect();
+      const [x, y] = [event.clientX - frame.left, event.clientY - frame.top];
+      const box = this._boxAt(x, y);
+      if (!box) return;
+      const { u, v } = PLANES[box.plane];
+      const { grid } = this.scan;
+      const part = (x - box.x) / box.w;
+      this.at[u] = (this._flipped(u) ? 1 - part : part) * grid.shape[u] - 0.5;
+      this.at[v] = (1 - (y - box.y) / box.h) * grid.shape[v] - 0.5;
+      this.at = grid.clamp(this.at);
       this._tell();
       this.draw();
     }
 
-    _wheel(event) {
-      const hit = this._boxAt(event);
-      if (!hit) return;
-      event.preventDefault();
-      this.at[PLANES[hit.box.plane].w] += event.deltaY > 0 ? -1 : 1;
-      this.at = this._clamp(this.at);
-      this._tell();
+    picture() {
       this.draw();
+      return this.canvas;
     }
   };
 })();

@@ -2,188 +2,25 @@
 // sessions: `props.value` is a JSON text (written by assistant/desk/page.py) that says what is to be seen, and
 // `emit` carries what the reader did. Coordinates are RAS+ millimetres everywhere.
 //
-// Two engines draw the stage: NiiVue where it is installed and the browser has WebGL2, plain slices on a 2D canvas
-// (slices.js) elsewhere. Both have the same methods: setScan, setOverlays, setPoints, setLayout, setWindow,
-// setRadiological, setOutline, moveTo.
+// Two engines draw the stage: NiiVue where it is installed and the browser has WebGL2 (niivue_engine.js), plain slices
+// on a 2D canvas (slices.js) elsewhere. Both have the same methods: setScan, setOverlays, setPoints, setLayout,
+// setWindow, setRadiological, setScanIn3D, planeAt, moveTo, picture. Wheel, keys and the window are the viewer's own.
 (() => {
   "use strict";
 
+  const { Grid, PLANES, flipped } = globalThis.DeixisGrid;
   const LAYOUTS = ["all", "axial", "coronal", "sagittal", "3d"];
-
-  // The voxels of a mask with a face neighbour outside it. dims: [.., nx, ny, nz] as NIfTI has them.
-  function rimOf(mask, [, nx, ny, nz]) {
-    const rim = new Uint8Array(mask.length);
-    const [dy, dz] = [nx, nx * ny];
-    for (let k = 0, at = 0; k < nz; k++) {
-      for (let j = 0; j < ny; j++) {
-        for (let i = 0; i < nx; i++, at++) {
-          if (!mask[at]) continue;
-          const edge = i === 0 || j === 0 || k === 0 || i === nx - 1 || j === ny - 1 || k === nz - 1;
-          if (edge || !mask[at - 1] || !mask[at + 1] || !mask[at - dy] || !mask[at + dy] || !mask[at - dz] || !mask[at + dz]) {
-            rim[at] = 1;
-          }
-        }
-      }
-    }
-    return rim;
-  }
-
-  class NiiVueEngine {
-    static async create(canvas, onLocation) {
-      const lib = globalThis.niivue;
-      const nv = new lib.Niivue({
-        backColor: [0.03, 0.035, 0.045, 1],
-        crosshairColor: [0.95, 0.95, 0.95, 0.55],
-        crosshairWidth: 0.6,
-        crosshairGap: 6,
-        fontColor: [0.86, 0.89, 0.93, 1],
-        fontMinPx: 12,
-        fontSizeScaling: 0.3,
-        selectionBoxColor: [1, 1, 1, 0.3],
-        isRadiologicalConvention: true,
-        sagittalNoseLeft: true,
-        isOrientationTextVisible: true,
-        showAllOrientationMarkers: true,
-        isOrientCube: false,
-        isColorbar: false,
-        multiplanarLayout: lib.MULTIPLANAR_TYPE.GRID,
-        multiplanarShowRender: lib.SHOW_RENDER.ALWAYS,
-        multiplanarPadPixels: 10,
-        show3Dcrosshair: true,
-        dragAndDropEnabled: false,
-        dragMode: lib.DRAG_MODE.windowing,
-        isSliceMM: true,
-        loadingText: "",
-        logLevel: "error",
-        clipPlaneHotKey: "",
-        viewModeHotKey: "",
-        scrollRequiresFocus: false,
-      });
-      await nv.attachToCanvas(canvas);
-      return new NiiVueEngine(lib, nv, onLocation);
-    }
-
-    constructor(lib, nv, onLocation) {
-      this.kind = "niivue";
-      this.lib = lib;
-      this.nv = nv;
-      this.overlays = new Map(); // id -> {url, image}
-      this.pointMesh = null;
-      this.outline = false;
-      nv.opts.renderOverlayBlend = 1.0;
-      nv.onLocationChange = (at) => {
-        const ids = [];
-        for (const [id, one] of this.overlays) {
-          const seen = at.values.find((v) => v.id === one.image.id);
-          if (!seen || one.opacity === 0) continue;
-          const [, nx, ny] = one.image.hdr.dims;
-          if (one.full[seen.vox[0] + nx * (seen.vox[1] + ny * seen.vox[2])]) ids.push(id);
-        }
-        onLocation(Array.from(at.mm).slice(0, 3), at.values.length ? at.values[0].value : null, ids);
-      };
-    }
-
-    async setScan(scan) {
-      this.overlays.clear();
-      this._dropPoints();
-      while (this.nv.volumes.length) this.nv.removeVolumeByIndex(0);
-      if (!scan) return;
-      await this.nv.loadVolumes([
-        { url: scan.url, name: scan.file, colormap: "gray", cal_min: scan.window[0], cal_max: scan.window[1] },
-      ]);
-      this.nv.scene.pan2Dxyzmm = [0, 0, 0, 1];
-      this.moveTo(scan.centre);
-    }
-
-    async setOverlays(wanted) {
-      for (const [id, one] of [...this.overlays]) {
-        if (!wanted.some((w) => w.id === id && w.url === one.url)) {
-          this.nv.removeVolume(one.image);
-          this.overlays.delete(id);
-        }
-      }
-      for (const want of wanted) {
-        const have = this.overlays.get(want.id);
-        if (have) {
-          if (have.opacity !== want.opacity) {
-            have.opacity = want.opacity;
-            this.nv.setOpacity(this.nv.volumes.indexOf(have.image), want.opacity);
-          }
-          continue;
-        }
-        const [r, g, b] = want.rgb;
-        const map = `deixis-${r}-${g}-${b}`;
-        this.nv.addColormap(map, { R: [r, r, r], G: [g, g, g], B: [b, b, b], A: [0, 255, 255], I: [0, 1, 255] });
-        const image = await this.nv.addVolumeFromUrl({
-          url: want.url, name: want.file, colormap: map, opacity: want.opacity, cal_min: 0.5, cal_max: 1,
-        });
-        this.overlays.set(want.id, { url: want.url, image, opacity: want.opacity, full: image.img });
-        if (this.outline) this.setOutline(true);
-      }
-      this.nv.createOnLocationChange();
-    }
-
-    _dropPoints() {
-      if (this.pointMesh) this.nv.removeMesh(this.pointMesh);
-      this.pointMesh = null;
-    }
-
-    // Points are spheres of a "connectome" without edges: the one mesh kind that is also drawn on the slices.
-    setPoints(points) {
-      this._dropPoints();
-      if (!points.length) return;
-      const name = "deixis-points";
-      this.nv.addColormap(name, { R: [240, 40], G: [70, 210], B: [60, 235], A: [255, 255], I: [0, 255] });
-      this.pointMesh = this.nv.loadConnectomeAsMesh({
-        name,
-        nodeColormap: name, nodeColormapNegative: name, nodeMinColor: 0, nodeMaxColor: 1, nodeScale: 3,
-        edgeColormap: name, edgeColormapNegative: name, edgeMin: 2, edgeMax: 3, edgeScale: 1,
-        nodes: points.map((p) => ({ name: "", x: p.mm[0], y: p.mm[1], z: p.mm[2], colorValue: p.label, sizeValue: 1 })),
-        edges: [],
-        showLegend: false,
-      });
-      this.nv.opts.showLegend = false;
-      this.nv.addMesh(this.pointMesh);
-    }
-
-    setLayout(layout) {
-      const T = this.lib.SLICE_TYPE;
-      this.nv.setSliceType([T.MULTIPLANAR, T.AXIAL, T.CORONAL, T.SAGITTAL, T.RENDER][LAYOUTS.indexOf(layout)]);
-    }
-
-    setWindow(low, high) {
-      if (!this.nv.volumes.length) return;
-      this.nv.volumes[0].cal_min = low;
-      this.nv.volumes[0].cal_max = high;
-      this.nv.updateGLVolume();
-    }
-
-    setRadiological(on) {
-      this.nv.opts.sagittalNoseLeft = on;
-      this.nv.setRadiologicalConvention(on);
-    }
-
-    // Outlines are the masks' own rim voxels: what lies inside stays visible, and nothing is drawn outside a mask.
-    setOutline(on) {
-      this.outline = on;
-      for (const one of this.overlays.values()) {
-        one.rim = one.rim || (on ? rimOf(one.full, one.image.hdr.dims) : null);
-        one.image.img = on ? one.rim : one.full;
-      }
-      this.nv.updateGLVolume();
-    }
-
-    moveTo(mm) {
-      if (!this.nv.volumes.length) return;
-      this.nv.scene.crosshairPos = this.nv.mm2frac(mm);
-      this.nv.createOnLocationChange();
-      this.nv.drawScene();
-    }
-  }
+  const KEYS = [
+    ["← → ↑ ↓", "move the crosshair in the plane (Shift: ten voxels)"], ["Page Up, Page Down", "next slice, last slice (wheel)"],
+    ["P", "next plane for the keys"], ["Home", "middle of the scan"], ["1 2 3 4 5", "all, axial, coronal, sagittal, 3D"],
+    ["W", "next window preset"], ["R", "radiological or neurological"], ["O", "outline or fill"], ["M", "show or hide all masks"],
+    ["+ −", "point inside, point outside"], ["Enter", "what is this?"], ["S", "save the picture"],
+  ];
 
   const hasWebGL2 = () => Boolean(document.createElement("canvas").getContext("webgl2"));
-
-  const format = (mm) => mm.map((v) => (Math.abs(v) < 0.05 ? 0 : v).toFixed(1).replace("-", "−")).join(", ");
+  const signed = (text) => text.replace("-", "−");
+  const format = (mm) => mm.map((v) => signed((Math.abs(v) < 0.05 ? 0 : v).toFixed(1))).join(", ");
+  const short = (value) => signed(Math.abs(value) < 10 && !Number.isInteger(value) ? value.toFixed(2) : value.toFixed(0));
 
   class Viewer {
     constructor(element, emit, props) {
@@ -191,42 +28,48 @@
       this.emit = emit;
       this.props = props;
       this.at = null; // RAS+ mm of the crosshair
-      this.opacity = 0.55;
-      this.want = null;
+      this.plane = "axial"; // the one the keys are about
+      this.layout = "all";
+      this.radiological = true;
+      this.want = {};
       this.shown = { scan: null, focus: 0, points: "[]" };
       this.queue = Promise.resolve();
       this.find = (selector) => element.querySelector(selector);
+      this.masks = new globalThis.DeixisMasks(this.find(".dx-masks"), {
+        changed: () => this.sync(), toggle: (mask) => emit.toggle(mask), doubt: (mask) => emit.doubt(mask),
+      });
     }
 
     async start() {
       const canvas = this.find("canvas");
-      const here = (mm, value, ids) => this._located(mm, value, ids);
+      const here = (...found) => this._located(...found);
       const gl = globalThis.niivue !== undefined && hasWebGL2();
-      this.engine = gl ? await NiiVueEngine.create(canvas, here) : new globalThis.DeixisSlices(canvas, here);
+      this.engine = gl ? await globalThis.DeixisNiiVue.create(canvas, here) : new globalThis.DeixisSlices(canvas, here);
       this.element.dataset.engine = this.engine.kind;
       if (!gl) {
         this.find("[data-layout='3d']").remove();
-        this.find("[data-act='outline']").remove();
+        this.find("[data-act='scan3d']").remove();
         this._say(globalThis.niivue === undefined
           ? "NiiVue is not installed (npm ci installs it): plain slices."
           : "This browser has no WebGL2: plain slices.", 8000);
       }
       this.element.addEventListener("click", (event) => this._clicked(event));
-      this.find("[data-act='opacity']").addEventListener("input", (event) => {
-        this.opacity = Number(event.target.value) / 100;
+      // the chat or the table points at a mask: it is lit, and with `move` the crosshair goes to it
+      this.element.addEventListener("deixis-light", ({ detail: { id, move } }) => {
+        this.lit = id;
+        const mask = (this.want.overlays || []).find((o) => o.id === id);
+        if (move && mask && mask.centre) this.engine.moveTo(mask.centre);
         this.sync();
       });
-      this.find("[data-act='window']").addEventListener("change", (event) => {
-        this.engine.setWindow(...event.target.value.split(",").map(Number));
-      });
+      this.find("[data-act='opacity']").addEventListener("input", (event) => this.masks.setAll({ opacity: event.target.value / 100 }));
+      this.find("[data-act='window']").addEventListener("change", (event) => this._window(...event.target.value.split(",").map(Number)));
+      for (const name of ["level", "width"]) this.find(`[data-act='${name}']`).addEventListener("change", () => this._typedWindow());
+      this.find(".dx-keys").append(...KEYS.flatMap(([key, what]) => [
+        Object.assign(document.createElement("dt"), { textContent: key }), Object.assign(document.createElement("dd"), { textContent: what }),
+      ]));
+      this._handlePanels();
+      this._handleStage();
       this._acceptDrops();
-      // talk.js: a chip in the text or the table is pointed at
-      this.element.addEventListener("deixis-light", (event) => {
-        this.lit = event.detail.id;
-        const mask = (this.want && this.want.overlays || []).find((o) => o.id === this.lit);
-        if (event.detail.move && mask && mask.centre) this.engine.moveTo(mask.centre);
-        this.sync();
-      });
       this.sync();
     }
 
@@ -246,20 +89,25 @@
       if ((scan && scan.url) !== (this.shown.scan && this.shown.scan.url)) {
         this.element.dataset.scan = "";
         this._say(scan ? "Loading the scan…" : "", 0);
-        this._windows(scan);
+        this.masks.reset();
+        this.grid = scan && new Grid(scan.shape, scan.affine);
+        this.exact = scan && scan.exact && { ...scan.exact, grid: new Grid(scan.exact.shape, scan.exact.affine) };
+        this._presets(scan);
         await this.engine.setScan(scan);
         this.shown = { scan, focus: this.want.focus ? this.want.focus.n : 0, points: "[]" };
+        if (scan) this._window(...scan.window);
+        this.find("[data-act='picture']").disabled = !scan;
         this.element.dataset.scan = scan ? scan.url : "";
         this._say("", 0);
       }
+      this.masks.show(this.want);
       if (!scan) return;
-      const lit = this.lit || this.want.selected || ""; // the other masks are dimmed
-      const full = this.outline ? 1 : this.opacity;
-      const overlays = (this.want.overlays || []).map((o) => (
-        { ...o, opacity: !o.visible ? 0 : lit && lit !== o.id ? 0.2 * full : full }));
-      this.element.dataset.lit = overlays.some((o) => o.id === lit) ? lit : "";
-      await this.engine.setOverlays(overlays);
-      this.element.dataset.overlays = overlays.filter((o) => o.opacity > 0).map((o) => o.id).join(" ");
+      const lit = this.lit || this.want.selected || "";
+      const drawn = this.masks.drawn(this.want, lit);
+      await this.engine.setOverlays(drawn);
+      this.element.dataset.overlays = drawn.filter((o) => o.opacity > 0 && !o.heat).map((o) => o.id).join(" ");
+      this.element.dataset.lit = drawn.some((o) => o.id === lit) ? lit : "";
+      this._doubt(this.want.doubt);
       const points = JSON.stringify(this.want.points || []);
       if (points !== this.shown.points) {
         this.engine.setPoints(this.want.points || []);
@@ -271,18 +119,182 @@
       }
     }
 
-    _windows(scan) {
-      const select = this.find("[data-act='window']");
-      select.replaceChildren();
-      for (const preset of scan ? scan.windows : []) {
-        const option = document.createElement("option");
-        option.textContent = preset.name;
-        option.value = preset.range.join(",");
-        select.append(option);
-      }
+    _doubt(doubt) {
+      const legend = this.find(".dx-heat");
+      legend.hidden = !(doubt && doubt.url);
+      legend.firstElementChild.textContent = doubt ? `Uncertainty of ${doubt.id}` : "";
+      if (doubt && !doubt.url) this._say(`Computing the uncertainty of ${doubt.id}: four looks at the scan…`, 0);
+      else if (this.computing) this._say("", 0);
+      this.computing = Boolean(doubt && !doubt.url);
+      this.element.dataset.doubt = doubt && doubt.url ? doubt.id : "";
     }
 
-    _located(mm, value, ids) {
+    // ---- the grey window ---------------------------------------------------------------------------------------
+
+    _presets(scan) {
+      const select = this.find("[data-act='window']");
+      select.replaceChildren(...(scan ? scan.windows : []).map((preset) => new Option(preset.name, preset.range.join(","))));
+    }
+
+    _window(low, high) {
+      this.range = [low, high];
+      this.element.dataset.window = this.range.join(",");
+      const select = this.find("[data-act='window']");
+      const custom = select.querySelector("[data-custom]");
+      const own = [...select.options].find((option) => option !== custom && option.value === this.range.join(","));
+      if (own) {
+        if (custom) custom.remove();
+        own.selected = true;
+      } else {
+        const option = custom || new Option("Custom");
+        option.dataset.custom = "";
+        option.value = this.range.join(",");
+        select.append(option);
+        option.selected = true;
+      }
+      const digits = high - low < 20 ? 2 : 0;
+      this.find("[data-act='level']").value = ((low + high) / 2).toFixed(digits);
+      this.find("[data-act='width']").value = (high - low).toFixed(digits);
+      this._soon("window", () => this.engine.setWindow(...this.range));
+    }
+
+    _typedWindow() {
+      const [level, width] = ["level", "width"].map((name) => Number(this.find(`[data-act='${name}']`).value));
+      if (width > 0) this._window(level - width / 2, level + width / 2);
+      else this._window(...this.range); // puts back what was there
+    }
+
+    // Dragging to the right widens the window, dragging up makes the picture brighter.
+    _dragWindow(event) {
+      const [low, high] = this.range;
+      const [x, y, step] = [event.clientX, event.clientY, (high - low) / 250];
+      const stage = this.find(".dx-stage");
+      const move = (now) => {
+        const width = Math.max(step, high - low + (now.clientX - x) * step);
+        const level = (low + high) / 2 + (now.clientY - y) * step;
+        this._window(level - width / 2, level + width / 2);
+      };
+      const end = () => {
+        stage.removeEventListener("pointermove", move);
+        for (const name of ["pointerup", "pointercancel"]) stage.removeEventListener(name, end);
+      };
+      stage.setPointerCapture(event.pointerId);
+      stage.addEventListener("pointermove", move);
+      for (const name of ["pointerup", "pointercancel"]) stage.addEventListener(name, end);
+    }
+
+    // At most once a frame, with the newest.
+    _soon(what, act) {
+      this.soon = this.soon || new Map();
+      if (!this.soon.has(what)) requestAnimationFrame(() => {
+        const newest = this.soon.get(what);
+        this.soon.delete(what);
+        newest();
+      });
+      this.soon.set(what, act);
+    }
+
+    // ---- wheel, keys, pointer ----------------------------------------------------------------------------------
+
+    _planeAt(event) {
+      const frame = this.find("canvas").getBoundingClientRect();
+      return this.engine.planeAt(event.clientX - frame.left, event.clientY - frame.top);
+    }
+
+    // All in the capturing phase: NiiVue has listeners of its own on the canvas.
+    _handleStage() {
+      const stage = this.find(".dx-stage");
+      const catching = (name, act) => stage.addEventListener(name, (event) => {
+        if (this.at && act(event)) {
+          event.preventDefault();
+          event.stopPropagation();
+        }
+      }, { capture: true, passive: false });
+      catching("wheel", (event) => {
+        const plane = this._planeAt(event);
+        if (!PLANES[plane]) return false;
+        this._choose(plane);
+        this._moveBy(PLANES[plane].w, -this._clicksOf(event));
+        return true;
+      });
+      catching("pointerdown", (event) => {
+        const plane = this._planeAt(event);
+        if (PLANES[plane]) this._choose(plane);
+        if (event.button !== 2) return false;
+        if (PLANES[plane]) this._dragWindow(event);
+        return true;
+      });
+      catching("mousedown", (event) => event.button === 2);
+      catching("contextmenu", () => true);
+      catching("dblclick", () => true);
+      catching("keydown", (event) => {
+        event.stopPropagation();
+        return !event.ctrlKey && !event.metaKey && !event.altKey && this._key(event.key, event.shiftKey);
+      });
+    }
+
+    // A click of a wheel is a slice; the many small turns of a touchpad add up to one.
+    _clicksOf({ deltaY, deltaMode }) {
+      if (deltaMode || Math.abs(deltaY) >= 50) return Math.sign(deltaY);
+      this.turned = (this.turned || 0) + deltaY;
+      const clicks = Math.trunc(this.turned / 50);
+      this.turned -= 50 * clicks;
+      return clicks;
+    }
+
+    _key(key, shift) {
+      const { u, v, w } = PLANES[this.plane];
+      const names = Object.keys(PLANES);
+      const turning = this.layout === "3d";
+      const far = shift ? 10 : 1;
+      const right = flipped(u, this.radiological) ? -far : far;
+      const arrows = { ArrowRight: [u, right, 5, 0], ArrowLeft: [u, -right, -5, 0], ArrowUp: [v, far, 0, 5], ArrowDown: [v, -far, 0, -5] };
+      const press = (act) => this.find(`[data-act='${act}']`).click();
+      const others = {
+        PageUp: () => this._moveBy(w, far), PageDown: () => this._moveBy(w, -far),
+        Home: () => this.engine.moveTo(this.want.scan.centre),
+        p: () => this._choose(names[(names.indexOf(this.plane) + 1) % 3]),
+        w: () => this._nextPreset(), r: () => press("radiological"), o: () => press("outline"), s: () => press("picture"),
+        m: () => this.emit.toggle({ id: "*" }), "+": () => press("plus"), "=": () => press("plus"), "-": () => press("minus"), "−": () => press("minus"),
+        Enter: () => press("what"),
+      };
+      const layout = LAYOUTS[Number(key) - 1];
+      const other = others[key.length === 1 ? key.toLowerCase() : key];
+      if (arrows[key] && turning) this.engine.turn(arrows[key][2], arrows[key][3]);
+      else if (arrows[key]) this._moveBy(arrows[key][0], arrows[key][1]);
+      else if (layout && this.find(`[data-layout='${layout}']`)) this.find(`[data-layout='${layout}']`).click();
+      else if (other) other();
+      else return false;
+      this.speaking = true;
+      return true;
+    }
+
+    _choose(plane) {
+      this.plane = plane;
+      this._tellSlice();
+    }
+
+    _nextPreset() {
+      const select = this.find("[data-act='window']");
+      select.selectedIndex = (select.selectedIndex + 1) % this.want.scan.windows.length;
+      select.dispatchEvent(new Event("change"));
+    }
+
+    // Moves by voxels along an axis; several within a frame become one.
+    _moveBy(axis, voxels) {
+      this.steps = this.steps || [0, 0, 0];
+      this.steps[axis] += voxels;
+      this._soon("move", () => {
+        const index = this.grid.index(this.at);
+        const next = this.grid.clamp(index.map((v, k) => (this.steps[k] ? Math.round(v) + this.steps[k] : v)));
+        this.steps = [0, 0, 0];
+        this.engine.moveTo(this.grid.world(next));
+      });
+    }
+
+    // ---- the read-out ------------------------------------------------------------------------------------------
+
+    _located(mm, value, ids, doubt) {
       this.at = mm;
       this.element.dataset.mm = mm.map((v) => v.toFixed(2)).join(",");
       const [x, y, z] = mm;
@@ -290,46 +302,115 @@
       this.find(".dx-words").textContent = [
         `${Math.abs(x).toFixed(0)} ${x < 0 ? "L" : "R"}`, `${Math.abs(y).toFixed(0)} ${y < 0 ? "P" : "A"}`,
         `${Math.abs(z).toFixed(0)} ${z < 0 ? "I" : "S"}`].join(" ");
-      const unit = this.want && this.want.scan ? this.want.scan.unit : "";
-      this.find(".dx-value").textContent = value === null ? "" : `${Math.abs(value) < 10 && !Number.isInteger(value) ? value.toFixed(2) : value.toFixed(0)} ${unit}`.trim().replace("-", "−");
+      this._tellSlice();
+      this._tellValue(value, doubt);
       const under = this.find(".dx-under");
-      under.replaceChildren();
-      for (const id of ids) {
-        const overlay = this.want.overlays.find((o) => o.id === id);
-        if (!overlay) continue;
-        const chip = document.createElement("span");
-        chip.className = "dx-chip";
-        chip.style.setProperty("--dx", `rgb(${overlay.rgb.join(",")})`);
-        chip.textContent = `${id} ${overlay.phrase}`;
-        under.append(chip);
-      }
+      const found = ids.map((id) => (this.want.overlays || []).find((o) => o.id === id)).filter(Boolean);
+      under.replaceChildren(...found.map((overlay) => {
+        const chip = Object.assign(document.createElement("span"), { className: "dx-chip", textContent: `${overlay.id} ${overlay.phrase}` });
+        chip.style.setProperty("--dx", `rgb(${this.masks.looks.get(overlay.id).rgb.join(",")})`);
+        return chip;
+      }));
       for (const button of this.element.querySelectorAll(".dx-readout button")) button.disabled = false;
+      if (this.speaking) {
+        clearTimeout(this.speech);
+        this.speech = setTimeout(() => {
+          this.find(".dx-spoken").textContent = [".dx-slice", ".dx-value", ".dx-under"].map((part) => this.find(part).textContent).filter(Boolean).join(", ");
+          this.speaking = false;
+        }, 400);
+      }
     }
+
+    _tellSlice() {
+      if (!this.at || !this.grid) return;
+      const grid = this.exact ? this.exact.grid : this.grid;
+      const { w } = PLANES[this.plane];
+      this.find(".dx-slice").textContent = `${this.plane} ${grid.voxel(this.at)[w] + 1} / ${grid.shape[w]}`;
+      this.element.dataset.plane = this.plane;
+    }
+
+    // An averaged scan has the mean of a few voxels here; the true one is read from the whole scan on the server.
+    _tellValue(value, doubt) {
+      const unit = this.want.scan ? this.want.scan.unit : "";
+      const tell = (number, about) => {
+        const text = `${about}${short(number)} ${unit}`.trim();
+        this.find(".dx-value").textContent = !doubt ? text : `${text} · unsure ${doubt.toFixed(2)} bit`;
+      };
+      if (value === null) this.find(".dx-value").textContent = "";
+      else tell(value, this.exact ? "≈ " : "");
+      if (value === null || !this.exact) return;
+      const { exact, at } = this;
+      clearTimeout(this.asking);
+      this.asking = setTimeout(async () => {
+        const [i, j, k] = exact.grid.voxel(at);
+        const first = 2 * (k + exact.shape[2] * (j + exact.shape[1] * i));
+        const answer = await fetch(exact.url, { headers: { Range: `bytes=${first}-${first + 1}` } });
+        if (answer.status !== 206 || this.at !== at) return; // another place by now, or a server that would send it all
+        tell(new DataView(await answer.arrayBuffer()).getInt16(0, true) * exact.slope + exact.inter, "");
+      }, 60);
+    }
+
+    // ---- buttons -----------------------------------------------------------------------------------------------
 
     _clicked(event) {
       const button = event.target.closest("button");
       if (!button || button.disabled) return;
       const { layout, act } = button.dataset;
+      const switched = () => {
+        const on = button.getAttribute("aria-pressed") !== "true";
+        button.setAttribute("aria-pressed", String(on));
+        return on;
+      };
       if (layout) {
         for (const other of this.element.querySelectorAll("[data-layout]")) {
           other.setAttribute("aria-pressed", String(other === button));
         }
+        this.layout = layout;
+        if (PLANES[layout]) this._choose(layout);
         this.engine.setLayout(layout);
       } else if (act === "radiological") {
-        const on = button.getAttribute("aria-pressed") !== "true";
-        button.setAttribute("aria-pressed", String(on));
-        button.textContent = on ? "Radiological" : "Neurological";
-        this.engine.setRadiological(on);
+        this.radiological = switched();
+        button.textContent = this.radiological ? "Radiological" : "Neurological";
+        this.engine.setRadiological(this.radiological);
       } else if (act === "outline") {
-        const on = button.getAttribute("aria-pressed") !== "true";
-        button.setAttribute("aria-pressed", String(on));
-        this.outline = on;
-        this.engine.setOutline(on);
-        this.sync();
+        this.masks.setAll({ outline: switched() });
+      } else if (act === "scan3d") {
+        this.engine.setScanIn3D(switched());
+      } else if (act === "picture") {
+        this._picture();
       } else if (act === "plus" || act === "minus") {
         this.emit.point({ mm: this.at, label: act === "plus" ? 1 : 0 });
       } else if (act === "what") {
         this.emit.what({ mm: this.at });
+      }
+    }
+
+    _picture() {
+      const text = (selector) => this.find(selector).textContent;
+      const masks = this.masks.drawn(this.want, "").filter((o) => o.opacity > 0 && !o.heat);
+      const heat = this.element.dataset.doubt ? ` · uncertainty of ${this.element.dataset.doubt}, 0 to 1 bit` : "";
+      const lines = [
+        `RAS mm ${text(".dx-mm")} (${text(".dx-words")}) · ${text(".dx-value")} · level ${this.find("[data-act='level']").value}, `
+          + `width ${this.find("[data-act='width']").value} · ${this.radiological ? "radiological" : "neurological"}${heat}`,
+        "Deixis. Research use only. Not a medical device.",
+      ];
+      const sheet = globalThis.DeixisPicture.composed(this.engine.picture(), lines, masks.map((o) => ({ name: `${o.id} ${o.phrase}`, rgb: o.rgb })));
+      const place = this.at.map((v) => v.toFixed(0)).join("_");
+      globalThis.DeixisPicture.save(sheet, `deixis_${place}.png`).catch((error) => this._say(error.message, 8000));
+    }
+
+    // Escape and a click elsewhere close what is open.
+    _handlePanels() {
+      const panels = [...this.element.querySelectorAll(".dx-panel")];
+      document.addEventListener("pointerdown", (event) => {
+        for (const panel of panels) if (!panel.contains(event.target)) panel.open = false;
+      });
+      for (const panel of panels) {
+        panel.addEventListener("keydown", (event) => {
+          if (event.key !== "Escape" || !panel.open) return;
+          panel.open = false;
+          panel.querySelector("summary").focus();
+        });
       }
     }
 
