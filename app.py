@@ -12,27 +12,29 @@ import argparse
 import atexit
 import logging
 import os
-import secrets
 import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from assistant.desk import compare_tab, page, report_tab
-from assistant.desk.seat import OpenScan, Point, Seat, as_sentence
-from assistant.errors import DeixisError
-from assistant.serving.address import check_port
+from assistant.desk.room import GIB, Limits, Room, Shelf
+from assistant.desk.seat import OpenScan, Point, Seat, Turn, as_sentence
+from assistant.desk.uploads import gathered
+from assistant.errors import DeixisError, ResourceError
+from assistant.serving.address import check_port, is_loopback
 from assistant.volume import Volume
 
 ROOT = Path(__file__).resolve().parent
 ASSETS = ROOT / "assistant" / "desk"
 NIIVUE = ROOT / "node_modules" / "@niivue" / "niivue" / "dist" / "niivue.umd.js"
-MAX_UPLOAD = "4gb"
+# What the browser keeps is the seat's token, under a name and a cipher that a desk started anew knows too.
+TOKEN_KEY, TOKEN_CIPHER = "deixis-seat", "deixis-seat"
 
 log = logging.getLogger("deixis.desk")
 
@@ -89,19 +91,6 @@ class Sessions:
         return session
 
 
-def gathered(files: Sequence[str], folder: Path) -> Path:
-    """What to open of the uploaded files: the one file, or a folder of all (a DICOM series), or its .mhd header."""
-    if len(files) == 1:
-        return Path(files[0])
-    together = folder / secrets.token_hex(4) / "upload"  # the last part is the name a reader is told
-    together.mkdir(parents=True)
-    for n, file in enumerate(files):
-        target = together / Path(file).name
-        shutil.copyfile(file, target if not target.exists() else together / f"{n}-{Path(file).name}")
-    headers = sorted(together.glob("*.mhd"))
-    return headers[0] if headers else together
-
-
 def viewer_parts() -> dict[str, str]:
     """The viewer's markup, what it does when the page has it, and the scripts it needs."""
     scripts = [ASSETS / "slices.js", ASSETS / "viewer.js", *([NIIVUE] if NIIVUE.is_file() else [])]
@@ -142,22 +131,26 @@ def build_desk(
     *,
     scan: str | Path | None = None,
     open_session: Callable[[Volume], OpenScan] | None = None,
+    keep: Path | None = None,
+    limits: Limits | None = None,
 ) -> gr.Blocks:
     """The page, ready for `launch`.
 
     model: a checkpoint folder, None for the embedded default. scan: opened on every new page; None: the example.
-    open_session: another way from a Volume to a session (the tests' scripted one).
+    open_session: another way from a Volume to a session (the tests' scripted one). keep: where sessions outlive the
+    desk; None: a folder that goes with it.
     """
-    connect = open_session or Sessions(model)
-    turnstile = threading.Lock()
-    store = Path(tempfile.mkdtemp(prefix="deixis-desk-"))
-    atexit.register(shutil.rmtree, store, ignore_errors=True)
-    gr.set_static_paths([store])
+    if keep is None:
+        keep = Path(tempfile.mkdtemp(prefix="deixis-desk-"))
+        atexit.register(shutil.rmtree, keep, ignore_errors=True)
+    room = Room(open_session or Sessions(model), Shelf(keep), limits or Limits())
+    gr.set_static_paths([keep])
 
     with gr.Blocks(
         title="Deixis", fill_width=True, fill_height=True, analytics_enabled=False, delete_cache=(600, 7200)
     ) as desk:
-        seat_state = gr.State(None, delete_callback=lambda seat: seat.close() if seat else None)
+        seat_state = gr.State(None, delete_callback=lambda seat: room.leave(seat) if seat else None)
+        token = gr.BrowserState(None, storage_key=TOKEN_KEY, secret=TOKEN_CIPHER)
         with gr.Row(elem_id="dx-head"):
             gr.HTML('<span class="dx-brand">Deixis</span>', elem_id="dx-brand")
             scan_line = gr.HTML(page.scan_line(None), elem_id="dx-scan")
@@ -206,12 +199,12 @@ def build_desk(
         def told(error: Exception) -> None:
             gr.Warning(as_sentence(error), title="Deixis")
 
-        def open_scan(seat: Seat, path: Path) -> Iterator[list[Any]]:
+        def open_scan(seat: Seat, opening: Callable[[], object]) -> Iterator[list[Any]]:
             """Show the scan, then load the model and encode it. outputs: scan_line, *view."""
             opened = False
             yield ['<span class="dx-dim">Opening the scan…</span>', *[gr.skip()] * len(view)]
             try:
-                seat.open(path)
+                opening()
                 opened = True
                 line = page.scan_line(seat.volume)
                 shown = looks(seat)
@@ -225,14 +218,18 @@ def build_desk(
                     told(error)
             yield [page.scan_line(seat.volume), *looks(seat)]
 
-        def start() -> Iterator[list[Any]]:
-            """A new page: a seat of its own, with the first scan. outputs: seat, scan_line, *view."""
-            folder = store / secrets.token_hex(16)
-            folder.mkdir()
-            seat = Seat(connect, folder, turnstile)
-            yield [seat, gr.skip(), *looks(seat)]
-            for shown in open_scan(seat, first_scan()):
-                yield [gr.skip(), *shown]
+        def start(token: object, request: gr.Request) -> Iterator[list[Any]]:
+            """A page: the seat that the browser remembers, or a new one with the first scan. outputs: seat, token,
+            scan_line, *view."""
+            seat = room.sit(token, request.username or "")
+            yield [seat, seat.folder.name, page.scan_line(seat.volume), *looks(seat)]
+            if seat.volume is None:
+                for shown in open_scan(seat, lambda: seat.restore() or seat.open(first_scan())):
+                    yield [gr.skip(), gr.skip(), *shown]
+            last = seat.log[-1] if seat.log else None
+            if isinstance(last, Turn) and not last.done:  # it was asked before the page was loaded anew
+                for _ in seat.watch(last):
+                    yield [gr.skip(), gr.skip(), gr.skip(), *looks(seat)]
 
         def first_scan() -> Path:
             if scan is not None:
@@ -244,11 +241,14 @@ def build_desk(
         def open_example(seat: Seat) -> Iterator[list[Any]]:
             from assistant.examples import example_scan
 
-            yield from open_scan(seat, example_scan())
+            yield from open_scan(seat, lambda: seat.open(example_scan()))
 
         def open_upload(seat: Seat, files: list[str] | None) -> Iterator[list[Any]]:
             if files:
-                yield from open_scan(seat, gathered(files, seat.folder))
+                yield from open_scan(seat, lambda: seat.open(upload(files, seat.folder)))
+
+        def upload(files: list[str], folder: Path) -> Path:
+            return gathered(files, folder, room.limits.upload_bytes)
 
         def answer(seat: Seat, text: str, with_points: list[Point] | None) -> Iterator[list[Any]]:
             """outputs: box, *view. The question stays in the box until the desk has taken it."""
@@ -315,7 +315,7 @@ def build_desk(
                 raise gr.Error(as_sentence(error), title="Deixis", print_exception=False) from error
 
         quiet = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
-        desk.load(start, None, [seat_state, scan_line, *view], **quiet)
+        desk.load(start, [token], [seat_state, token, scan_line, *view], **quiet)
         open_button.upload(open_upload, [seat_state, open_button], [scan_line, *view], **quiet)
         example_button.click(open_example, [seat_state], [scan_line, *view], **quiet)
         # "multiple": else the page itself drops a second question meanwhile; the seat says why it must wait.
@@ -329,7 +329,7 @@ def build_desk(
         findings.look(look, [seat_state], view, **quiet)
         undo_button.click(undo, [seat_state], [box, *view], **quiet)
         report_tab.wire(report, seat_state, view, looks, told, quiet)
-        compare_tab.wire(compare, seat_state, view, looks, told, gathered, quiet)
+        compare_tab.wire(compare, seat_state, view, looks, told, upload, quiet)
         for place in (report.lines, compare.result):
             place.look(look, [seat_state], view, **quiet)
         box.stop(lambda seat: seat.stop(), [seat_state], None, **quiet)
@@ -338,8 +338,13 @@ def build_desk(
 
 
 def launch(desk: gr.Blocks, *, host: str = "127.0.0.1", port: int | None = None, browser: bool = False,
-           wait: bool = True) -> str:  # fmt: skip
-    """Serve the page; returns its address. wait: until the process is interrupted."""
+           wait: bool = True, readers: list[tuple[str, str]] | None = None,
+           upload_bytes: int = Limits.upload_bytes) -> str:  # fmt: skip
+    """Serve the page; returns its address.
+
+    wait: until the process is interrupted. readers: names and passwords of those who may come in, None for everybody.
+    upload_bytes: of one file, over which it is refused while it comes.
+    """
     fonts = ["system-ui", "Segoe UI", "Roboto", "sans-serif"]
     theme = gr.themes.Default(
         primary_hue="sky", neutral_hue="slate", text_size="sm", spacing_size="sm", radius_size="sm",
@@ -347,7 +352,8 @@ def launch(desk: gr.Blocks, *, host: str = "127.0.0.1", port: int | None = None,
     ).set(body_text_color_subdued="*neutral_500", body_text_color_subdued_dark="*neutral_400")  # fmt: skip
     _, address, _ = desk.queue(default_concurrency_limit=None).launch(
         server_name=host, server_port=port, inbrowser=browser, prevent_thread_lock=True, quiet=True, share=False,
-        ssr_mode=False, max_file_size=MAX_UPLOAD, theme=theme, css_paths=ASSETS / "desk.css", footer_links=[],
+        ssr_mode=False, max_file_size=upload_bytes, auth=readers, theme=theme,
+        css_paths=ASSETS / "desk.css", footer_links=[],
     )  # fmt: skip
     if wait:
         print(f"The desk is at {address} (stop it with Ctrl+C).", flush=True)
@@ -355,25 +361,65 @@ def launch(desk: gr.Blocks, *, host: str = "127.0.0.1", port: int | None = None,
     return address
 
 
+def readers_of(given: str | None) -> list[tuple[str, str]] | None:
+    """`--auth`: "user:password", or a file with one such line each. ResourceError for anything else."""
+    if given is None:
+        return None
+    file = Path(given).expanduser()
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else [given]
+    readers = [tuple(line.strip().split(":", 1)) for line in lines if line.strip()]
+    if not readers or not all(len(reader) == 2 and all(reader) for reader in readers):
+        raise ResourceError("--auth is neither user:password nor a file with one such line for each reader; give one")
+    return [(name, password) for name, password in readers]
+
+
+LIMITS = (
+    ("max-upload-mb", Limits.upload_bytes // 2**20, "size of the files opened at once"),
+    ("max-memory-mb", Limits.memory_bytes // 2**20, "memory of all open scans together, without the model"),
+    ("answer-seconds", int(Limits.answer_seconds), "time of computing one answer"),
+    ("keep-days", int(Limits.keep_seconds // 86400), "without use, after which a session is deleted"),
+    ("keep-gb", Limits.keep_bytes // GIB, "disk space of all kept sessions; the oldest are deleted"),
+)
+
+
 def main(argv: list[str] | None = None) -> int:
     """`deixis app`: serve the desk until interrupted. Returns the exit code: 2 when it cannot start."""
+    from assistant.cache import user_cache
+    from assistant.cli import positive
+
     parser = argparse.ArgumentParser(prog="deixis app", description="Open the desk in the browser.")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: this machine only)")
     parser.add_argument("--port", type=int, default=None, help="default: 7860, or the next free one")
     parser.add_argument("--model", default=None, help="a checkpoint folder (default: the embedded one)")
     parser.add_argument("--scan", default=None, help="a scan to open on every new page (default: the example)")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    parser.add_argument("--auth", metavar="USER:PASSWORD", default=os.environ.get("DEIXIS_AUTH"),
+                        help="who may come in, or a file with one such line each (or DEIXIS_AUTH)")  # fmt: skip
+    parser.add_argument("--keep", metavar="DIR", type=Path, default=user_cache() / "desk",
+                        help="where sessions are kept (default: %(default)s)")  # fmt: skip
+    for name, default, what in LIMITS:
+        text = f"{what} (default: {default})"
+        parser.add_argument(f"--{name}", type=positive, default=default, metavar="N", help=text)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    limits = Limits(
+        upload_bytes=args.max_upload_mb * 2**20, answer_seconds=args.answer_seconds,
+        memory_bytes=args.max_memory_mb * 2**20, keep_seconds=args.keep_days * 86400, keep_bytes=args.keep_gb * GIB,
+    )  # fmt: skip
     try:
+        readers = readers_of(args.auth)
         if args.port is not None:
             check_port(args.host, args.port)
+        if readers is None and not is_loopback(args.host):
+            log.warning("everybody who reaches %s can use this desk: give --auth USER:PASSWORD, and put TLS before it",
+                        args.host)  # fmt: skip
         sessions = Sessions(args.model)
         sessions.load_ahead()
-        desk = build_desk(scan=args.scan, open_session=sessions)
-        launch(desk, host=args.host, port=args.port, browser=not args.no_browser)
+        desk = build_desk(scan=args.scan, open_session=sessions, keep=args.keep.expanduser().resolve(), limits=limits)
+        launch(desk, host=args.host, port=args.port, browser=not args.no_browser, readers=readers,
+               upload_bytes=limits.upload_bytes)  # fmt: skip
     except (DeixisError, OSError) as error:
         print(f"deixis: {error}", file=sys.stderr)
         return 2

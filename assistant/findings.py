@@ -53,12 +53,12 @@ class Findings:
     def __init__(self, study: Study) -> None:
         self.study = study
         self.found: list[Finding] = []
-        self._notes: dict[str, Note] = {}  # by mask id, as first written
+        self.notes: dict[str, Note] = {}  # by mask id, as first written
 
     def back_to(self, count: int) -> None:
         """Forget all but the first ``count``."""
         for finding in self.found[count:]:
-            self._notes.pop(finding.id, None)
+            self.notes.pop(finding.id, None)
         del self.found[count:]
 
     def ground(
@@ -90,7 +90,7 @@ class Findings:
         return f"m{1 + sum(finding.present for finding in self.found)}"
 
     def _recalled(self, finding: Finding, earlier: Sequence[Note]) -> tuple[Finding, Note, bool]:
-        first = self._notes[finding.id]
+        first = self.notes[finding.id]
         return finding, _compared(first, earlier), False
 
     def _computed(
@@ -150,7 +150,7 @@ class Findings:
             turn=turn,
         )
         self.found.append(finding)
-        self._notes[note.id] = note
+        self.notes[note.id] = note
         return finding, _compared(note, earlier)
 
 

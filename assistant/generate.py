@@ -84,6 +84,21 @@ class Done:
 Event = Delta | Grounded | Done
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What a conversation consists of, without what can be computed again; `Chat.recall` takes it back in.
+
+    found: as `Chat.findings`. notes: by mask id, as first written. regions: the features behind ``<REG>``s, each
+    (region_dim,). turns: how many messages, findings and regions there were before each.
+    """
+
+    messages: tuple[Message, ...]
+    found: tuple[Finding, ...]
+    notes: Mapping[str, Note]
+    regions: tuple[Tensor, ...]
+    turns: tuple[tuple[int, int, int], ...]
+
+
 @dataclass
 class _Draft:
     """The reply while it is made: ``accepted`` was checked, ``pending`` is the sentence in the making."""
@@ -152,6 +167,22 @@ class Chat:
     @property
     def findings(self) -> list[Finding]:
         return [] if self._targets is None else self._targets.found
+
+    @property
+    def memory(self) -> Memory:
+        notes = {} if self._targets is None else dict(self._targets.notes)
+        return Memory(
+            tuple(self.messages), tuple(self.findings), notes, tuple(self.tokens.regions), tuple(self._turns)
+        )  # fmt: skip
+
+    def recall(self, memory: Memory) -> None:
+        """Go on from there, in place of what was said so far; the caches are filled again by the next reply."""
+        self.tokens.crop(0)
+        self.messages, self._turns = list(memory.messages), list(memory.turns)
+        self.tokens.regions[:] = memory.regions
+        if self._targets is not None:
+            self._targets.found[:] = memory.found
+            self._targets.notes = dict(memory.notes)
 
     @property
     def nbytes(self) -> int:

@@ -186,6 +186,21 @@ def test_chat_goes_on_after_a_mistake_and_exports_at_the_end(
     ]
 
 
+def test_chat_is_kept_and_goes_on_after_its_end(capsys, tiny_scan, tiny_checkpoint, tiny_base, tmp_path, monkeypatch):
+    given = ("--model", tiny_checkpoint, "--base", tiny_base)
+    monkeypatch.setattr("sys.stdin", io.StringIO("Where is it?"))
+    assert run(capsys, "chat", tiny_scan, "--keep", tmp_path / "kept", *given)[0] == 0
+    monkeypatch.setattr("sys.stdin", io.StringIO("/findings\n/undo"))
+    code, out, err = run(capsys, "chat", "--resume", tmp_path / "kept", *given)
+    assert (code, err) == (0, "")
+    assert "> Where is it?\nleft block (m1)" in out
+    assert "m1  left block:" in out
+    assert "taken back: Where is it?" in out
+    assert json.loads((tmp_path / "kept" / "session.json").read_text())["turns"] == []
+    assert_one_line_error(run(capsys, "chat", *given), "--resume")
+    assert_one_line_error(run(capsys, "chat", "--resume", tmp_path, *given), "holds no saved session")
+
+
 @pytest.fixture
 def named_checkpoint(tiny_model, tmp_path, monkeypatch) -> Path:
     """The small model with a glossary of one name."""

@@ -17,6 +17,7 @@ from assistant.desk.compare_tab import result_html
 from assistant.desk.files import windows, write_scan
 from assistant.desk.report_tab import report_html
 from assistant.desk.seat import Notice, Point, Seat, Turn
+from assistant.desk.turnstile import Turnstile
 from assistant.errors import QuestionError, ScanError
 from assistant.glossary import Glossary
 from assistant.volume import Volume
@@ -29,7 +30,7 @@ def seat(tiny_model: Any, tmp_path: Path) -> Seat:
 
     folder = tmp_path / "seat"
     folder.mkdir()
-    return Seat(lambda volume: Session.open(volume, model=tiny_model), folder, threading.Lock())
+    return Seat(lambda volume: Session.open(volume, model=tiny_model), folder, Turnstile())
 
 
 def test_a_seat_around_a_real_session(seat: Seat, tiny_scan: Path, tmp_path: Path) -> None:

@@ -187,7 +187,8 @@ def answer_html(turn: Turn) -> str:
     if turn.answer:
         parts.append(re.sub(r"\bm\d+\b", lambda match: chip(match.group()), _rich(turn.answer)))
     elif not turn.error:
-        parts.append("…" if not turn.done else "(no words)")
+        waits = f'<span class="dx-dim">In line: {turn.ahead} ahead of you…</span>' if turn.ahead else "…"
+        parts.append(waits if not turn.done else "(no words)")
     if turn.error:
         parts.append(f'<span class="dx-error">⚠ {_rich(turn.error)}</span>')
     if turn.footnote:

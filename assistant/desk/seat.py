@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from assistant.desk import diary
 from assistant.desk.files import windows, write_overlay, write_scan
+from assistant.desk.turnstile import Left, Turnstile
 from assistant.errors import DeixisError, QuestionError, ResourceError
 
 if TYPE_CHECKING:
@@ -44,8 +46,12 @@ class OpenScan(Protocol):
         *,
         should_stop: Callable[[], bool] | None = None,
     ) -> Iterator[Event]: ...
+    @property
+    def nbytes(self) -> int: ...
     def read_on(self) -> bool: ...
     def undo(self) -> object: ...
+    def save(self, folder: str | Path) -> object: ...
+    def recall(self, folder: str | Path) -> None: ...
     def export(self, folder: str | Path) -> object: ...
     def ground_report(self, text: str) -> Report: ...
     def open_prior(self, path: str | Path) -> OpenPrior: ...
@@ -70,6 +76,7 @@ class Turn:
     """A question and what came back. `answer` grows while it streams; `error` is the sentence why there is none.
 
     found: the new masks and the absent targets, in order, without their voxels. kept: the session remembers the turn.
+    ahead: how many others are answered before it.
     A grounded report and a comparison are turns too: result is what the other workspaces show of them.
     """
 
@@ -81,6 +88,7 @@ class Turn:
     done: bool = False
     kept: bool = False
     found: list[Finding] = field(default_factory=list)
+    ahead: int = 0
     result: Report | Comparison | None = None
 
 
@@ -120,9 +128,12 @@ class Seat:
     """One page's state. Methods raise DeixisError before they change anything; `ask` keeps its error in the turn."""
 
     def __init__(
-        self, open_session: Callable[[Volume], OpenScan], folder: Path, turnstile: threading.Lock
+        self, open_session: Callable[[Volume], OpenScan], folder: Path, turnstile: Turnstile
     ) -> None:
-        """folder: this seat's own, for the viewer's files. turnstile: one model at work at a time on this machine."""
+        """folder: this seat's own, where it is kept. turnstile: one model at work at a time on this machine."""
+        self.folder = folder
+        self.answer_seconds = float("inf")  # of computing one answer
+        self.computed: Callable[[Seat], None] = lambda seat: None  # called after work that took memory
         self._open_session = open_session
         self._turnstile = turnstile
         self._busy = threading.Lock()
@@ -133,7 +144,7 @@ class Seat:
         _seats.add(self)
         self._changed = threading.Event()
         self._session: OpenScan | None = None
-        self.folder = folder
+        self._saved = True  # nothing is lost when the session is closed
         self.volume: Volume | None = None
         self.scan_file: Path | None = None
         self.windows: list[dict[str, object]] = []
@@ -143,6 +154,7 @@ class Seat:
         self.overlay_files: dict[str, Path] = {}
         self.focus: tuple[int, tuple[float, float, float]] | None = None
         self.prior_name = ""
+        self.prior_path: Path | None = None
         self._prior: OpenPrior | None = None
         #: masks of the prior, carried to this scan: id -> (phrase, file); those of the last comparison
         self.prior_overlays: dict[str, tuple[str, Path]] = {}
@@ -163,7 +175,7 @@ class Seat:
         """Read a scan and put it in place of the present one. When that fails the present one stays as it is."""
         from assistant.volume import open_volume
 
-        with self._only_one("opening a scan"):
+        with self._only_one("opening a scan"), self._uploads_swept():
             volume = open_volume(path)
             scan_file, presets = write_scan(volume, self.folder), windows(volume)
             self._forget_prior_overlays()
@@ -172,7 +184,64 @@ class Seat:
                     file.unlink(missing_ok=True)
             self.volume, self.scan_file, self.windows, self._session = volume, scan_file, presets, None
             self.log, self.points, self.hidden, self.overlay_files, self.focus = [], [], set(), {}, None
-            self._prior, self.prior_name = None, ""
+            self._prior, self.prior_name, self.prior_path = None, "", None
+            shutil.rmtree(self.folder / diary.SESSION, ignore_errors=True)
+            self._keep()
+
+    @contextmanager
+    def _uploads_swept(self) -> Iterator[None]:
+        """At the end of the block, what was uploaded and is not open goes."""
+        try:
+            yield
+        finally:
+            opened = [self.volume.path if self.volume is not None else None, self.prior_path]
+            for upload in (self.folder / "upload").glob("*"):
+                if not any(path is not None and Path(path).is_relative_to(upload) for path in opened):
+                    shutil.rmtree(upload, ignore_errors=True)
+
+    def restore(self) -> bool:
+        """Put back what the folder holds of an earlier time; False when it holds nothing. Raises ScanError when the
+        scan is gone or has changed since."""
+        if self.volume is not None or not diary.is_kept(self.folder):
+            return False
+        with self._only_one("opening the last session"):
+            volume = diary.read(self)
+            self.volume, self.windows = volume, windows(volume)
+        return True
+
+    def _keep(self, turn: Turn | None = None) -> None:
+        """Save everything. What cannot be saved stays in memory, and the reader is told."""
+        try:
+            if self._session is not None and (turn is None or turn.done or turn.kept or turn.error):
+                self._saved = False
+                self._session.save(self.folder / diary.SESSION)
+            diary.write(self)
+            self._saved = True
+        except DeixisError as error:
+            self._saved = False
+            said = f"not saved: {error}"
+            if turn is None:
+                self.notice(said)
+            else:
+                turn.footnote.append(said)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held for the scan and the session, without the model."""
+        if self._session is not None:
+            return self._session.nbytes
+        return 0 if self.volume is None else self.volume.voxels.nbytes
+
+    def rest(self) -> bool:
+        """Close the session to give its memory back; the next question opens it again. False while it is at work, or
+        could not be saved."""
+        if self._session is None or not self._saved or not self._busy.acquire(blocking=False):
+            return False
+        try:
+            self._session = self._prior = None
+            return True
+        finally:
+            self._busy.release()
 
     def prepare(self) -> None:
         """Load the model and encode the scan ahead of the first question (which does it itself when asked sooner)."""
@@ -180,13 +249,17 @@ class Seat:
         if volume is not None:
             with self._turnstile:
                 self._connected(volume)
+                self.computed(self)
 
     def _connected(self, volume: Volume) -> OpenScan:
         """The session of `volume`; the caller holds the turnstile."""
         if volume is not self.volume:  # another scan was opened meanwhile
             return self._open_session(volume)
         if self._session is None:
-            self._session = self._open_session(volume)
+            session = self._open_session(volume)
+            if (self.folder / diary.SESSION).is_dir():
+                session.recall(self.folder / diary.SESSION)
+            self._session = session
             self._work(self._read_on, (self._session,), "deixis-reader")
         return self._session
 
@@ -200,9 +273,10 @@ class Seat:
         """Encode the rest of the scan, a part at a time, while no reader of this machine waits for an answer."""
         try:
             while session is self._session and not self._closed:
-                with self._turnstile:
-                    if not session.read_on():
-                        return
+                if self._turnstile.count == 0:
+                    with self._turnstile:
+                        if not session.read_on():
+                            return
                 time.sleep(0.005)  # whoever waits at the turnstile goes first
         except ResourceError as error:
             log.warning("the scan is not read ahead: %s", error)  # a question may still find the memory
@@ -218,10 +292,15 @@ class Seat:
             thread.join()
 
     def close(self) -> None:
-        """Stop a running answer and delete the viewer's files."""
+        """Stop a running answer and give the memory back; the folder stays, for `restore`."""
         self._closed = True
         self._stop.set()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._session = self._prior = None
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there is anything that a reader would miss."""
+        return (self.folder / "upload").is_dir() or any(isinstance(entry, Turn) for entry in self.log)
 
     # ---- questions ---------------------------------------------------------------------------------------------
 
@@ -241,9 +320,14 @@ class Seat:
         if points is None:
             self.points = []
         self.log.append(turn)
+        self._keep(turn)
         self._stop.clear()
         # The guard goes over to the thread that answers: it is released when the answer ends, whoever is watching.
         self._work(self._answer, (self.volume, turn, guard), "deixis-answer")
+        yield from self.watch(turn)
+
+    def watch(self, turn: Turn) -> Iterator[Turn]:
+        """A turn that is being answered, as `ask` yields it."""
         while not turn.done:
             yield turn
             self._changed.wait(timeout=1.0)
@@ -254,19 +338,36 @@ class Seat:
     def _answer(self, volume: Volume, turn: Turn, guard: AbstractContextManager[None]) -> None:
         started = time.perf_counter()
         points = [(*point.mm, point.label) for point in turn.points]
+
+        def is_late() -> bool:
+            return time.perf_counter() - started > self.answer_seconds
+
         try:
-            with self._turnstile:
+            with self._turnstile.waiting(lambda count: self._waits(turn, count), self._stop.is_set):
+                started = time.perf_counter()
                 session = self._connected(volume)
-                for event in session.stream(turn.question, points=points or None, should_stop=self._stop.is_set):
+                should_stop = lambda: self._stop.is_set() or is_late()  # noqa: E731
+                for event in session.stream(turn.question, points=points or None, should_stop=should_stop):
                     self._take(turn, event)
                     self._changed.set()
-            turn.footnote.append(f"{time.perf_counter() - started:.1f} s")
+                if is_late():
+                    turn.footnote.append(f"ended after {self.answer_seconds:g} s, the limit; ask for less at once")
+                turn.footnote.append(f"{time.perf_counter() - started:.1f} s")
+                self._keep(turn)
+                self.computed(self)
+        except Left:
+            turn.footnote.append("stopped while it waited")
         except Exception as error:  # noqa: BLE001  the end of this thread's line: logged, and told in the chat
             turn.error = as_sentence(error)
+            self._keep(turn)
         finally:
             guard.__exit__(None, None, None)
             turn.done = True
             self._changed.set()
+
+    def _waits(self, turn: Turn, ahead: int) -> None:
+        turn.ahead = ahead
+        self._changed.set()
 
     def _take(self, turn: Turn, event: Event) -> None:
         from assistant.generate import Delta, Done, Grounded
@@ -276,7 +377,7 @@ class Seat:
         elif isinstance(event, Grounded):
             self._show(turn, event.finding)
         elif isinstance(event, Done):
-            if event.stopped:
+            if event.stopped and self._stop.is_set():
                 turn.footnote.append("stopped before the end")
             turn.footnote.extend(f"corrected: {correction}" for correction in event.corrections)
             turn.answer, turn.kept = event.visible, True
@@ -304,8 +405,9 @@ class Seat:
                 raise QuestionError("There is no question to take back; ask one first.")
             turn = self.log[last]
             assert isinstance(turn, Turn)
-            if turn.kept and self._session is not None:
-                self._session.undo()
+            if turn.kept and self.volume is not None:
+                with self._turnstile:
+                    self._connected(self.volume).undo()
             if turn.result is not None:
                 self._forget_prior_overlays()
             for finding in turn.found:
@@ -313,14 +415,15 @@ class Seat:
                     self.overlay_files.pop(finding.id).unlink(missing_ok=True)
                     self.hidden.discard(finding.id)
             del self.log[last:]
+            self._keep()
             return turn.question
 
     def export(self, folder: Path) -> Path:
         """Write `session.export` as one zip file into `folder`; returns its path."""
-        if self.volume is None or self._session is None or not self.overlay_files:
+        if self.volume is None or not self.overlay_files:
             raise QuestionError("There is no mask to download yet; ask about a structure first.")
-        with self._only_one("at work"):
-            self._session.export(folder / "files")
+        with self._only_one("at work"), self._turnstile:
+            self._connected(self.volume).export(folder / "files")
             return self._zipped(folder)
 
     def _zipped(self, folder: Path, what: str = "") -> Path:
@@ -346,20 +449,25 @@ class Seat:
             report = self._connected(volume).ground_report(text)
             turn = Turn(f"Ground a report of {len(report.lines)} sentences.", answer=report.summary, result=report)
             self._add(turn, report.findings)
+            self._keep(turn)
+            self.computed(self)
 
     def open_prior(self, path: Path) -> None:
         """Open an earlier scan and register it. When it is refused the present one stays."""
         volume = self._open_volume("comparing it with a prior")
-        with self._only_one("registering the earlier scan"), self._turnstile:
+        with self._only_one("registering the earlier scan"), self._uploads_swept(), self._turnstile:
             self._prior = self._connected(volume).open_prior(path)
-            self.prior_name = path.name
+            self.prior_name, self.prior_path = path.name, path
+            self._keep()
 
     def compare(self, question: str) -> None:
         """Find a structure in both scans; the mask of now joins those of the chat, the earlier one is shown over it."""
-        self._open_volume("comparing it with a prior")
-        if self._prior is None:
+        volume = self._open_volume("comparing it with a prior")
+        if self.prior_path is None:
             raise QuestionError("No earlier scan is open; open one of the same patient first.")
         with self._only_one("comparing the scans"), self._turnstile:
+            if self._prior is None:  # the session was restored
+                self._prior = self._connected(volume).open_prior(self.prior_path)
             comparison = self._prior.compare(question)
             turn = Turn(f"Compare with the prior: {question.strip()}", answer=comparison.text, result=comparison)
             self._forget_prior_overlays()
@@ -371,6 +479,8 @@ class Seat:
                 if change.carried is not None and self.volume is not None:
                     mask = self.volume.from_native(change.carried)
                     self.prior_overlays[f"p{n}"] = (change.phrase, write_overlay(self.volume, mask, self.folder))
+            self._keep(turn)
+            self.computed(self)
 
     def _open_volume(self, doing: str) -> Volume:
         if self.volume is None:
@@ -400,10 +510,10 @@ class Seat:
         from assistant.report_page import export_report
 
         report = self.last(Report)
-        if report is None or self._session is None:
+        if report is None or self.volume is None:
             raise QuestionError("There is no grounded report to save yet; ground one first.")
-        with self._only_one("at work"):
-            export_report(self._session, report, folder / "files")  # type: ignore[arg-type]
+        with self._only_one("at work"), self._turnstile:
+            export_report(self._connected(self.volume), report, folder / "files")  # type: ignore[arg-type]
             return self._zipped(folder, "-report")
 
     # ---- what is shown -----------------------------------------------------------------------------------------
