@@ -22,7 +22,7 @@ from typing import Any
 
 import gradio as gr
 
-from assistant.desk import compare_tab, page, report_tab
+from assistant.desk import api, compare_tab, page, report_tab
 from assistant.desk.room import GIB, Limits, Room, Shelf
 from assistant.desk.seat import OpenScan, Point, Seat, Turn, as_sentence
 from assistant.desk.uploads import gathered
@@ -333,6 +333,7 @@ def build_desk(
         for place in (report.lines, compare.result):
             place.look(look, [seat_state], view, **quiet)
         box.stop(lambda seat: seat.stop(), [seat_state], None, **quiet)
+        api.add(room, seat_state, quiet)
         download_button.click(pack, [seat_state], [zip_link], **quiet).success(None, None, None, js=SAVE_JS)
     return desk
 

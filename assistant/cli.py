@@ -68,7 +68,7 @@ CHAT_HELP = """Type a question. Commands:
   /box x0,y0,z0,x1,y1,z1
   /mask m1             refine or ask about an earlier mask
   /findings            all masks so far      /undo   take back the last question
-  /export DIR          write masks and manifest      /quit"""
+  /export DIR          write masks, table and page   /quit"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -201,7 +201,7 @@ def build_parser() -> Parser:
     one.add_argument("--point", type=point, action="append", metavar="x,y,z[,label]",
                      help="RAS+ mm; label 1 = part of it (default), 0 = not; may be repeated")  # fmt: skip
     one.add_argument("--box", type=box, metavar="x0,y0,z0,x1,y1,z1", help="two opposite corners, RAS+ mm")
-    one.add_argument("--out", metavar="DIR", help="write masks, label map and manifest here")
+    one.add_argument("--out", metavar="DIR", help="write masks, label map, table, page and manifest here")
     one.add_argument("--uncertainty", action="store_true", help="with --out: a map of where each mask is unsure, too")
     one.add_argument("--json", action="store_true", help="print one JSON object (masks go to --out, else to a new "
                      "folder for temporary files)")  # fmt: skip
@@ -211,7 +211,7 @@ def build_parser() -> Parser:
     talk.add_argument("scan", metavar="SCAN", nargs="?", help="with --resume: where the scan lies now, if it was moved")
     talk.add_argument("--keep", metavar="DIR", help="save the session here after every answer")
     talk.add_argument("--resume", metavar="DIR", help="go on with a session that was saved, and save it there")
-    talk.add_argument("--out", metavar="DIR", help="write masks, label map and manifest here at the end")
+    talk.add_argument("--out", metavar="DIR", help="write masks, label map, table, page and manifest here at the end")
 
     check = commands.add_parser("report", parents=[scan, model], help="check a radiology report against the scan")
     check.add_argument("report", metavar="REPORT", help="a text file")
@@ -221,6 +221,7 @@ def build_parser() -> Parser:
     grown = commands.add_parser("compare", parents=[scan, model], help="compare with an earlier scan of the patient")
     grown.add_argument("prior", metavar="PRIOR", help="the earlier scan")
     grown.add_argument("question", metavar="STRUCTURE", help='such as "left hippocampus" or "has the tumour grown?"')
+    grown.add_argument("--out", metavar="DIR", help="write comparison.html, .json, changes.csv and the masks here")
     grown.add_argument("--json", action="store_true", help="print one JSON object")
 
     facts = commands.add_parser("info", parents=[scan], help="say what a scan is, without a model")
@@ -334,14 +335,18 @@ def report(options: argparse.Namespace) -> None:
 
 def compare(options: argparse.Namespace) -> None:
     from assistant.prior import comparison_facts
+    from assistant.prior_page import export_comparison
 
     with stdout_kept():
         session = open_session(options)
         comparison = session.open_prior(options.prior, modality=options.modality).compare(options.question)
+        page = None if options.out is None else export_comparison(session, comparison, options.out)
     if options.json:
         print_json(comparison_facts(comparison))
     else:
         print(comparison.text)
+    if page is not None:
+        print(f"written to {page}", file=sys.stderr)
 
 
 def reply_facts(session: Session, reply: Reply, manifest: Path | None) -> dict[str, Any]:

@@ -236,7 +236,11 @@ def test_compare_measures_both_scans(capsys, tiny_checkpoint, tiny_base, tmp_pat
     code, out, err = run(capsys, "compare", now, before, *given)
     assert code == 0, err
     assert re.match(r"The left block has .*: [\d.]+ mL now, [\d.]+ mL before.* Registration: ", out)
-    code, out, _ = run(capsys, "compare", now, before, *given, "--json")
+    code, out, err = run(capsys, "compare", now, before, *given, "--json", "--out", tmp_path / "out")
+    assert err.endswith("comparison.html\n")
+    assert {"comparison.html", "comparison.json", "changes.csv", "p1_left_block_before.nii.gz", "manifest.json"} <= {
+        file.name for file in (tmp_path / "out").iterdir()
+    }
     (change,) = json.loads(out)["changes"]
     assert change["change_ml"] == pytest.approx(change["now"]["volume_ml"] - change["before"]["volume_ml"])
     assert_one_line_error(run(capsys, "compare", now, now, *given), "are the same scan")

@@ -136,6 +136,9 @@ def test_a_report_and_a_prior_are_turns_of_the_seat(
     assert list(seat.prior_overlays) == ["p1"]
     assert [overlay["id"] for overlay in json.loads(page.viewer_state(seat))["overlays"]] == ["m1", "p1"]
     assert "Registration: " in result_html(seat)
+    assert {"comparison.html", "changes.csv", "m1_left_block.nii.gz"} <= set(
+        zipfile.ZipFile(seat.export_comparison(tmp_path / "zip")).namelist()
+    )
     assert seat.undo() == "Compare with the prior: left block"
     assert (seat.last(Comparison), seat.prior_overlays, list(seat.overlay_files)) == (None, {}, ["m1"])
     seat.compare("left block")

@@ -103,6 +103,20 @@ class ScriptedSession:
             yield from say("Both have the <b>same</b> size: * 2.9 mL and 2.9 mL.")
         yield Done(content=said, visible=said, stopped=should_stop is not None and should_stop())
 
+    nbytes = 0
+
+    def read_on(self) -> bool:
+        return False
+
+    def save(self, folder: str | Path) -> None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / "asked.json").write_text(json.dumps(self.asked))
+
+    def recall(self, folder: str | Path) -> None:
+        """Ask the same again."""
+        for text, points in json.loads((Path(folder) / "asked.json").read_text()):
+            list(self.stream(text, points))
+
     def undo(self) -> None:
         self.asked.pop()
         del self.kept[self._before.pop() :]

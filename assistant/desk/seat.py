@@ -516,6 +516,18 @@ class Seat:
             export_report(self._connected(self.volume), report, folder / "files")  # type: ignore[arg-type]
             return self._zipped(folder, "-report")
 
+    def export_comparison(self, folder: Path) -> Path:
+        """Write the last comparison (page, JSON, table, masks) as one zip file into `folder`; returns its path."""
+        from assistant.prior import Comparison
+        from assistant.prior_page import export_comparison
+
+        comparison = self.last(Comparison)
+        if comparison is None or self.volume is None:
+            raise QuestionError("There is no comparison to save yet; compare a structure first.")
+        with self._only_one("at work"), self._turnstile:
+            export_comparison(self._connected(self.volume), comparison, folder / "files")  # type: ignore[arg-type]
+            return self._zipped(folder, "-comparison")
+
     # ---- what is shown -----------------------------------------------------------------------------------------
 
     def add_point(self, mm: Sequence[float], label: int) -> None:
