@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import json
 import logging
 import os
 import shutil
@@ -22,11 +23,12 @@ from typing import Any
 
 import gradio as gr
 
-from assistant.desk import api, compare_tab, page, report_tab
+from assistant.desk import api, compare_tab, page, report_tab, texts
 from assistant.desk.room import GIB, Limits, Room, Shelf
 from assistant.desk.seat import OpenScan, Point, Seat, Turn, as_sentence
 from assistant.desk.uploads import gathered
 from assistant.errors import DeixisError, ResourceError
+from assistant.examples import EXAMPLES, example_scan
 from assistant.serving.address import check_port, is_loopback
 from assistant.volume import Volume
 
@@ -37,22 +39,6 @@ NIIVUE = ROOT / "node_modules" / "@niivue" / "niivue" / "dist" / "niivue.umd.js"
 TOKEN_KEY, TOKEN_CIPHER = "deixis-seat", "deixis-seat"
 
 log = logging.getLogger("deixis.desk")
-
-QUESTIONS = {
-    "MR": (
-        "Is the left hippocampus smaller than the right?",
-        "Show me both lateral ventricles. How large are they together?",
-        "Which structure forms new memories?",
-        "Is there a tumour?",
-    ),
-    "CT": (
-        "Find both parotid glands and compare them.",
-        "Where is the spinal cord?",
-        "How big is the mandible?",
-        "Is the liver in this scan?",
-    ),
-    "PET": ("Is there a tumour?", "How large is the tumour?"),
-}
 
 
 class Sessions:
@@ -89,6 +75,29 @@ class Sessions:
         session = Session.open(volume, model=self.load())
         session.prepare()  # the scan is encoded while the reader still looks at it
         return session
+
+
+def tour_parts() -> dict[str, str]:
+    """The button that starts the tour, and the tour's script."""
+    script = ASSETS / "tour.js"
+    gr.set_static_paths([script])
+    steps = json.dumps([{"at": at, "title": title, "text": text} for at, title, text in texts.TOUR_STEPS])
+    return {
+        "html_template": f'<button type="button" class="dx-tour-start">{texts.TOUR}</button>',
+        "js_on_load": (
+            "element.querySelector('button').addEventListener('click', () => "
+            f"DeixisTour.start({steps}, {json.dumps(texts.TOUR_WORDS)}));"
+        ),
+        "head": f'<script src="{page.file_url(script)}?v={script.stat().st_mtime_ns}"></script>',
+    }
+
+
+def questions_about(volume: Volume | None) -> tuple[str, ...]:
+    """Questions to begin with: an example's own, else those of the modality."""
+    if volume is None:
+        return texts.QUESTIONS["MR"]
+    own = next((e.questions for e in EXAMPLES.values() if volume.path and Path(volume.path).name == e.file), None)
+    return own or texts.QUESTIONS[volume.modality]
 
 
 def viewer_parts() -> dict[str, str]:
@@ -147,45 +156,45 @@ def build_desk(
     gr.set_static_paths([keep])
 
     with gr.Blocks(
-        title="Deixis", fill_width=True, fill_height=True, analytics_enabled=False, delete_cache=(600, 7200)
+        title=texts.TITLE, fill_width=True, fill_height=True, analytics_enabled=False, delete_cache=(600, 7200)
     ) as desk:
         seat_state = gr.State(None, delete_callback=lambda seat: room.leave(seat) if seat else None)
         token = gr.BrowserState(None, storage_key=TOKEN_KEY, secret=TOKEN_CIPHER)
         with gr.Row(elem_id="dx-head"):
             gr.HTML('<span class="dx-brand">Deixis</span>', elem_id="dx-brand")
             scan_line = gr.HTML(page.scan_line(None), elem_id="dx-scan")
-            open_button = gr.UploadButton("Open scan", file_count="multiple", elem_id="dx-open", size="sm")
-            example_button = gr.Button("Example", elem_id="dx-example", size="sm")
-            download_button = gr.Button("Download masks", elem_id="dx-download", size="sm")
+            open_button = gr.UploadButton(texts.OPEN_SCAN, file_count="multiple", elem_id="dx-open", size="sm")
+            example_buttons = [
+                gr.Button(example.name, elem_id=f"dx-example-{key}", size="sm") for key, example in EXAMPLES.items()
+            ]
+            gr.HTML(elem_id="dx-tour", apply_default_css=False, **tour_parts())
+            download_button = gr.Button(texts.DOWNLOAD_MASKS, elem_id="dx-download", size="sm")
             zip_link = gr.DownloadButton("zip", elem_id="dx-zip", visible="hidden")
         with gr.Row(elem_id="dx-main", equal_height=True):
             with gr.Column(elem_id="dx-left"):
                 viewer = gr.HTML("", elem_id="dx-view", apply_default_css=False, **viewer_parts())
             with gr.Column(elem_id="dx-right"), gr.Tabs(elem_id="dx-tabs"):
-                with gr.Tab("Ask", elem_id="dx-tab-ask"):
+                with gr.Tab(texts.ASK_TAB, elem_id="dx-tab-ask"):
                     findings = gr.HTML(elem_id="dx-table", apply_default_css=False, js_on_load=TABLE_JS)
                     chat = gr.Chatbot(
                         elem_id="dx-chat", show_label=False, feedback_options=None, buttons=[], height="100%",
-                        placeholder="**Ask about the scan.** Every structure in an answer is outlined and measured"
-                        " first.",
-                        examples=[{"text": text} for text in QUESTIONS["MR"]], layout="panel",
+                        placeholder=texts.CHAT_EMPTY,
+                        examples=[{"text": text} for text in texts.QUESTIONS["MR"]], layout="panel",
                         group_consecutive_messages=False,
                     )  # fmt: skip
                     points = gr.HTML(elem_id="dx-points", apply_default_css=False, js_on_load=POINTS_JS)
                     with gr.Row(elem_id="dx-ask"):
                         box = gr.Textbox(
                             elem_id="dx-box", show_label=False, container=False, lines=1, max_lines=6, submit_btn=True,
-                            placeholder="Ask about the scan…",
+                            placeholder=texts.ASK_BOX,
                         )  # fmt: skip
-                        undo_button = gr.Button("Undo", elem_id="dx-undo", size="sm", min_width=60)
-                with gr.Tab("Ground a report", elem_id="dx-tab-report"):
+                        undo_button = gr.Button(texts.UNDO, elem_id="dx-undo", size="sm", min_width=60)
+                with gr.Tab(texts.REPORT_TAB, elem_id="dx-tab-report"):
                     report = report_tab.lay_out()
-                with gr.Tab("Compare with a prior", elem_id="dx-tab-compare"):
+                with gr.Tab(texts.COMPARE_TAB, elem_id="dx-tab-compare"):
                     compare = compare_tab.lay_out()
         gr.HTML(
-            "<b>Research use only. Not a medical device.</b> <span>Measurements come from the masks; check the masks."
-            " Coordinates are RAS+ millimetres.</span>",
-            elem_id="dx-foot",
+            f"<b>{texts.FOOT}</b> <span>{texts.FOOT_MORE}</span>", elem_id="dx-foot",
         )
 
         view = [chat, findings, viewer, points, report.lines, compare.name, compare.result]
@@ -202,15 +211,14 @@ def build_desk(
         def open_scan(seat: Seat, opening: Callable[[], object]) -> Iterator[list[Any]]:
             """Show the scan, then load the model and encode it. outputs: scan_line, *view."""
             opened = False
-            yield ['<span class="dx-dim">Opening the scan…</span>', *[gr.skip()] * len(view)]
+            yield [f'<span class="dx-dim">{texts.OPENING}</span>', *[gr.skip()] * len(view)]
             try:
                 opening()
                 opened = True
                 line = page.scan_line(seat.volume)
                 shown = looks(seat)
-                modality = seat.volume.modality if seat.volume is not None else "MR"
-                shown[0] = gr.update(value=shown[0], examples=[{"text": t} for t in QUESTIONS[modality]])
-                yield [line + '<span class="dx-dim">loading the model…</span>', *shown]
+                shown[0] = gr.update(value=shown[0], examples=[{"text": t} for t in questions_about(seat.volume)])
+                yield [line + f'<span class="dx-dim">{texts.LOADING}</span>', *shown]
                 seat.prepare()
             except Exception as error:  # noqa: BLE001  logged by as_sentence, told in the chat
                 seat.notice(as_sentence(error))
@@ -234,14 +242,10 @@ def build_desk(
         def first_scan() -> Path:
             if scan is not None:
                 return Path(scan)
-            from assistant.examples import example_scan
-
             return example_scan()
 
-        def open_example(seat: Seat) -> Iterator[list[Any]]:
-            from assistant.examples import example_scan
-
-            yield from open_scan(seat, lambda: seat.open(example_scan()))
+        def open_example(key: str) -> Callable[[Seat], Iterator[list[Any]]]:
+            return lambda seat: open_scan(seat, lambda: seat.open(example_scan(key)))
 
         def open_upload(seat: Seat, files: list[str] | None) -> Iterator[list[Any]]:
             if files:
@@ -277,7 +281,7 @@ def build_desk(
 
         def ask_what(seat: Seat, event: gr.EventData) -> Iterator[list[Any]]:
             x, y, z = (float(v) for v in event._data["mm"])
-            yield from answer(seat, "What is this?", [Point((x, y, z), 1)])
+            yield from answer(seat, texts.WHAT_IS_THIS, [Point((x, y, z), 1)])
 
         def changed(seat: Seat, change: Callable[[], object]) -> list[Any]:
             """Do a small change; outputs: *view."""
@@ -317,7 +321,8 @@ def build_desk(
         quiet = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
         desk.load(start, [token], [seat_state, token, scan_line, *view], **quiet)
         open_button.upload(open_upload, [seat_state, open_button], [scan_line, *view], **quiet)
-        example_button.click(open_example, [seat_state], [scan_line, *view], **quiet)
+        for key, button in zip(EXAMPLES, example_buttons, strict=True):
+            button.click(open_example(key), [seat_state], [scan_line, *view], **quiet)
         # "multiple": else the page itself drops a second question meanwhile; the seat says why it must wait.
         asking = {**quiet, "trigger_mode": "multiple"}
         box.submit(ask, [seat_state, box], [box, *view], **asking)
@@ -354,7 +359,7 @@ def launch(desk: gr.Blocks, *, host: str = "127.0.0.1", port: int | None = None,
     _, address, _ = desk.queue(default_concurrency_limit=None).launch(
         server_name=host, server_port=port, inbrowser=browser, prevent_thread_lock=True, quiet=True, share=False,
         ssr_mode=False, max_file_size=upload_bytes, auth=readers, theme=theme,
-        css_paths=ASSETS / "desk.css", footer_links=[],
+        css_paths=[ASSETS / "desk.css", ASSETS / "tour.css"], footer_links=[],
     )  # fmt: skip
     if wait:
         print(f"The desk is at {address} (stop it with Ctrl+C).", flush=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 
+from assistant.desk import texts
 from assistant.desk.page import chip, look_chip
 from assistant.desk.report_tab import LOOK_JS
 from assistant.desk.seat import Seat, as_sentence
@@ -18,7 +19,8 @@ from assistant.evidence import format_ml, shown_difference
 from assistant.prior import Change, Comparison, registration_text
 
 SAVE_JS = "() => { setTimeout(() => document.querySelector('#dx-prior-zip').click(), 150); }"
-EMPTY = '<p class="dx-dim">Open an earlier scan of the same patient, then name a structure: has it grown?</p>'
+EMPTY = f'<p class="dx-dim">{texts.COMPARE_EMPTY}</p>'
+NO_PRIOR = f'<span class="dx-dim">{texts.NO_PRIOR}</span>'
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,13 @@ class CompareTab:
 def lay_out() -> CompareTab:
     """Make the components, in the tab that is open."""
     with gr.Row(elem_id="dx-prior-bar"):
-        upload = gr.UploadButton("Open the earlier scan", file_count="multiple", elem_id="dx-prior-open", size="sm")
-        save = gr.Button("Save", elem_id="dx-prior-save", size="sm")
+        upload = gr.UploadButton(texts.OPEN_PRIOR, file_count="multiple", elem_id="dx-prior-open", size="sm")
+        save = gr.Button(texts.SAVE, elem_id="dx-prior-save", size="sm")
         zipped = gr.DownloadButton("zip", elem_id="dx-prior-zip", visible="hidden")
-        name = gr.HTML('<span class="dx-dim">No earlier scan is open</span>', elem_id="dx-prior-name")
+        name = gr.HTML(NO_PRIOR, elem_id="dx-prior-name")
     box = gr.Textbox(
         elem_id="dx-prior-box", show_label=False, container=False, lines=1, submit_btn=True,
-        placeholder="Left hippocampus, or: has it grown?",
+        placeholder=texts.COMPARE_BOX,
     )  # fmt: skip
     result = gr.HTML(EMPTY, elem_id="dx-prior", apply_default_css=False, js_on_load=LOOK_JS)
     return CompareTab(upload, save, zipped, name, box, result)
@@ -58,7 +60,7 @@ def wire(
         """outputs: *view."""
         if not files:
             return
-        wait = '<span class="dx-dim">Registering the earlier scan…</span>'
+        wait = f'<span class="dx-dim">{texts.REGISTERING}</span>'
         yield [wait if one is tab.name else gr.skip() for one in view]
         try:
             seat.open_prior(gathered(files, seat.folder))
@@ -68,7 +70,7 @@ def wire(
 
     def compare(seat: Seat, question: str) -> Iterator[list[Any]]:
         """outputs: *view."""
-        yield ['<p class="dx-dim">Comparing…</p>' if one is tab.result else gr.skip() for one in view]
+        yield [f'<p class="dx-dim">{texts.COMPARING}</p>' if one is tab.result else gr.skip() for one in view]
         try:
             seat.compare(question)
         except Exception as error:  # noqa: BLE001  logged by as_sentence, told on the page
@@ -88,7 +90,7 @@ def wire(
 
 def prior_line(seat: Seat) -> str:
     if not seat.prior_name:
-        return '<span class="dx-dim">No earlier scan is open</span>'
+        return NO_PRIOR
     return f"<b>{html.escape(seat.prior_name)}</b>"
 
 

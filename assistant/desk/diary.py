@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from assistant.desk import texts
 from assistant.export import write_json
 from assistant.keeping import MaskFolder, finding_of, finding_state, read_saved, reading, saved_scan, scan_reference
 
@@ -135,7 +136,7 @@ def _entry_of(state: Mapping[str, Any], masks: MaskFolder) -> Turn | Notice:
         points=tuple(Point(_three(point["mm"]), int(point["label"])) for point in state["points"]),
         answer=state["answer"],
         footnote=list(state["footnote"]),
-        error=state["error"] if state["whole"] else "The desk was stopped before this was answered; ask it again.",
+        error=state["error"] if state["whole"] else texts.CUT_OFF,
         done=True,
         kept=state["kept"],
         found=[finding_of(finding, None) for finding in state["found"]],

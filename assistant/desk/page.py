@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from assistant.desk import texts
 from assistant.desk.seat import Notice, Point, Seat, Turn
 from assistant.evidence import format_mean, format_ml, format_mm
 from assistant.margin import LOW_PRESENCE, LOW_QUALITY
@@ -95,7 +96,7 @@ def signed(value: float) -> str:
 def scan_line(volume: Volume | None) -> str:
     """Name, modality, size and notes of the open scan, for the head of the page."""
     if volume is None:
-        return '<span class="dx-dim">No scan is open</span>'
+        return f'<span class="dx-dim">{texts.NO_SCAN}</span>'
     shape = " × ".join(str(n) for n in volume.shape)
     spacing = " × ".join(f"{v:.2f}".rstrip("0").rstrip(".") for v in volume.spacing)
     how = "" if volume.modality_source == "header" else f" ({html.escape(volume.modality_source)})"
@@ -187,7 +188,7 @@ def answer_html(turn: Turn) -> str:
     if turn.answer:
         parts.append(re.sub(r"\bm\d+\b", lambda match: chip(match.group()), _rich(turn.answer)))
     elif not turn.error:
-        waits = f'<span class="dx-dim">In line: {turn.ahead} ahead of you…</span>' if turn.ahead else "…"
+        waits = f'<span class="dx-dim">{texts.IN_LINE.format(ahead=turn.ahead)}</span>' if turn.ahead else "…"
         parts.append(waits if not turn.done else "(no words)")
     if turn.error:
         parts.append(f'<span class="dx-error">⚠ {_rich(turn.error)}</span>')

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from assistant.desk import diary
+from assistant.desk import diary, texts
 from assistant.desk.files import windows, write_overlay, write_scan
 from assistant.desk.turnstile import Left, Turnstile
 from assistant.errors import DeixisError, QuestionError, ResourceError
@@ -219,7 +219,7 @@ class Seat:
             self._saved = True
         except DeixisError as error:
             self._saved = False
-            said = f"not saved: {error}"
+            said = texts.NOT_SAVED.format(error=error)
             if turn is None:
                 self.notice(said)
             else:
@@ -351,12 +351,12 @@ class Seat:
                     self._take(turn, event)
                     self._changed.set()
                 if is_late():
-                    turn.footnote.append(f"ended after {self.answer_seconds:g} s, the limit; ask for less at once")
+                    turn.footnote.append(texts.TOO_LONG.format(seconds=self.answer_seconds))
                 turn.footnote.append(f"{time.perf_counter() - started:.1f} s")
                 self._keep(turn)
                 self.computed(self)
         except Left:
-            turn.footnote.append("stopped while it waited")
+            turn.footnote.append(texts.STOPPED_IN_LINE)
         except Exception as error:  # noqa: BLE001  the end of this thread's line: logged, and told in the chat
             turn.error = as_sentence(error)
             self._keep(turn)
@@ -378,7 +378,7 @@ class Seat:
             self._show(turn, event.finding)
         elif isinstance(event, Done):
             if event.stopped and self._stop.is_set():
-                turn.footnote.append("stopped before the end")
+                turn.footnote.append(texts.STOPPED)
             turn.footnote.extend(f"corrected: {correction}" for correction in event.corrections)
             turn.answer, turn.kept = event.visible, True
 
