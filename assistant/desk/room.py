@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from assistant.desk.seat import Seat
 from assistant.desk.turnstile import Turnstile
 from assistant.errors import ResourceError
+from assistant.memory import give_back
 
 if TYPE_CHECKING:
     from assistant.desk.seat import OpenScan
@@ -138,6 +139,7 @@ class Room:
                 return
             del self._pages[seat.folder], self._seats[seat.folder]
         seat.close()
+        give_back()
         if not seat.is_used:
             shutil.rmtree(seat.folder, ignore_errors=True)
 
@@ -154,4 +156,5 @@ class Room:
             size = other.nbytes
             if other.rest():
                 held -= size
+                give_back()
                 log.info("a scan was closed to keep the memory under %d MiB", self.limits.memory_bytes // 2**20)
