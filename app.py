@@ -92,14 +92,6 @@ def tour_parts() -> dict[str, str]:
     }
 
 
-def questions_about(volume: Volume | None) -> tuple[str, ...]:
-    """Questions to begin with: an example's own, else those of the modality."""
-    if volume is None:
-        return texts.QUESTIONS["MR"]
-    own = next((e.questions for e in EXAMPLES.values() if volume.path and Path(volume.path).name == e.file), None)
-    return own or texts.QUESTIONS[volume.modality]
-
-
 def viewer_parts() -> dict[str, str]:
     """The viewer's markup, what it does when the page has it, and the scripts it needs."""
     scripts = [ASSETS / "slices.js", ASSETS / "viewer.js", *([NIIVUE] if NIIVUE.is_file() else [])]
@@ -153,6 +145,7 @@ def build_desk(
         keep = Path(tempfile.mkdtemp(prefix="deixis-desk-"))
         atexit.register(shutil.rmtree, keep, ignore_errors=True)
     room = Room(open_session or Sessions(model), Shelf(keep), limits or Limits())
+    os.environ["GRADIO_TEMP_DIR"] = str(room.shelf.incoming)  # what is left there by a kill is swept with the rest
     gr.set_static_paths([keep])
 
     with gr.Blocks(
@@ -217,7 +210,8 @@ def build_desk(
                 opened = True
                 line = page.scan_line(seat.volume)
                 shown = looks(seat)
-                shown[0] = gr.update(value=shown[0], examples=[{"text": t} for t in questions_about(seat.volume)])
+                modality = seat.volume.modality if seat.volume is not None else "MR"
+                shown[0] = gr.update(value=shown[0], examples=[{"text": t} for t in texts.QUESTIONS[modality]])
                 yield [line + f'<span class="dx-dim">{texts.LOADING}</span>', *shown]
                 seat.prepare()
             except Exception as error:  # noqa: BLE001  logged by as_sentence, told in the chat
@@ -245,7 +239,10 @@ def build_desk(
             return example_scan()
 
         def open_example(key: str) -> Callable[[Seat], Iterator[list[Any]]]:
-            return lambda seat: open_scan(seat, lambda: seat.open(example_scan(key)))
+            def opened(seat: Seat) -> Iterator[list[Any]]:
+                yield from open_scan(seat, lambda: seat.open(example_scan(key)))
+
+            return opened
 
         def open_upload(seat: Seat, files: list[str] | None) -> Iterator[list[Any]]:
             if files:

@@ -43,11 +43,10 @@ IMPRESSION: No acute abnormality. Follow-up in 12 months is recommended.
 
 @dataclass(frozen=True)
 class Example:
-    """name: on its button; file: in the user's cache; questions: that suit it, none where those of its modality do."""
+    """name: on its button; file: in the user's cache."""
 
     name: str
     file: str
-    questions: tuple[str, ...] = ()
 
 
 EXAMPLES = {

@@ -44,7 +44,7 @@ class Canvas:
         return inside & (self.z >= low) & (self.z < high)
 
     def fill(self, where: np.ndarray, value: float) -> None:
-        self.voxels[where] = value
+        self.voxels[np.broadcast_to(where, self.voxels.shape)] = value
 
     def affine(self) -> np.ndarray:
         """(4, 4), index -> RAS+ mm."""

@@ -78,3 +78,36 @@ def test_nobody_comes_in_without_the_password(address: str) -> None:
         Client(address, auth=("ada", "guess"), verbose=False)
     assert httpx.get(f"{address}config").status_code == 401
     assert httpx.get(f"{address}gradio_api/info").status_code == 401
+
+
+def test_who_may_come_in_is_a_pair_or_a_file_of_pairs(tmp_path: Path) -> None:
+    import app
+    from assistant.errors import ResourceError
+
+    assert app.readers_of(None) is None
+    assert app.readers_of("ada:se:cret") == [("ada", "se:cret")]
+    (tmp_path / "readers").write_text("ada:one\n\nbob:two\n")
+    assert app.readers_of(str(tmp_path / "readers")) == [("ada", "one"), ("bob", "two")]
+    for bad in ("ada", "ada:", ":secret", ""):
+        with pytest.raises(ResourceError, match="user:password"):
+            app.readers_of(bad)
+
+
+def test_a_desk_that_others_reach_without_a_password_is_warned_about(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import app
+
+    launched: list[dict[str, Any]] = []
+    monkeypatch.setattr(app.Sessions, "load_ahead", lambda self: None)
+    monkeypatch.setattr(app, "build_desk", lambda **given: None)
+    monkeypatch.setattr(app, "launch", lambda desk, **given: launched.append(given))
+    quiet = ["--keep", str(tmp_path), "--no-browser"]
+    for arguments, warned in (
+        ([], False), (["--host", "0.0.0.0"], True), (["--host", "0.0.0.0", "--auth", "ada:secret"], False),
+    ):  # fmt: skip
+        caplog.clear()
+        assert app.main([*quiet, *arguments]) == 0
+        assert ("give --auth" in caplog.text) is warned
+    assert [given["readers"] for given in launched] == [None, None, [("ada", "secret")]]
+    assert launched[0]["host"] == "127.0.0.1"

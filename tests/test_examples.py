@@ -15,21 +15,21 @@ from assistant.phantoms import head_and_neck_ct, thigh_pet
 from assistant.volume import open_volume
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("DEIXIS_CACHE", str(tmp_path))
     return tmp_path
 
 
 @pytest.mark.parametrize(("key", "modality", "unit"), [("neck", "CT", "HU"), ("tumour", "PET", "SUV")])
-def test_an_example_is_opened_as_what_it_is(key: str, modality: str, unit: str) -> None:
+def test_an_example_is_opened_as_what_it_is(key: str, modality: str, unit: str, cache: Path) -> None:
     path = example_scan(key)
     volume = open_volume(path)
     assert volume.modality == modality
     assert volume.intensity_unit in (unit, "")
     assert path.stat().st_size < 4 * 2**20
     written = path.stat().st_mtime_ns
-    assert example_scan(key) == path
+    assert example_scan(key) == path == cache / "examples" / EXAMPLES[key].file
     assert path.stat().st_mtime_ns == written  # once
     assert sorted(file.name for file in path.parent.iterdir()) == [EXAMPLES[key].file]
 
@@ -52,6 +52,25 @@ def test_the_tumour_is_on_the_left_and_nowhere_else() -> None:
     hot = np.argwhere(voxels > 3.5) @ affine[:3, :3].T + affine[:3, 3]
     assert np.allclose(hot.mean(axis=0), (-92, 34, 18), atol=5)
     assert hot[:, 0].max() < 0
+
+
+@pytest.mark.slow
+def test_the_embedded_model_answers_what_the_page_offers_to_ask() -> None:
+    """The drawings' own sizes: cord 10 mL, jaw 50, parotid glands 16 each, tumour 80; the liver was never taught."""
+    from assistant.desk.texts import QUESTIONS
+    from assistant.session import Session
+
+    session = Session.open(example_scan("neck"))
+    found = {f.phrase: f for question in QUESTIONS["CT"] for f in session.ask(question).findings}
+    for phrase, low, high in (("spinal cord", 7, 20), ("mandible", 20, 80), ("left parotid gland", 7, 25)):
+        assert low < found[phrase].volume_ml < high, phrase
+    assert found["left parotid gland"].centroid_mm[0] < 0 < found["right parotid gland"].centroid_mm[0]
+    assert not found["liver"].taught
+    session = Session.open(example_scan("tumour"), model=session.model)
+    for question in QUESTIONS["PET"]:
+        (tumour,) = session.ask(question).findings
+        assert 40 < tumour.volume_ml < 160
+        assert np.allclose(tumour.centroid_mm, (-92, 34, 18), atol=12)
 
 
 def test_a_full_disk_is_told_and_leaves_no_half_scan(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -264,11 +264,15 @@ def test_folders_go_by_age_and_by_size_but_never_under_a_reader(room: Room, tiny
     size = sum(file.stat().st_size for file in seats[2].folder.rglob("*") if file.is_file())
     used = {seats[0].folder}
     (room.shelf.root / "mine").mkdir()  # not a seat's: it stays
+    for name, hours in (("old", 3), ("new", 1)):
+        (room.shelf.incoming / name).mkdir(parents=True)
+        os.utime(room.shelf.incoming / name, (time.time() - hours * 3600,) * 2)
     room.shelf.sweep(Limits(keep_seconds=7 * 86400), used.__contains__)
     assert [seat.folder.exists() for seat in seats] == [True, False, True, True]
     room.shelf.sweep(Limits(keep_bytes=2 * size + size // 2), used.__contains__)
     assert [seat.folder.exists() for seat in seats] == [True, False, False, True]
     assert (room.shelf.root / "mine").is_dir()
+    assert [folder.name for folder in room.shelf.incoming.iterdir()] == ["new"]
 
 
 def test_uploads_are_looked_at_before_they_are_kept(room: Room, tiny_scan: Path, tmp_path: Path) -> None:

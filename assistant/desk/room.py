@@ -32,6 +32,7 @@ log = logging.getLogger("deixis.desk")
 GIB = 2**30
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 _OWNER = "owner.txt"
+INCOMING_SECONDS = 7200.0  # after which a file that a browser sent is no longer needed: seats keep their own
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Limits:
 
 
 class Shelf:
-    """The seats' folders on disk."""
+    """The seats' folders on disk. incoming: where a browser's files lie first."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -58,6 +59,7 @@ class Shelf:
             raise ResourceError(
                 f"the desk cannot keep its sessions in {root} ({error.strerror or error}): give another folder (--keep)"
             ) from error
+        self.incoming = root / "incoming"
 
     def new(self, owner: str) -> Path:
         folder = self.root / secrets.token_hex(16)
@@ -88,6 +90,9 @@ class Shelf:
             if folder.stat().st_mtime < oldest or total > limits.keep_bytes:
                 shutil.rmtree(folder, ignore_errors=True)
                 total -= sizes[folder]
+        for sent in self.incoming.glob("*"):
+            if sent.stat().st_mtime < time.time() - INCOMING_SECONDS:
+                shutil.rmtree(sent, ignore_errors=True)
 
 
 def size_of(folder: Path) -> int:
