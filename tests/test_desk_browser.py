@@ -172,8 +172,12 @@ class Page:
         self.address = address
         self.driver = webdriver.Chrome(options=options, service=service)
 
-    def open(self, downloads: Path) -> None:
-        """Load the page anew: a seat and a session of its own."""
+    def open(self, downloads: Path, *, same_seat: bool = False) -> None:
+        """Load the page anew: a seat and a session of its own, or the one that the browser remembers."""
+        if not same_seat:
+            self.driver.execute_cdp_cmd(
+                "Storage.clearDataForOrigin", {"origin": self.address.rstrip("/"), "storageTypes": "local_storage"}
+            )
         self.driver.execute_cdp_cmd(
             "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads)}
         )

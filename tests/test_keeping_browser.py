@@ -83,8 +83,6 @@ def browser(address: str) -> Iterator[Page]:
 @pytest.fixture
 def page(browser: Page, tmp_path: Path) -> Iterator[Page]:
     browser.open(tmp_path)
-    browser.driver.execute_script("localStorage.clear()")
-    browser.open(tmp_path)  # a seat of its own
     yield browser
     browser.check()
 
@@ -94,7 +92,7 @@ def test_a_page_that_is_loaded_anew_is_as_it_was(page: Page, tmp_path: Path) -> 
     page.press("[data-toggle=m1]")
     page.until(lambda: page.viewer("overlays") == "m2", "m1 is hidden")
     page.ask("Is the liver there?")
-    page.open(tmp_path)
+    page.open(tmp_path, same_seat=True)
     page.until(lambda: page.viewer("overlays") == "m2", "the masks are back, one hidden")
     text = page.find("#dx-chat").text
     assert "Both hippocampi, please." in text
@@ -107,7 +105,7 @@ def test_a_page_that_is_loaded_anew_is_as_it_was(page: Page, tmp_path: Path) -> 
 def test_an_answer_goes_on_while_its_page_is_loaded_anew(page: Page, tmp_path: Path) -> None:
     page.type("wait with both hippocampi")
     page.until(lambda: "m1" in page.viewer("overlays"), "the answer has begun")
-    page.open(tmp_path)
+    page.open(tmp_path, same_seat=True)
     page.driver.get_log("browser")  # the page that was left notes that its stream was cut
     page.until(lambda: page.viewer("overlays") == "m1", "it is still at it")
     KeptSession.let_go_on()
@@ -138,7 +136,7 @@ def test_an_uploaded_scan_and_its_masks_are_there_after_a_kill(scan: Path, tmp_p
         process.send_signal(signal.SIGKILL)
         process.wait()
         process = start()
-        page.open(tmp_path)
+        page.open(tmp_path, same_seat=True)
         page.until(lambda: page.viewer("overlays") == "m1 m2", "the masks are back")
         assert "other" in page.find("#dx-scan").text
         assert "Both hippocampi, please." in page.find("#dx-chat").text

@@ -186,7 +186,7 @@ class Seat:
             self.log, self.points, self.hidden, self.overlay_files, self.focus = [], [], set(), {}, None
             self._prior, self.prior_name, self.prior_path = None, "", None
             shutil.rmtree(self.folder / diary.SESSION, ignore_errors=True)
-            self._keep()
+            self._save()
 
     @contextmanager
     def _uploads_swept(self) -> Iterator[None]:
@@ -209,16 +209,15 @@ class Seat:
             self.volume, self.windows = volume, windows(volume)
         return True
 
-    def _keep(self, turn: Turn | None = None) -> None:
+    def _save(self, turn: Turn | None = None) -> None:
         """Save everything. What cannot be saved stays in memory, and the reader is told."""
         try:
             if self._session is not None and (turn is None or turn.done or turn.kept or turn.error):
                 self._saved = False
                 self._session.save(self.folder / diary.SESSION)
+                self._saved = True
             diary.write(self)
-            self._saved = True
         except DeixisError as error:
-            self._saved = False
             said = texts.NOT_SAVED.format(error=error)
             if turn is None:
                 self.notice(said)
@@ -295,7 +294,7 @@ class Seat:
         """Stop a running answer and give the memory back; the folder stays, for `restore`."""
         self._closed = True
         self._stop.set()
-        self._session = self._prior = None
+        self.rest()  # where an answer is under way, its thread ends it, saves it and lets the session go
 
     @property
     def is_used(self) -> bool:
@@ -320,7 +319,7 @@ class Seat:
         if points is None:
             self.points = []
         self.log.append(turn)
-        self._keep(turn)
+        self._save(turn)
         self._stop.clear()
         # The guard goes over to the thread that answers: it is released when the answer ends, whoever is watching.
         self._work(self._answer, (self.volume, turn, guard), "deixis-answer")
@@ -353,13 +352,13 @@ class Seat:
                 if is_late():
                     turn.footnote.append(texts.TOO_LONG.format(seconds=self.answer_seconds))
                 turn.footnote.append(f"{time.perf_counter() - started:.1f} s")
-                self._keep(turn)
+                self._save(turn)
                 self.computed(self)
         except Left:
             turn.footnote.append(texts.STOPPED_IN_LINE)
         except Exception as error:  # noqa: BLE001  the end of this thread's line: logged, and told in the chat
             turn.error = as_sentence(error)
-            self._keep(turn)
+            self._save(turn)
         finally:
             guard.__exit__(None, None, None)
             turn.done = True
@@ -415,7 +414,7 @@ class Seat:
                     self.overlay_files.pop(finding.id).unlink(missing_ok=True)
                     self.hidden.discard(finding.id)
             del self.log[last:]
-            self._keep()
+            self._save()
             return turn.question
 
     def export(self, folder: Path) -> Path:
@@ -449,7 +448,7 @@ class Seat:
             report = self._connected(volume).ground_report(text)
             turn = Turn(f"Ground a report of {len(report.lines)} sentences.", answer=report.summary, result=report)
             self._add(turn, report.findings)
-            self._keep(turn)
+            self._save(turn)
             self.computed(self)
 
     def open_prior(self, path: Path) -> None:
@@ -458,7 +457,7 @@ class Seat:
         with self._only_one("registering the earlier scan"), self._uploads_swept(), self._turnstile:
             self._prior = self._connected(volume).open_prior(path)
             self.prior_name, self.prior_path = path.name, path
-            self._keep()
+            self._save()
 
     def compare(self, question: str) -> None:
         """Find a structure in both scans; the mask of now joins those of the chat, the earlier one is shown over it."""
@@ -479,7 +478,7 @@ class Seat:
                 if change.carried is not None and self.volume is not None:
                     mask = self.volume.from_native(change.carried)
                     self.prior_overlays[f"p{n}"] = (change.phrase, write_overlay(self.volume, mask, self.folder))
-            self._keep(turn)
+            self._save(turn)
             self.computed(self)
 
     def _open_volume(self, doing: str) -> Volume:
