@@ -23,6 +23,7 @@ from assistant.examples import EXAMPLE_REPORT, example_scan
 from tests.test_desk_browser import Page
 from tests.test_workspaces_browser import attach, choose
 
+PATIENCE = 600  # seconds: this machine may have other work
 COLOURS = 128  # of a picture: the page has few, and a picture stays below 300 kB
 
 
@@ -44,6 +45,12 @@ def photograph(page: Page, path: Path) -> None:
     print(path, picture.size, path.stat().st_size // 1024, "kB", flush=True)
 
 
+def ask(page: Page, text: str) -> None:
+    answers = page.count(".dx-foot")
+    page.type(text)
+    page.until(lambda: page.count(".dx-foot") > answers, f"an answer to {text!r}", PATIENCE)
+
+
 def main(folder: Path) -> None:
     import app
 
@@ -51,34 +58,34 @@ def main(folder: Path) -> None:
     desk = app.build_desk()
     page = Page(app.launch(desk, wait=False))
     try:
-        page.driver.set_window_size(1380, 900)
+        page.driver.set_window_size(1280, 860)
         page.open(scratch)
         page.press(".dx-tour-start")
         page.until(lambda: page.count("dialog.dx-tour"), "the tour begins")
         photograph(page, scratch / "tour.png")
         page.press("dialog.dx-tour button")
-        page.ask("Is the left hippocampus smaller than the right?")
-        page.ask("Show me both lateral ventricles. How large are they together?")
+        ask(page, "Is the left hippocampus smaller than the right?")
+        ask(page, "Show me both lateral ventricles. How large are they together?")
         photograph(page, folder / "ask.png")
         choose(page, "Ground a report")
         page.press("#dx-report-example")
         box = "#dx-report-text textarea"
         page.until(lambda: EXAMPLE_REPORT[:9] in page.find(box).get_attribute("value"), "the report is in the box")
         page.press("#dx-report-go")
-        page.until(lambda: page.count("#dx-report .dx-line") > 5, "every sentence has its line")
+        page.until(lambda: page.count("#dx-report .dx-line") > 5, "every sentence has its line", PATIENCE)
         photograph(page, folder / "report.png")
         choose(page, "Compare with a prior")
         attach(page, "Open the earlier scan", earlier(scratch / "earlier_t1.nii.gz"))
-        page.until(lambda: "earlier_t1" in page.find("#dx-prior-name").text, "the prior is open")
+        page.until(lambda: "earlier_t1" in page.find("#dx-prior-name").text, "the prior is open", PATIENCE)
         page.find("#dx-prior-box textarea").send_keys("Left thalamus\n")
-        page.until(lambda: "Registration" in page.find("#dx-prior").text, "the scans are compared")
+        page.until(lambda: "Registration" in page.find("#dx-prior").text, "the scans are compared", PATIENCE)
         photograph(page, folder / "compare.png")
         choose(page, "Ask")
         for key in ("neck", "tumour"):
             page.press(f"#dx-example-{key}")
             page.until(lambda: "voxels" in page.find("#dx-scan").text and "loading" not in page.find("#dx-scan").text,
-                       "the example is ready")  # fmt: skip
-            page.ask("Where is the spinal cord?" if key == "neck" else "How large is the tumour?")
+                       "the example is ready", PATIENCE)  # fmt: skip
+            ask(page, "Where is the spinal cord?" if key == "neck" else "How large is the tumour?")
             photograph(page, scratch / f"{key}.png")
     finally:
         page.driver.quit()
