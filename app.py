@@ -316,6 +316,7 @@ def build_desk(
                 raise gr.Error(as_sentence(error), title="Deixis", print_exception=False) from error
 
         quiet = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
+        api.add(room, seat_state, quiet)  # first: an event's name is its function's where no other has it
         desk.load(start, [token], [seat_state, token, scan_line, *view], **quiet)
         open_button.upload(open_upload, [seat_state, open_button], [scan_line, *view], **quiet)
         for key, button in zip(EXAMPLES, example_buttons, strict=True):
@@ -335,7 +336,6 @@ def build_desk(
         for place in (report.lines, compare.result):
             place.look(look, [seat_state], view, **quiet)
         box.stop(lambda seat: seat.stop(), [seat_state], None, **quiet)
-        api.add(room, seat_state, quiet)
         download_button.click(pack, [seat_state], [zip_link], **quiet).success(None, None, None, js=SAVE_JS)
     return desk
 
