@@ -149,17 +149,17 @@ class Room:
             shutil.rmtree(seat.folder, ignore_errors=True)
 
     def fit(self, seat: Seat) -> None:
-        """After work for a seat: give memory back, of others first come first served, until the limit is kept."""
+        """After work for a seat: close others' sessions, whoever asked longest ago first, until the limit is kept."""
         with self._lock:
             others = [other for other in self._seats.values() if other is not seat]
-            self._seats.pop(seat.folder, None)
-            self._seats[seat.folder] = seat
+            if self._seats.pop(seat.folder, None) is not None:  # else its last page has gone meanwhile
+                self._seats[seat.folder] = seat
         held = seat.nbytes + sum(other.nbytes for other in others)
         for other in others:
             if held <= self.limits.memory_bytes:
                 return
             size = other.nbytes
             if other.rest():
-                held -= size
+                held -= size - other.nbytes
                 give_back()
                 log.info("a scan was closed to keep the memory under %d MiB", self.limits.memory_bytes // 2**20)
