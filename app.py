@@ -10,48 +10,36 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import json
 import logging
 import os
-import secrets
 import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from assistant.desk import compare_tab, doubt, page, report_tab, talk
+from assistant.desk import api, compare_tab, doubt, page, report_tab, talk, texts
+from assistant.desk.room import GIB, Limits, Room, Shelf
 from assistant.desk.seat import OpenScan, Point, Seat, Turn, as_sentence
-from assistant.errors import DeixisError
-from assistant.serving.address import check_port
+from assistant.desk.uploads import gathered
+from assistant.errors import DeixisError, ResourceError
+from assistant.examples import EXAMPLES, example_scan
+from assistant.serving.address import check_port, is_loopback
 from assistant.volume import Volume
 
 ROOT = Path(__file__).resolve().parent
 ASSETS = ROOT / "assistant" / "desk"
 NIIVUE = ROOT / "node_modules" / "@niivue" / "niivue" / "dist" / "niivue.umd.js"
 VIEWER_SCRIPTS = ("grid.js", "niivue_engine.js", "slices.js", "masks.js", "picture.js", "viewer.js", "talk.js")
-MAX_UPLOAD = "4gb"
+# What the browser keeps is the seat's token, under a name and a cipher that a desk started anew knows too.
+TOKEN_KEY, TOKEN_CIPHER = "deixis-seat", "deixis-seat"
 
 log = logging.getLogger("deixis.desk")
-
-QUESTIONS = {
-    "MR": (
-        "Is the left hippocampus smaller than the right?",
-        "Show me both lateral ventricles. How large are they together?",
-        "Which structure forms new memories?",
-        "Is there a tumour?",
-    ),
-    "CT": (
-        "Find both parotid glands and compare them.",
-        "Where is the spinal cord?",
-        "How big is the mandible?",
-        "Is the liver in this scan?",
-    ),
-    "PET": ("Is there a tumour?", "How large is the tumour?"),
-}
 
 
 class Sessions:
@@ -90,17 +78,19 @@ class Sessions:
         return session
 
 
-def gathered(files: Sequence[str], folder: Path) -> Path:
-    """What to open of the uploaded files: the one file, or a folder of all (a DICOM series), or its .mhd header."""
-    if len(files) == 1:
-        return Path(files[0])
-    together = folder / secrets.token_hex(4) / "upload"  # the last part is the name a reader is told
-    together.mkdir(parents=True)
-    for n, file in enumerate(files):
-        target = together / Path(file).name
-        shutil.copyfile(file, target if not target.exists() else together / f"{n}-{Path(file).name}")
-    headers = sorted(together.glob("*.mhd"))
-    return headers[0] if headers else together
+def tour_parts() -> dict[str, str]:
+    """The button that starts the tour, and the tour's script."""
+    script = ASSETS / "tour.js"
+    gr.set_static_paths([script])
+    steps = json.dumps([{"at": at, "title": title, "text": text} for at, title, text in texts.TOUR_STEPS])
+    return {
+        "html_template": f'<button type="button" class="dx-tour-start">{texts.TOUR}</button>',
+        "js_on_load": (
+            "element.querySelector('button').addEventListener('click', () => "
+            f"DeixisTour.start({steps}, {json.dumps(texts.TOUR_WORDS)}));"
+        ),
+        "head": f'<script src="{page.file_url(script)}?v={script.stat().st_mtime_ns}"></script>',
+    }
 
 
 def viewer_parts() -> dict[str, str]:
@@ -148,53 +138,58 @@ def build_desk(
     *,
     scan: str | Path | None = None,
     open_session: Callable[[Volume], OpenScan] | None = None,
+    keep: Path | None = None,
+    limits: Limits | None = None,
 ) -> gr.Blocks:
     """The page, ready for `launch`.
 
     model: a checkpoint folder, None for the embedded default. scan: opened on every new page; None: the example.
-    open_session: another way from a Volume to a session (the tests' scripted one).
+    open_session: another way from a Volume to a session (the tests' scripted one). keep: where sessions outlive the
+    desk; None: a folder that goes with it.
     """
-    connect = open_session or Sessions(model)
-    turnstile = threading.Lock()
-    store = Path(tempfile.mkdtemp(prefix="deixis-desk-"))
-    atexit.register(shutil.rmtree, store, ignore_errors=True)
-    gr.set_static_paths([store])
+    if keep is None:
+        keep = Path(tempfile.mkdtemp(prefix="deixis-desk-"))
+        atexit.register(shutil.rmtree, keep, ignore_errors=True)
+    room = Room(open_session or Sessions(model), Shelf(keep), limits or Limits())
+    os.environ["GRADIO_TEMP_DIR"] = str(room.shelf.incoming)  # what is left there by a kill is swept with the rest
+    gr.set_static_paths([keep])
 
     with gr.Blocks(
-        title="Deixis", fill_width=True, fill_height=True, analytics_enabled=False, delete_cache=(600, 7200)
+        title=texts.TITLE, fill_width=True, fill_height=True, analytics_enabled=False, delete_cache=(600, 7200)
     ) as desk:
-        seat_state = gr.State(None, delete_callback=lambda seat: seat.close() if seat else None)
+        seat_state = gr.State(None, delete_callback=lambda seat: room.leave(seat) if seat else None)
+        token = gr.BrowserState(None, storage_key=TOKEN_KEY, secret=TOKEN_CIPHER)
         with gr.Row(elem_id="dx-head"):
             gr.HTML('<span class="dx-brand">Deixis</span>', elem_id="dx-brand")
             scan_line = gr.HTML(page.scan_line(None), elem_id="dx-scan")
-            open_button = gr.UploadButton("Open scan", file_count="multiple", elem_id="dx-open", size="sm")
-            example_button = gr.Button("Example", elem_id="dx-example", size="sm")
-            download_button = gr.Button("Download masks", elem_id="dx-download", size="sm")
+            open_button = gr.UploadButton(texts.OPEN_SCAN, file_count="multiple", elem_id="dx-open", size="sm")
+            example_buttons = [
+                gr.Button(example.name, elem_id=f"dx-example-{key}", size="sm") for key, example in EXAMPLES.items()
+            ]
+            gr.HTML(elem_id="dx-tour", apply_default_css=False, **tour_parts())
+            download_button = gr.Button(texts.DOWNLOAD_MASKS, elem_id="dx-download", size="sm")
             zip_link = gr.DownloadButton("zip", elem_id="dx-zip", visible="hidden")
         with gr.Row(elem_id="dx-main", equal_height=True):
             with gr.Column(elem_id="dx-left"):
                 viewer = gr.HTML("", elem_id="dx-view", apply_default_css=False, **viewer_parts())
             with gr.Column(elem_id="dx-right"), gr.Tabs(elem_id="dx-tabs"):
-                with gr.Tab("Ask", elem_id="dx-tab-ask"):
+                with gr.Tab(texts.ASK_TAB, elem_id="dx-tab-ask"):
                     findings = gr.HTML(elem_id="dx-table", apply_default_css=False, js_on_load=TABLE_JS)
                     chat = gr.Chatbot(
                         elem_id="dx-chat", show_label=False, feedback_options=None, buttons=[], height="100%",
-                        placeholder="**Ask about the scan.** Every structure in an answer is outlined and measured"
-                        " first.",
-                        examples=[{"text": text} for text in QUESTIONS["MR"]], layout="panel",
+                        placeholder=texts.CHAT_EMPTY,
+                        examples=[{"text": text} for text in texts.QUESTIONS["MR"]], layout="panel",
                         group_consecutive_messages=False,
                     )  # fmt: skip
                     points = gr.HTML(elem_id="dx-points", apply_default_css=False, js_on_load=POINTS_JS)
                     row = talk.lay_out()
                     box = row.box
-                with gr.Tab("Ground a report", elem_id="dx-tab-report"):
+                with gr.Tab(texts.REPORT_TAB, elem_id="dx-tab-report"):
                     report = report_tab.lay_out()
-                with gr.Tab("Compare with a prior", elem_id="dx-tab-compare"):
+                with gr.Tab(texts.COMPARE_TAB, elem_id="dx-tab-compare"):
                     compare = compare_tab.lay_out()
         gr.HTML(
-            "<b>Research use only. Not a medical device.</b> <span>Measurements come from the masks; check the masks."
-            " Coordinates are RAS+ millimetres.</span>",
-            elem_id="dx-foot",
+            f"<b>{texts.FOOT}</b> <span>{texts.FOOT_MORE}</span>", elem_id="dx-foot",
         )
 
         view = [chat, findings, viewer, points, report.lines, compare.name, compare.result]
@@ -209,18 +204,18 @@ def build_desk(
         def told(error: Exception) -> None:
             gr.Warning(as_sentence(error), title="Deixis")
 
-        def open_scan(seat: Seat, path: Path) -> Iterator[list[Any]]:
+        def open_scan(seat: Seat, opening: Callable[[], object]) -> Iterator[list[Any]]:
             """Show the scan, then load the model and encode it. outputs: scan_line, *view."""
             opened = False
-            yield ['<span class="dx-dim">Opening the scan…</span>', *[gr.skip()] * len(view)]
+            yield [f'<span class="dx-dim">{texts.OPENING}</span>', *[gr.skip()] * len(view)]
             try:
-                seat.open(path)
+                opening()
                 opened = True
                 line = page.scan_line(seat.volume)
                 shown = looks(seat)
                 modality = seat.volume.modality if seat.volume is not None else "MR"
-                shown[0] = gr.update(value=shown[0], examples=[{"text": t} for t in QUESTIONS[modality]])
-                yield [line + '<span class="dx-dim">loading the model…</span>', *shown]
+                shown[0] = gr.update(value=shown[0], examples=[{"text": t} for t in texts.QUESTIONS[modality]])
+                yield [line + f'<span class="dx-dim">{texts.LOADING}</span>', *shown]
                 seat.prepare()
             except Exception as error:  # noqa: BLE001  logged by as_sentence, told in the chat
                 seat.notice(as_sentence(error))
@@ -228,30 +223,36 @@ def build_desk(
                     told(error)
             yield [page.scan_line(seat.volume), *looks(seat)]
 
-        def start() -> Iterator[list[Any]]:
-            """A new page: a seat of its own, with the first scan. outputs: seat, scan_line, *view."""
-            folder = store / secrets.token_hex(16)
-            folder.mkdir()
-            seat = Seat(connect, folder, turnstile)
-            yield [seat, gr.skip(), *looks(seat)]
-            for shown in open_scan(seat, first_scan()):
-                yield [gr.skip(), *shown]
+        def start(token: object, request: gr.Request) -> Iterator[list[Any]]:
+            """A page: the seat that the browser remembers, or a new one with the first scan. outputs: seat, token,
+            scan_line, *view."""
+            seat = room.sit(token, request.username or "")
+            yield [seat, seat.folder.name, page.scan_line(seat.volume), *looks(seat)]
+            if seat.volume is None:
+                for shown in open_scan(seat, lambda: seat.restore() or seat.open(first_scan())):
+                    yield [gr.skip(), gr.skip(), *shown]
+            last = seat.log[-1] if seat.log else None
+            if isinstance(last, Turn) and not last.done:  # it was asked before the page was loaded anew
+                for _ in seat.watch(last):
+                    yield [gr.skip(), gr.skip(), gr.skip(), *looks(seat)]
 
         def first_scan() -> Path:
             if scan is not None:
                 return Path(scan)
-            from assistant.examples import example_scan
-
             return example_scan()
 
-        def open_example(seat: Seat) -> Iterator[list[Any]]:
-            from assistant.examples import example_scan
+        def open_example(key: str) -> Callable[[Seat], Iterator[list[Any]]]:
+            def opened(seat: Seat) -> Iterator[list[Any]]:
+                yield from open_scan(seat, lambda: seat.open(example_scan(key)))
 
-            yield from open_scan(seat, example_scan())
+            return opened
 
         def open_upload(seat: Seat, files: list[str] | None) -> Iterator[list[Any]]:
             if files:
-                yield from open_scan(seat, gathered(files, seat.folder))
+                yield from open_scan(seat, lambda: seat.open(upload(files, seat.folder)))
+
+        def upload(files: list[str], folder: Path) -> Path:
+            return gathered(files, folder, room.limits.upload_bytes)
 
         def answer(seat: Seat, text: str, with_points: list[Point] | None) -> Iterator[list[Any]]:
             """outputs: box, *view."""
@@ -283,7 +284,7 @@ def build_desk(
 
         def ask_what(seat: Seat, event: gr.EventData) -> Iterator[list[Any]]:
             x, y, z = (float(v) for v in event._data["mm"])
-            yield from answer(seat, "What is this?", [Point((x, y, z), 1)])
+            yield from answer(seat, texts.WHAT_IS_THIS, [Point((x, y, z), 1)])
 
         def changed(seat: Seat, change: Callable[[], object]) -> list[Any]:
             """Do a small change; outputs: *view."""
@@ -322,9 +323,11 @@ def build_desk(
                 raise gr.Error(as_sentence(error), title="Deixis", print_exception=False) from error
 
         quiet = {"show_progress": "hidden", "concurrency_limit": None, "api_visibility": "private"}
-        desk.load(start, None, [seat_state, scan_line, *view], **quiet)
+        api.add(room, seat_state, quiet)  # first: an event's name is its function's where no other has it
+        desk.load(start, [token], [seat_state, token, scan_line, *view], **quiet)
         open_button.upload(open_upload, [seat_state, open_button], [scan_line, *view], **quiet)
-        example_button.click(open_example, [seat_state], [scan_line, *view], **quiet)
+        for key, button in zip(EXAMPLES, example_buttons, strict=True):
+            button.click(open_example(key), [seat_state], [scan_line, *view], **quiet)
         # "multiple": else the page itself drops a second question meanwhile; the seat says why it must wait.
         asking = {**quiet, "trigger_mode": "multiple"}
         box.submit(ask, [seat_state, box], [box, *view], **asking)
@@ -338,7 +341,7 @@ def build_desk(
         findings.look(look, [seat_state], view, **quiet)
         talk.wire(row, points, seat_state, view, looks, told, follow, quiet, asking)
         report_tab.wire(report, seat_state, view, looks, told, quiet)
-        compare_tab.wire(compare, seat_state, view, looks, told, gathered, quiet)
+        compare_tab.wire(compare, seat_state, view, looks, told, upload, quiet)
         for place in (report.lines, compare.result):
             place.look(look, [seat_state], view, **quiet)
         box.stop(lambda seat: seat.stop(), [seat_state], None, **quiet)
@@ -347,8 +350,13 @@ def build_desk(
 
 
 def launch(desk: gr.Blocks, *, host: str = "127.0.0.1", port: int | None = None, browser: bool = False,
-           wait: bool = True) -> str:  # fmt: skip
-    """Serve the page; returns its address. wait: until the process is interrupted."""
+           wait: bool = True, readers: list[tuple[str, str]] | None = None,
+           upload_bytes: int = Limits.upload_bytes) -> str:  # fmt: skip
+    """Serve the page; returns its address.
+
+    wait: until the process is interrupted. readers: names and passwords of those who may come in, None for everybody.
+    upload_bytes: of one file, over which it is refused while it comes.
+    """
     fonts = ["system-ui", "Segoe UI", "Roboto", "sans-serif"]
     theme = gr.themes.Default(
         primary_hue="sky", neutral_hue="slate", text_size="sm", spacing_size="sm", radius_size="sm",
@@ -360,7 +368,8 @@ def launch(desk: gr.Blocks, *, host: str = "127.0.0.1", port: int | None = None,
     )  # fmt: skip
     _, address, _ = desk.queue(default_concurrency_limit=None).launch(
         server_name=host, server_port=port, inbrowser=browser, prevent_thread_lock=True, quiet=True, share=False,
-        ssr_mode=False, max_file_size=MAX_UPLOAD, theme=theme, css_paths=ASSETS / "desk.css", footer_links=[],
+        ssr_mode=False, max_file_size=upload_bytes, auth=readers, theme=theme,
+        css_paths=[ASSETS / "desk.css", ASSETS / "tour.css"], footer_links=[],
     )  # fmt: skip
     if wait:
         print(f"The desk is at {address} (stop it with Ctrl+C).", flush=True)
@@ -368,25 +377,65 @@ def launch(desk: gr.Blocks, *, host: str = "127.0.0.1", port: int | None = None,
     return address
 
 
+def readers_of(given: str | None) -> list[tuple[str, str]] | None:
+    """`--auth`: "user:password", or a file with one such line each. ResourceError for anything else."""
+    if given is None:
+        return None
+    file = Path(given).expanduser()
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else [given]
+    readers = [tuple(line.strip().split(":", 1)) for line in lines if line.strip()]
+    if not readers or not all(len(reader) == 2 and all(reader) for reader in readers):
+        raise ResourceError("--auth is neither user:password nor a file with one such line for each reader; give one")
+    return [(name, password) for name, password in readers]
+
+
+LIMITS = (
+    ("max-upload-mb", Limits.upload_bytes // 2**20, "size of the files opened at once"),
+    ("max-memory-mb", Limits.memory_bytes // 2**20, "memory of all open scans together, without the model"),
+    ("answer-seconds", int(Limits.answer_seconds), "time of computing one answer"),
+    ("keep-days", int(Limits.keep_seconds // 86400), "without use, after which a session is deleted"),
+    ("keep-gb", Limits.keep_bytes // GIB, "disk space of all kept sessions; the oldest are deleted"),
+)
+
+
 def main(argv: list[str] | None = None) -> int:
     """`deixis app`: serve the desk until interrupted. Returns the exit code: 2 when it cannot start."""
+    from assistant.cache import user_cache
+    from assistant.cli import positive
+
     parser = argparse.ArgumentParser(prog="deixis app", description="Open the desk in the browser.")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: this machine only)")
     parser.add_argument("--port", type=int, default=None, help="default: 7860, or the next free one")
     parser.add_argument("--model", default=None, help="a checkpoint folder (default: the embedded one)")
     parser.add_argument("--scan", default=None, help="a scan to open on every new page (default: the example)")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
+    parser.add_argument("--auth", metavar="USER:PASSWORD", default=os.environ.get("DEIXIS_AUTH"),
+                        help="who may come in, or a file with one such line each (or DEIXIS_AUTH)")  # fmt: skip
+    parser.add_argument("--keep", metavar="DIR", type=Path, default=user_cache() / "desk",
+                        help="where sessions are kept (default: %(default)s)")  # fmt: skip
+    for name, default, what in LIMITS:
+        text = f"{what} (default: {default})"
+        parser.add_argument(f"--{name}", type=positive, default=default, metavar="N", help=text)
     args = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    limits = Limits(
+        upload_bytes=args.max_upload_mb * 2**20, answer_seconds=args.answer_seconds,
+        memory_bytes=args.max_memory_mb * 2**20, keep_seconds=args.keep_days * 86400, keep_bytes=args.keep_gb * GIB,
+    )  # fmt: skip
     try:
+        readers = readers_of(args.auth)
         if args.port is not None:
             check_port(args.host, args.port)
+        if readers is None and not is_loopback(args.host):
+            log.warning("everybody who reaches %s can use this desk: give --auth USER:PASSWORD, and put TLS before it",
+                        args.host)  # fmt: skip
         sessions = Sessions(args.model)
         sessions.load_ahead()
-        desk = build_desk(scan=args.scan, open_session=sessions)
-        launch(desk, host=args.host, port=args.port, browser=not args.no_browser)
+        desk = build_desk(scan=args.scan, open_session=sessions, keep=args.keep.expanduser().resolve(), limits=limits)
+        launch(desk, host=args.host, port=args.port, browser=not args.no_browser, readers=readers,
+               upload_bytes=limits.upload_bytes)  # fmt: skip
     except (DeixisError, OSError) as error:
         print(f"deixis: {error}", file=sys.stderr)
         return 2

@@ -2,6 +2,7 @@
 
     deixis ask scan.nii.gz "Is the left hippocampus smaller than the right?" --out result
     deixis ask scan.nii.gz "What is this?" --point -25,-20,-15 --json
+    deixis chat scan.nii.gz --keep my-session      # after a crash: deixis chat --resume my-session
     deixis report scan.nii.gz report.txt --out result
     deixis compare now.nii.gz before.nii.gz "left hippocampus"
 
@@ -29,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from assistant import __version__
-from assistant.errors import DeixisError
+from assistant.errors import DeixisError, QuestionError
 
 if TYPE_CHECKING:
     from assistant.generate import Event, Finding
@@ -72,7 +73,7 @@ CHAT_HELP = """Type a question. Commands:
   /retry               answer the last question anew
   /edit QUESTION       ask this instead of the last question
   /back N              go back to after N questions, to go on another way (/redo leads forward again)
-  /export DIR          write masks and manifest      /quit"""
+  /export DIR          write masks, table and page   /quit"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -180,11 +181,14 @@ def build_parser() -> Parser:
         dest="command", metavar="COMMAND", required=True, description=f"further commands: {others}" if others else None
     )
 
-    scan = Parser(add_help=False)
-    scan.add_argument("scan", metavar="SCAN", help=".nii, .nii.gz, .nrrd, .mha, .mhd, a DICOM folder or a zip of one")
-    scan.add_argument("--series", help="which DICOM series: its number or UID (default: the largest)")
-    scan.add_argument("--frame", type=int, metavar="N", help="which frame of a 4D file, from 0")
-    scan.add_argument("--modality", choices=["CT", "MR", "PET"], help="instead of what the file says or the guess")
+    file = Parser(add_help=False)
+    file.add_argument("scan", metavar="SCAN", help=".nii, .nii.gz, .nrrd, .mha, .mhd, a DICOM folder or a zip of one")
+
+    reading = Parser(add_help=False)
+    reading.add_argument("--series", help="which DICOM series: its number or UID (default: the largest)")
+    reading.add_argument("--frame", type=int, metavar="N", help="which frame of a 4D file, from 0")
+    reading.add_argument("--modality", choices=["CT", "MR", "PET"], help="instead of what the file says or the guess")
+    scan = Parser(add_help=False, parents=[file, reading])
 
     model = Parser(add_help=False)
     model.add_argument("--model", metavar="DIR", help="a checkpoint folder (default: the embedded model)")
@@ -202,14 +206,17 @@ def build_parser() -> Parser:
     one.add_argument("--point", type=point, action="append", metavar="x,y,z[,label]",
                      help="RAS+ mm; label 1 = part of it (default), 0 = not; may be repeated")  # fmt: skip
     one.add_argument("--box", type=box, metavar="x0,y0,z0,x1,y1,z1", help="two opposite corners, RAS+ mm")
-    one.add_argument("--out", metavar="DIR", help="write masks, label map and manifest here")
+    one.add_argument("--out", metavar="DIR", help="write masks, label map, table, page and manifest here")
     one.add_argument("--uncertainty", action="store_true", help="with --out: a map of where each mask is unsure, too")
     one.add_argument("--json", action="store_true", help="print one JSON object (masks go to --out, else to a new "
                      "folder for temporary files)")  # fmt: skip
 
-    talk = commands.add_parser("chat", parents=[scan, model, chance], help="ask several questions", epilog=CHAT_HELP,
+    talk = commands.add_parser("chat", parents=[reading, model, chance], help="ask several questions", epilog=CHAT_HELP,
                                formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
-    talk.add_argument("--out", metavar="DIR", help="write masks, label map and manifest here at the end")
+    talk.add_argument("scan", metavar="SCAN", nargs="?", help="with --resume: where the scan lies now, if it was moved")
+    talk.add_argument("--keep", metavar="DIR", help="save the session here after every answer")
+    talk.add_argument("--resume", metavar="DIR", help="go on with a session that was saved, and save it there")
+    talk.add_argument("--out", metavar="DIR", help="write masks, label map, table, page and manifest here at the end")
 
     check = commands.add_parser("report", parents=[scan, model], help="check a radiology report against the scan")
     check.add_argument("report", metavar="REPORT", help="a text file")
@@ -219,6 +226,7 @@ def build_parser() -> Parser:
     grown = commands.add_parser("compare", parents=[scan, model], help="compare with an earlier scan of the patient")
     grown.add_argument("prior", metavar="PRIOR", help="the earlier scan")
     grown.add_argument("question", metavar="STRUCTURE", help='such as "left hippocampus" or "has the tumour grown?"')
+    grown.add_argument("--out", metavar="DIR", help="write comparison.html, .json, changes.csv and the masks here")
     grown.add_argument("--json", action="store_true", help="print one JSON object")
 
     facts = commands.add_parser("info", parents=[scan], help="say what a scan is, without a model")
@@ -277,6 +285,15 @@ def open_session(options: argparse.Namespace) -> Session:
     )
 
 
+def resume_session(options: argparse.Namespace) -> Session:
+    from assistant.session import Session
+
+    return Session.restore(
+        options.resume, scan=options.scan, model=options.model, base=options.base, device=options.device,
+        quantize=options.quantize,
+    )  # fmt: skip
+
+
 def ask(options: argparse.Namespace) -> None:
     from assistant.question import checked_question
 
@@ -323,14 +340,18 @@ def report(options: argparse.Namespace) -> None:
 
 def compare(options: argparse.Namespace) -> None:
     from assistant.prior import comparison_facts
+    from assistant.prior_page import export_comparison
 
     with stdout_kept():
         session = open_session(options)
         comparison = session.open_prior(options.prior, modality=options.modality).compare(options.question)
+        page = None if options.out is None else export_comparison(session, comparison, options.out)
     if options.json:
         print_json(comparison_facts(comparison))
     else:
         print(comparison.text)
+    if page is not None:
+        print(f"written to {page}", file=sys.stderr)
 
 
 def reply_facts(session: Session, reply: Reply, manifest: Path | None) -> dict[str, Any]:
@@ -379,12 +400,18 @@ def serve(options: argparse.Namespace) -> None:
 
 
 def chat(options: argparse.Namespace) -> None:
+    if options.scan is None and options.resume is None:
+        raise QuestionError("nothing to talk about: give a scan, or --resume and the folder of a saved session")
+    if options.resume and options.keep:
+        raise QuestionError("--resume saves into its own folder: leave --keep out")
     with stdout_kept():
-        session = open_session(options)
+        session = open_session(options) if options.resume is None else resume_session(options)
     size = " x ".join(map(str, session.volume.native.shape))
     print(f"{session.volume.name}: {session.volume.modality}, {size} voxels")
     for note in session.volume.notes:
         print(f"note: {note}")
+    for turn in session.turns:
+        print(f"> {turn.question.text}\n{turn.reply.text}")
     print(CHAT_HELP, flush=True)
     with stdout_kept():
         session.prepare()  # while the user reads and types
@@ -413,6 +440,8 @@ def converse(session: Session, options: argparse.Namespace) -> None:
             else:
                 asked, pointing = pointing, {}  # also when it is refused: a bad point must not spoil the next question
                 say_reply(session, line, asked, options)
+            if folder := options.keep or options.resume:
+                session.save(folder)
         except (DeixisError, argparse.ArgumentTypeError) as error:
             print(f"deixis: {error}", file=sys.stderr)  # the conversation goes on
         except KeyboardInterrupt:

@@ -5,6 +5,8 @@
       m2_right_hippocampus.nii.gz
       m1_uncertainty.nii.gz          float32 entropy in bits, 0 to 1 (where it was asked for)
       labels.nii.gz                  1 = m1, 2 = m2, ...; where masks overlap the later one wins
+      measurements.csv               one line a mask
+      summary.html                   what was asked, answered and measured, with pictures, in one page
       manifest.json                  scan, model hashes, versions, every question with its points and seed, measurements
 """
 
@@ -19,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from assistant.errors import QuestionError, ResourceError
+from assistant.table import as_csv
 from assistant.volume import Volume, save_label_map, save_map, save_mask
 
 if TYPE_CHECKING:
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "manifest.json"
 LABEL_MAP = "labels.nii.gz"
+TABLE = "measurements.csv"
 NOTICE = "Research use only. Not a medical device: not for diagnosis or treatment."
 
 
@@ -37,6 +41,7 @@ def export_session(session: Session, folder: str | Path, *, uncertainty: bool = 
     Raises QuestionError when nothing has been asked, ResourceError when the folder cannot be written.
     """
     from assistant.checkpoint import versions  # here: `deixis info` uses this file and must not wait for torch
+    from assistant.summary_page import export_summary
 
     if not session.turns:
         raise QuestionError("there is nothing to export: ask a question first")
@@ -85,7 +90,19 @@ def export_session(session: Session, folder: str | Path, *, uncertainty: bool = 
             for turn in session.turns
         ],
     }
-    return write_json(folder / MANIFEST, manifest)
+    path = write_json(folder / MANIFEST, manifest)
+    _write_table(folder / TABLE, present)
+    export_summary(session, folder)
+    return path
+
+
+def _write_table(path: Path, present: Sequence[Finding]) -> None:
+    try:
+        path.write_text(as_csv(map(finding_facts, present)), encoding="utf-8")
+    except OSError as error:
+        raise ResourceError(
+            f"cannot write {path} ({error.strerror or error}): free some space or choose another folder"
+        ) from error
 
 
 def _uncertainty_maps(session: Session, present: Sequence[Finding], folder: Path) -> dict[str, str]:

@@ -13,8 +13,6 @@ What it is made of lies in `assistant/serving/`. One answer is computed at a tim
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
 import os
 import secrets
 import shutil
@@ -47,9 +45,11 @@ from assistant.serving.gate import OVERHEAD, BodyRefused, Gate
 from assistant.serving.refusal import Refusal, error_body, error_json, refusal_of
 from assistant.serving.tenancy import HowToRead, KeptMask, Limits, Scan, Tenancy
 from assistant.serving.worker import Worker
+from assistant.table import COLUMNS, as_csv
 
 PATIENCE = 10.0  # seconds without a word to a waiting client; proxies give up after 60
 PACE = 60.0  # seconds between two parts of a request's body
+CSV_COLUMNS = (*COLUMNS, "question", "mask_id", "mask_url")
 READING_BYTES = 12  # of memory for each voxel while a scan is read: the file's values, float32, the reordered copy
 
 DESCRIPTION = f"""Ask a 3D scan a question; every claim of the answer points at measured voxels.
@@ -152,7 +152,7 @@ def add_scans(app: FastAPI) -> None:
         request accepts text/csv."""
         rows = [measured(mask) for mask in list(tenancy().get(scan_id).masks.values())]
         if format == "csv" or (format is None and "text/csv" in request.headers.get("accept", "")):
-            return Response(as_csv(rows), media_type="text/csv")
+            return Response(as_csv(rows, CSV_COLUMNS), media_type="text/csv")
         return {"object": "list", "scan": scan_id, "data": rows}
 
     @app.get(
@@ -173,22 +173,6 @@ def scan_object(scan: Scan) -> dict[str, Any]:
 
 def measured(mask: KeptMask) -> dict[str, Any]:
     return mask.facts | {"mask_id": mask.id, "mask_url": f"/v1/masks/{mask.id}"}
-
-
-def as_csv(rows: list[dict[str, Any]]) -> str:
-    """RFC 4180, one line a mask. A spreadsheet takes text that begins like a formula for one: such text is quoted."""
-    columns = (
-        "id", "phrase", "presence", "quality", "volume_ml", "longest_diameter_mm", "mean_intensity", "intensity_unit",
-        "centroid_x_mm", "centroid_y_mm", "centroid_z_mm", "question", "mask_id", "mask_url",
-    )  # fmt: skip
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore")
-    writer.writeheader()
-    for row in rows:
-        place = dict(zip(columns[8:11], row["centroid_mm"] or (None,) * 3, strict=True))
-        safe = {k: f"'{v}" if isinstance(v, str) and v[:1] in ("=", "+", "-", "@", "\t") else v for k, v in row.items()}
-        writer.writerow(safe | place)
-    return text.getvalue()
 
 
 # ---- answers ---------------------------------------------------------------------------------------------------------

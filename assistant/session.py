@@ -114,8 +114,19 @@ def checked_device(name: str) -> str:
 class Session:
     """One scan, one model, one conversation. A second question while one is being answered is refused."""
 
-    def __init__(self, volume: Volume, model: DeixisModel, *, open_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        volume: Volume,
+        model: DeixisModel,
+        *,
+        open_seconds: float = 0.0,
+        series: str | None = None,
+        frame: int | None = None,
+        modality: str | None = None,
+    ) -> None:
         self.volume = volume
+        #: how the scan's file was read, which says with its path what was opened
+        self.reading = {"series": series, "frame": frame, "modality": modality}
         self.model = model
         self.study = Study(volume, model.segmenter)
         self.chat = Chat(model, self.study)
@@ -147,7 +158,48 @@ class Session:
         # The scan first: it fails fast, and the model takes seconds.
         volume = path if isinstance(path, Volume) else open_volume(path, series=series, frame=frame, modality=modality)
         loaded = load_model(model, base, device, quantize)
-        return Session(volume, loaded, open_seconds=time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        if volume.modality_source == "given":
+            modality = volume.modality
+        return Session(volume, loaded, open_seconds=seconds, series=series, frame=frame, modality=modality)
+
+    @staticmethod
+    def restore(
+        folder: str | Path,
+        *,
+        scan: str | Path | None = None,
+        model: str | Path | DeixisModel | None = None,
+        base: str | Path | None = None,
+        device: str = "cpu",
+        quantize: str | None = None,
+    ) -> Session:
+        """A session that was saved with `save`, with its turns, masks and ids; the next question goes on from there.
+
+        scan: where the scan lies now, when it was moved. Raises ScanError when it is gone or has changed since, or when
+        the folder holds no whole session.
+        """
+        from assistant.keeping import read_saved, recall, saved_scan
+
+        started = time.perf_counter()
+        volume, how = saved_scan(read_saved(folder), folder, scan)
+        loaded = load_model(model, base, device, quantize)
+        session = Session(volume, loaded, open_seconds=time.perf_counter() - started, **how)
+        recall(session, folder)
+        return session
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the conversation, its masks and a reference to the scan into a folder, for `restore`; returns the path
+        of its session.json. Saving again writes what is new. See `assistant.keeping`.
+
+        Raises QuestionError while a question is being answered, ResourceError when the folder cannot be written.
+        """
+        from assistant.keeping import save_session
+
+        self._begin()
+        try:
+            return save_session(self, folder)
+        finally:
+            self._end()
 
     @property
     def nbytes(self) -> int:
@@ -403,6 +455,25 @@ class Session:
                 f"not enough memory to answer on {self.model.device} with a scan of {self.volume.shape} voxels: "
                 "crop the scan, use the CPU, or load the model in 4 bit"
             ) from error
+
+    def take_up(self, turns: Sequence[Turn], states: Sequence[ChatState]) -> None:
+        """Be a conversation of another time: its turns, and the chat before the first and after each of them. No way
+        but this one is left."""
+        self._history = History(_State((), states[0]))
+        for count, state in enumerate(states[1:], 1):
+            self._history.add(_State(tuple(turns[:count]), state))
+        self.chat.restore(states[-1])
+        self.turns[:] = turns
+
+    def recall(self, folder: str | Path) -> None:
+        """Take a conversation about this very scan from a folder that `save` wrote, in place of the own one."""
+        from assistant.keeping import recall
+
+        self._begin()
+        try:
+            recall(self, folder)
+        finally:
+            self._end()
 
     def _begin(self) -> None:
         if not self._busy.acquire(blocking=False):

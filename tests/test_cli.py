@@ -206,6 +206,19 @@ def test_chat_goes_back_forward_and_another_way(capsys, tiny_scan, tiny_checkpoi
     assert "there are 1 questions to go back over" in err
     assert "the question is empty" in err
     assert "there is no mask 'm7'" in err
+def test_chat_is_kept_and_goes_on_after_its_end(capsys, tiny_scan, tiny_checkpoint, tiny_base, tmp_path, monkeypatch):
+    given = ("--model", tiny_checkpoint, "--base", tiny_base)
+    monkeypatch.setattr("sys.stdin", io.StringIO("Where is it?"))
+    assert run(capsys, "chat", tiny_scan, "--keep", tmp_path / "kept", *given)[0] == 0
+    monkeypatch.setattr("sys.stdin", io.StringIO("/findings\n/undo"))
+    code, out, err = run(capsys, "chat", "--resume", tmp_path / "kept", *given)
+    assert (code, err) == (0, "")
+    assert "> Where is it?\nleft block (m1)" in out
+    assert "m1  left block:" in out
+    assert "taken back: Where is it?" in out
+    assert json.loads((tmp_path / "kept" / "session.json").read_text())["turns"] == []
+    assert_one_line_error(run(capsys, "chat", *given), "--resume")
+    assert_one_line_error(run(capsys, "chat", "--resume", tmp_path, *given), "holds no saved session")
 
 
 @pytest.fixture
@@ -243,7 +256,11 @@ def test_compare_measures_both_scans(capsys, tiny_checkpoint, tiny_base, tmp_pat
     code, out, err = run(capsys, "compare", now, before, *given)
     assert code == 0, err
     assert re.match(r"The left block has .*: [\d.]+ mL now, [\d.]+ mL before.* Registration: ", out)
-    code, out, _ = run(capsys, "compare", now, before, *given, "--json")
+    code, out, err = run(capsys, "compare", now, before, *given, "--json", "--out", tmp_path / "out")
+    assert err.endswith("comparison.html\n")
+    assert {"comparison.html", "comparison.json", "changes.csv", "p1_left_block_before.nii.gz", "manifest.json"} <= {
+        file.name for file in (tmp_path / "out").iterdir()
+    }
     (change,) = json.loads(out)["changes"]
     assert change["change_ml"] == pytest.approx(change["now"]["volume_ml"] - change["before"]["volume_ml"])
     assert_one_line_error(run(capsys, "compare", now, now, *given), "are the same scan")

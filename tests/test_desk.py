@@ -17,6 +17,7 @@ from assistant.desk.compare_tab import result_html
 from assistant.desk.files import windows, write_scan
 from assistant.desk.report_tab import report_html
 from assistant.desk.seat import Notice, Point, Seat, Turn
+from assistant.desk.turnstile import Turnstile
 from assistant.errors import QuestionError, ScanError
 from assistant.findings import Finding
 from assistant.glossary import Glossary
@@ -30,7 +31,7 @@ def seat(tiny_model: Any, tmp_path: Path) -> Seat:
 
     folder = tmp_path / "seat"
     folder.mkdir()
-    return Seat(lambda volume: Session.open(volume, model=tiny_model), folder, threading.Lock())
+    return Seat(lambda volume: Session.open(volume, model=tiny_model), folder, Turnstile())
 
 
 def test_a_seat_around_a_real_session(seat: Seat, tiny_scan: Path, tmp_path: Path) -> None:
@@ -187,6 +188,9 @@ def test_a_report_and_a_prior_are_turns_of_the_seat(
     assert list(seat.prior_overlays) == ["p1"]
     assert [overlay["id"] for overlay in json.loads(page.viewer_state(seat))["overlays"]] == ["m1", "p1"]
     assert "Registration: " in result_html(seat)
+    assert {"comparison.html", "changes.csv", "m1_left_block.nii.gz"} <= set(
+        zipfile.ZipFile(seat.export_comparison(tmp_path / "zip")).namelist()
+    )
     assert seat.undo() == "Compare with the prior: left block"
     assert (seat.last(Comparison), seat.prior_overlays, list(seat.overlay_files)) == (None, {}, ["m1"])
     seat.compare("left block")

@@ -118,6 +118,20 @@ class ScriptedSession:
     def go(self, step: int) -> None:
         self.asked[:], self.kept[:] = self.history.go(step)
 
+    nbytes = 0
+
+    def read_on(self) -> bool:
+        return False
+
+    def save(self, folder: str | Path) -> None:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        (Path(folder) / "asked.json").write_text(json.dumps(self.asked))
+
+    def recall(self, folder: str | Path) -> None:
+        """Ask the same again."""
+        for text, points in json.loads((Path(folder) / "asked.json").read_text()):
+            list(self.stream(text, points))
+
     def export(self, folder: str | Path) -> None:
         Path(folder).mkdir(parents=True)
         for finding in self.kept:
@@ -169,8 +183,12 @@ class Page:
         self.address = address
         self.driver = webdriver.Chrome(options=options, service=service)
 
-    def open(self, downloads: Path) -> None:
-        """Load the page anew: a seat and a session of its own."""
+    def open(self, downloads: Path, *, same_seat: bool = False) -> None:
+        """Load the page anew: a seat and a session of its own, or the one that the browser remembers."""
+        if not same_seat:
+            self.driver.execute_cdp_cmd(
+                "Storage.clearDataForOrigin", {"origin": self.address.rstrip("/"), "storageTypes": "local_storage"}
+            )
         self.driver.execute_cdp_cmd(
             "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(downloads)}
         )

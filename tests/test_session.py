@@ -239,7 +239,8 @@ def test_export_writes_masks_label_map_and_manifest(session, tiny_scan, tiny_mod
     part = session.ask("Where is it?", points=[CLICK], seed=3).findings[0]
     manifest_path = session.export(tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "labels.nii.gz", "m1_left_block.nii.gz", "m2_left_block.nii.gz", "manifest.json",
+        "labels.nii.gz", "m1_left_block.nii.gz", "m2_left_block.nii.gz", "manifest.json", "measurements.csv",
+        "summary.html",
     ]  # fmt: skip
     labels = np.asarray(nibabel.load(tmp_path / "out" / "labels.nii.gz").dataobj)
     assert np.array_equal(labels == 2, part.mask)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,16 @@ from typing import Any
 
 import gradio as gr
 
+from assistant.desk import texts
 from assistant.desk.page import chip, look_chip
 from assistant.desk.report_tab import LOOK_JS
-from assistant.desk.seat import Seat
+from assistant.desk.seat import Seat, as_sentence
 from assistant.evidence import format_ml, shown_difference
 from assistant.prior import Change, Comparison, registration_text
 
-EMPTY = '<p class="dx-dim">Open an earlier scan of the same patient, then name a structure: has it grown?</p>'
+SAVE_JS = "() => { setTimeout(() => document.querySelector('#dx-prior-zip').click(), 150); }"
+EMPTY = f'<p class="dx-dim">{texts.COMPARE_EMPTY}</p>'
+NO_PRIOR = f'<span class="dx-dim">{texts.NO_PRIOR}</span>'
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,8 @@ class CompareTab:
     """The components that are wired."""
 
     upload: gr.UploadButton
+    save: gr.Button
+    zip: gr.DownloadButton
     name: gr.HTML
     box: gr.Textbox
     result: gr.HTML
@@ -32,14 +38,16 @@ class CompareTab:
 def lay_out() -> CompareTab:
     """Make the components, in the tab that is open."""
     with gr.Row(elem_id="dx-prior-bar"):
-        upload = gr.UploadButton("Open the earlier scan", file_count="multiple", elem_id="dx-prior-open", size="sm")
-        name = gr.HTML('<span class="dx-dim">No earlier scan is open</span>', elem_id="dx-prior-name")
+        upload = gr.UploadButton(texts.OPEN_PRIOR, file_count="multiple", elem_id="dx-prior-open", size="sm")
+        save = gr.Button(texts.SAVE, elem_id="dx-prior-save", size="sm")
+        zipped = gr.DownloadButton("zip", elem_id="dx-prior-zip", visible="hidden")
+        name = gr.HTML(NO_PRIOR, elem_id="dx-prior-name")
     box = gr.Textbox(
         elem_id="dx-prior-box", show_label=False, container=False, lines=1, submit_btn=True,
-        placeholder="Left hippocampus, or: has it grown?",
+        placeholder=texts.COMPARE_BOX,
     )  # fmt: skip
     result = gr.HTML(EMPTY, elem_id="dx-prior", apply_default_css=False, js_on_load=LOOK_JS)
-    return CompareTab(upload, name, box, result)
+    return CompareTab(upload, save, zipped, name, box, result)
 
 
 def wire(
@@ -52,7 +60,7 @@ def wire(
         """outputs: *view."""
         if not files:
             return
-        wait = '<span class="dx-dim">Registering the earlier scan…</span>'
+        wait = f'<span class="dx-dim">{texts.REGISTERING}</span>'
         yield [wait if one is tab.name else gr.skip() for one in view]
         try:
             seat.open_prior(gathered(files, seat.folder))
@@ -62,20 +70,27 @@ def wire(
 
     def compare(seat: Seat, question: str) -> Iterator[list[Any]]:
         """outputs: *view."""
-        yield ['<p class="dx-dim">Comparing…</p>' if one is tab.result else gr.skip() for one in view]
+        yield [f'<p class="dx-dim">{texts.COMPARING}</p>' if one is tab.result else gr.skip() for one in view]
         try:
             seat.compare(question)
         except Exception as error:  # noqa: BLE001  logged by as_sentence, told on the page
             told(error)
         yield looks(seat)
 
+    def pack(seat: Seat) -> str:
+        try:
+            return str(seat.export_comparison(Path(tempfile.mkdtemp(dir=seat.folder))))
+        except Exception as error:
+            raise gr.Error(as_sentence(error), title="Deixis", print_exception=False) from error
+
+    tab.save.click(pack, [seat_state], [tab.zip], **quiet).success(None, None, None, js=SAVE_JS)
     tab.upload.upload(open_prior, [seat_state, tab.upload], view, **quiet)
     tab.box.submit(compare, [seat_state, tab.box], view, **quiet)
 
 
 def prior_line(seat: Seat) -> str:
     if not seat.prior_name:
-        return '<span class="dx-dim">No earlier scan is open</span>'
+        return NO_PRIOR
     return f"<b>{html.escape(seat.prior_name)}</b>"
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assistant.desk import chips
+from assistant.desk import chips, texts
 from assistant.desk.display import display_grid
 from assistant.desk.files import surface_file
 from assistant.desk.seat import Notice, Seat, Turn
@@ -112,7 +112,7 @@ def signed(value: float) -> str:
 def scan_line(volume: Volume | None) -> str:
     """Name, modality, size and notes of the open scan, for the head of the page."""
     if volume is None:
-        return '<span class="dx-dim">No scan is open</span>'
+        return f'<span class="dx-dim">{texts.NO_SCAN}</span>'
     shape = " × ".join(str(n) for n in volume.shape)
     spacing = " × ".join(f"{v:.2f}".rstrip("0").rstrip(".") for v in volume.spacing)
     how = "" if volume.modality_source == "header" else f" ({html.escape(volume.modality_source)})"
@@ -236,7 +236,8 @@ def answer_html(turn: Turn, told: chips.Told, volume: Volume | None = None, last
     if turn.answer:
         parts.append(chips.marked(turn.answer, told, volume, _rich))
     elif not turn.error:
-        parts.append("…" if not turn.done else "(no words)")
+        waits = f'<span class="dx-dim">{texts.IN_LINE.format(ahead=turn.ahead)}</span>' if turn.ahead else "…"
+        parts.append(waits if not turn.done else "(no words)")
     if turn.error:
         parts.append(f'<span class="dx-error">⚠ {_rich(turn.error)}</span>')
     if turn.footnote:

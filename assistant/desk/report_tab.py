@@ -11,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 
+from assistant.desk import texts
 from assistant.desk.page import look_chip
 from assistant.desk.seat import Seat, as_sentence
 from assistant.report import Report, read_report
@@ -23,7 +24,7 @@ element.addEventListener('click', (event) => {
 });
 """
 SAVE_JS = "() => { setTimeout(() => document.querySelector('#dx-report-zip').click(), 150); }"
-EMPTY = '<p class="dx-dim">Paste a report and ground it: each sentence gets its masks; contradictions are said.</p>'
+EMPTY = f'<p class="dx-dim">{texts.REPORT_EMPTY}</p>'
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,13 @@ def lay_out() -> ReportTab:
     """Make the components, in the tab that is open."""
     box = gr.Textbox(
         elem_id="dx-report-text", show_label=False, container=False, lines=6, max_lines=8,
-        placeholder="Paste a radiology report of this scan…",
+        placeholder=texts.REPORT_BOX,
     )  # fmt: skip
     with gr.Row(elem_id="dx-report-bar"):
-        upload = gr.UploadButton("Open .txt", file_types=[".txt"], elem_id="dx-report-open", size="sm")
-        example = gr.Button("Example report", elem_id="dx-report-example", size="sm")
-        save = gr.Button("Save", elem_id="dx-report-save", size="sm")
-        go = gr.Button("Ground it", elem_id="dx-report-go", size="sm", variant="primary")
+        upload = gr.UploadButton(texts.OPEN_REPORT, file_types=[".txt"], elem_id="dx-report-open", size="sm")
+        example = gr.Button(texts.EXAMPLE_REPORT, elem_id="dx-report-example", size="sm")
+        save = gr.Button(texts.SAVE, elem_id="dx-report-save", size="sm")
+        go = gr.Button(texts.GROUND, elem_id="dx-report-go", size="sm", variant="primary")
         zipped = gr.DownloadButton("zip", elem_id="dx-report-zip", visible="hidden")
     lines = gr.HTML(EMPTY, elem_id="dx-report", apply_default_css=False, js_on_load=LOOK_JS)
     return ReportTab(box, upload, example, go, save, zipped, lines)
@@ -63,7 +64,7 @@ def wire(
 
     def ground(seat: Seat, text: str) -> Iterator[list[Any]]:
         """outputs: *view."""
-        yield ['<p class="dx-dim">Checking the report…</p>' if one is tab.lines else gr.skip() for one in view]
+        yield [f'<p class="dx-dim">{texts.CHECKING}</p>' if one is tab.lines else gr.skip() for one in view]
         try:
             seat.ground_report(text)
         except Exception as error:  # noqa: BLE001  logged by as_sentence, told on the page

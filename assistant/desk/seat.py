@@ -22,8 +22,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from assistant.desk import diary, texts
 from assistant.desk.display import ExactFile, write_exact
 from assistant.desk.files import windows, write_overlay, write_scan
+from assistant.desk.turnstile import Left, Turnstile
 from assistant.errors import DeixisError, QuestionError, ResourceError
 from assistant.history import History
 
@@ -50,6 +52,8 @@ class OpenScan(Protocol):
         selected: str = "",
         should_stop: Callable[[], bool] | None = None,
     ) -> Iterator[Event]: ...
+    @property
+    def nbytes(self) -> int: ...
     def refining(
         self, mask_id: str, points: Sequence[tuple[float, ...]] | None = None, box: Sequence[float] | None = None
     ) -> Iterator[Event]: ...
@@ -58,6 +62,8 @@ class OpenScan(Protocol):
     @property
     def step(self) -> int: ...
     def go(self, step: int) -> None: ...
+    def save(self, folder: str | Path) -> object: ...
+    def recall(self, folder: str | Path) -> None: ...
     def export(self, folder: str | Path) -> object: ...
     def ground_report(self, text: str) -> Report: ...
     def open_prior(self, path: str | Path) -> OpenPrior: ...
@@ -85,6 +91,7 @@ class Turn:
     found: the new masks and the absent targets, in order, without their voxels. kept: the session remembers the turn.
     step: where it stands in the seat's history. selected: the mask that was "it"; refines: the one that it changes.
     files: what the viewer shows of its masks, by id; before: likewise of a prior's, with their phrases.
+    ahead: how many others are answered before it.
     A grounded report and a comparison are turns too: result is what the other workspaces show of them.
     """
 
@@ -102,6 +109,7 @@ class Turn:
     refines: str = ""
     files: dict[str, Path] = field(default_factory=dict)
     before: dict[str, tuple[str, Path]] = field(default_factory=dict)
+    ahead: int = 0
     result: Report | Comparison | None = None
 
 
@@ -145,20 +153,24 @@ class Seat:
     """One page's state. Methods raise DeixisError before they change anything; `ask` keeps its error in the turn."""
 
     def __init__(
-        self, open_session: Callable[[Volume], OpenScan], folder: Path, turnstile: threading.Lock
+        self, open_session: Callable[[Volume], OpenScan], folder: Path, turnstile: Turnstile
     ) -> None:
-        """folder: this seat's own, for the viewer's files. turnstile: one model at work at a time on this machine."""
+        """folder: this seat's own, where it is kept. turnstile: one model at work at a time on this machine."""
+        self.folder = folder
+        self.answer_seconds = float("inf")  # of computing one answer
+        self.computed: Callable[[Seat], None] = lambda seat: None  # called after work that took memory
         self._open_session = open_session
         self._turnstile = turnstile
         self._busy = threading.Lock()
         self._doing = ""
         self._stop = threading.Event()
+        self._deadline = float("inf")
         self._closed = False
         self._threads: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
         _seats.add(self)
         self._changed = threading.Event()
         self._session: OpenScan | None = None
-        self.folder = folder
+        self._saved = True  # nothing is lost when the session is closed
         self.volume: Volume | None = None
         self.scan_file: Path | None = None
         self.exact: ExactFile | None = None
@@ -173,6 +185,7 @@ class Seat:
         self.overlay_files: dict[str, Path] = {}
         self.focus: tuple[int, tuple[float, float, float]] | None = None
         self.prior_name = ""
+        self.prior_path: Path | None = None
         self._prior: OpenPrior | None = None
         #: masks of the prior, carried to this scan: id -> (phrase, file); those of the last comparison
         self.prior_overlays: dict[str, tuple[str, Path]] = {}
@@ -193,7 +206,7 @@ class Seat:
         """Read a scan and put it in place of the present one. When that fails the present one stays as it is."""
         from assistant.volume import open_volume
 
-        with self._only_one("opening a scan"):
+        with self._only_one("opening a scan"), self._uploads_swept():
             volume = open_volume(path)
             scan_file, presets = write_scan(volume, self.folder), windows(volume)
             exact = write_exact(volume, self.folder)
@@ -204,7 +217,63 @@ class Seat:
             self.volume, self.scan_file, self.windows, self._session = volume, scan_file, presets, None
             self.log, self.points, self.hidden, self.overlay_files, self.focus = [], [], set(), {}, None
             self.history, self.box, self.selected, self.prior_overlays = History(((), 0)), None, "", {}
-            self._prior, self.prior_name = None, ""
+            self._prior, self.prior_name, self.prior_path = None, "", None
+            shutil.rmtree(self.folder / diary.SESSION, ignore_errors=True)
+            self._save()
+
+    @contextmanager
+    def _uploads_swept(self) -> Iterator[None]:
+        """At the end of the block, what was uploaded and is not open goes."""
+        try:
+            yield
+        finally:
+            opened = [self.volume.path if self.volume is not None else None, self.prior_path]
+            for upload in (self.folder / "upload").glob("*"):
+                if not any(path is not None and Path(path).is_relative_to(upload) for path in opened):
+                    shutil.rmtree(upload, ignore_errors=True)
+
+    def restore(self) -> bool:
+        """Put back what the folder holds of an earlier time; False when it holds nothing. Raises ScanError when the
+        scan is gone or has changed since."""
+        if self.volume is not None or not diary.is_kept(self.folder):
+            return False
+        with self._only_one("opening the last session"):
+            volume = diary.read(self)
+            self.volume, self.windows, self.exact = volume, windows(volume), write_exact(volume, self.folder)
+        return True
+
+    def _save(self, turn: Turn | None = None) -> None:
+        """Save everything. What cannot be saved stays in memory, and the reader is told."""
+        try:
+            if self._session is not None and (turn is None or turn.done or turn.kept or turn.error):
+                self._saved = False
+                self._session.save(self.folder / diary.SESSION)
+                self._saved = True
+            diary.write(self)
+        except DeixisError as error:
+            said = texts.NOT_SAVED.format(error=error)
+            if turn is None:
+                self.notice(said)
+            else:
+                turn.footnote.append(said)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held for the scan and the session, without the model."""
+        if self._session is not None:
+            return self._session.nbytes
+        return 0 if self.volume is None else self.volume.voxels.nbytes
+
+    def rest(self) -> bool:
+        """Close the session to give its memory back; the next question opens it again. False while it is at work, or
+        could not be saved."""
+        if self._session is None or not self._saved or not self._busy.acquire(blocking=False):
+            return False
+        try:
+            self._session = self._prior = None
+            return True
+        finally:
+            self._busy.release()
 
     def prepare(self) -> None:
         """Load the model and encode the scan ahead of the first question (which does it itself when asked sooner)."""
@@ -212,13 +281,18 @@ class Seat:
         if volume is not None:
             with self._turnstile:
                 self._connected(volume)
+                self.computed(self)
 
     def _connected(self, volume: Volume) -> OpenScan:
         """The session of `volume`; the caller holds the turnstile."""
         if volume is not self.volume:  # another scan was opened meanwhile
             return self._open_session(volume)
         if self._session is None:
-            self._session = self._open_session(volume)
+            session = self._open_session(volume)
+            if (self.folder / diary.SESSION).is_dir():
+                session.recall(self.folder / diary.SESSION)
+                self.one_way()
+            self._session = session
             self._work(self._read_on, (self._session,), "deixis-reader")
         return self._session
 
@@ -232,9 +306,10 @@ class Seat:
         """Encode the rest of the scan, a part at a time, while no reader of this machine waits for an answer."""
         try:
             while session is self._session and not self._closed:
-                with self._turnstile:
-                    if not session.read_on():
-                        return
+                if self._turnstile.count == 0:
+                    with self._turnstile:
+                        if not session.read_on():
+                            return
                 time.sleep(0.005)  # whoever waits at the turnstile goes first
         except ResourceError as error:
             log.warning("the scan is not read ahead: %s", error)  # a question may still find the memory
@@ -250,10 +325,15 @@ class Seat:
             thread.join()
 
     def close(self) -> None:
-        """Stop a running answer and delete the viewer's files."""
+        """Stop a running answer and give the memory back; the folder stays, for `restore`."""
         self._closed = True
         self._stop.set()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self.rest()  # where an answer is under way, its thread ends it, saves it and lets the session go
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there is anything that a reader would miss."""
+        return (self.folder / "upload").is_dir() or any(isinstance(entry, Turn) for entry in self.log)
 
     # ---- questions ---------------------------------------------------------------------------------------------
 
@@ -288,10 +368,11 @@ class Seat:
         if last.result is not None:
             raise QuestionError("The last turn is no question; repeat it in its own tab.")
         with self._only_one("at work"):
+            self._wake()
             turn = Turn(last.question, last.points, box=last.box, selected=last.selected, refines=last.refines)
             said, _ = self.history.back()
-            self._show_again(said)
-        ask = (lambda session, turn: session.retry(should_stop=self._stop.is_set)) if last.kept else self._ask_session
+            self.show_again(said)
+        ask = (lambda session, turn: session.retry(should_stop=self._enough)) if last.kept else self._ask_session
         yield from self._begin(turn, ask, False)
 
     def _ask_session(self, session: OpenScan, turn: Turn) -> Iterator[Event]:
@@ -301,7 +382,14 @@ class Seat:
         more: dict[str, Any] = {} if turn.box is None else {"box": turn.box}
         if turn.selected:
             more["selected"] = turn.selected
-        return session.stream(turn.question, points=points, should_stop=self._stop.is_set, **more)
+        return session.stream(turn.question, points=points, should_stop=self._enough, **more)
+
+    def _enough(self) -> bool:
+        """Whether the answer that is being made ends where it is."""
+        return self._stop.is_set() or self._is_late()
+
+    def _is_late(self) -> bool:
+        return time.perf_counter() > self._deadline
 
     def _begin(
         self, turn: Turn, ask: Callable[[OpenScan, Turn], Iterator[Event]], takes_points: bool
@@ -312,9 +400,14 @@ class Seat:
         if takes_points:
             self.points, self.box = [], None
         self.log.append(turn)
+        self._save(turn)
         self._stop.clear()
         # The guard goes over to the thread that answers: it is released when the answer ends, whoever is watching.
         self._work(self._answer, (self.volume, turn, guard, ask), "deixis-answer")
+        yield from self.watch(turn)
+
+    def watch(self, turn: Turn) -> Iterator[Turn]:
+        """A turn that is being answered, as `ask` yields it."""
         while not turn.done:
             yield turn
             self._changed.wait(timeout=1.0)
@@ -326,21 +419,33 @@ class Seat:
         self, volume: Volume, turn: Turn, guard: AbstractContextManager[None],
         ask: Callable[[OpenScan, Turn], Iterator[Event]],
     ) -> None:  # fmt: skip
-        started = time.perf_counter()
         try:
-            with self._turnstile:
+            with self._turnstile.waiting(lambda count: self._waits(turn, count), self._stop.is_set):
+                started = time.perf_counter()
                 session = self._connected(volume)
+                self._deadline = started + self.answer_seconds
                 for event in ask(session, turn):
                     self._take(turn, event)
                     self._changed.set()
-            turn.footnote.append(f"{time.perf_counter() - started:.1f} s")
+                if self._is_late():
+                    turn.footnote.append(texts.TOO_LONG.format(seconds=self.answer_seconds))
+                turn.footnote.append(f"{time.perf_counter() - started:.1f} s")
+                self._save(turn)
+                self.computed(self)
+        except Left:
+            turn.footnote.append(texts.STOPPED_IN_LINE)
         except Exception as error:  # noqa: BLE001  the end of this thread's line: logged, and told in the chat
             turn.error = as_sentence(error)
+            self._save(turn)
         finally:
             self._keep(turn)
             guard.__exit__(None, None, None)
             turn.done = True
             self._changed.set()
+
+    def _waits(self, turn: Turn, ahead: int) -> None:
+        turn.ahead = ahead
+        self._changed.set()
 
     def _take(self, turn: Turn, event: Event) -> None:
         from assistant.generate import Delta, Done, Grounded
@@ -350,8 +455,8 @@ class Seat:
         elif isinstance(event, Grounded):
             self._show(turn, event.finding)
         elif isinstance(event, Done):
-            if event.stopped:
-                turn.footnote.append("stopped before the end")
+            if event.stopped and self._stop.is_set():
+                turn.footnote.append(texts.STOPPED)
             turn.footnote.extend(f"corrected: {correction}" for correction in event.corrections)
             turn.answer, turn.kept = event.visible, True
 
@@ -374,6 +479,7 @@ class Seat:
     def undo(self) -> str:
         """Take back the last question with its masks; returns its text. `redo` brings it back."""
         with self._only_one("at work"):
+            self._wake()
             turn = self._last_turn()
             self._become(self.history.back)
             return turn.question
@@ -381,6 +487,7 @@ class Seat:
     def redo(self) -> None:
         """Bring back the turn that was taken back last, with its masks."""
         with self._only_one("at work"):
+            self._wake()
             if self.history.next is None:
                 raise QuestionError("There is nothing to bring back; nothing was taken back here.")
             self._become(self.history.forward)
@@ -395,6 +502,7 @@ class Seat:
     def go(self, step: int) -> None:
         """Go back to where a turn had just been answered, to go on from there another way."""
         with self._only_one("at work"):
+            self._wake()
             self._become(lambda: self.history.go(step))
 
     def way(self, step: int) -> None:
@@ -423,9 +531,26 @@ class Seat:
             except QuestionError:
                 self.history.go(here)
                 raise
-        self._show_again(entries)
+        self.show_again(entries)
+        self._save()
 
-    def _show_again(self, entries: Sequence[Turn | Notice]) -> None:
+    def _wake(self) -> None:
+        """Open the session again that was closed to give its memory back, or was kept from an earlier time."""
+        if self.volume is not None and self._session is None and (self.folder / diary.SESSION).is_dir():
+            with self._turnstile:
+                self._connected(self.volume)
+
+    def one_way(self) -> None:
+        """Make the history what was said here and nothing else: a session comes back from its folder without the ways
+        that were left."""
+        self.history, step = History(((), 0)), 0
+        for n, entry in enumerate(self.log):
+            if isinstance(entry, Turn) and entry.done:
+                step += entry.kept
+                entry.step = self.history.add((tuple(self.log[: n + 1]), step))
+
+    def show_again(self, entries: Sequence[Turn | Notice]) -> None:
+        """Show what was said at another time, with the masks of then."""
         self.log = list(entries)
         turns = [entry for entry in self.log if isinstance(entry, Turn)]
         self.overlay_files = {mask_id: file for turn in turns for mask_id, file in turn.files.items()}
@@ -441,10 +566,10 @@ class Seat:
 
     def export(self, folder: Path) -> Path:
         """Write `session.export` as one zip file into `folder`; returns its path."""
-        if self.volume is None or self._session is None or not self.overlay_files:
+        if self.volume is None or not self.overlay_files:
             raise QuestionError("There is no mask to download yet; ask about a structure first.")
-        with self._only_one("at work"):
-            self._session.export(folder / "files")
+        with self._only_one("at work"), self._turnstile:
+            self._connected(self.volume).export(folder / "files")
             return self._zipped(folder)
 
     def _zipped(self, folder: Path, what: str = "") -> Path:
@@ -470,20 +595,25 @@ class Seat:
             report = self._connected(volume).ground_report(text)
             turn = Turn(f"Ground a report of {len(report.lines)} sentences.", answer=report.summary, result=report)
             self._add(turn, report.findings)
+            self._save(turn)
+            self.computed(self)
 
     def open_prior(self, path: Path) -> None:
         """Open an earlier scan and register it. When it is refused the present one stays."""
         volume = self._open_volume("comparing it with a prior")
-        with self._only_one("registering the earlier scan"), self._turnstile:
+        with self._only_one("registering the earlier scan"), self._uploads_swept(), self._turnstile:
             self._prior = self._connected(volume).open_prior(path)
-            self.prior_name = path.name
+            self.prior_name, self.prior_path = path.name, path
+            self._save()
 
     def compare(self, question: str) -> None:
         """Find a structure in both scans; the mask of now joins those of the chat, the earlier one is shown over it."""
-        self._open_volume("comparing it with a prior")
-        if self._prior is None:
+        volume = self._open_volume("comparing it with a prior")
+        if self.prior_path is None:
             raise QuestionError("No earlier scan is open; open one of the same patient first.")
         with self._only_one("comparing the scans"), self._turnstile:
+            if self._prior is None:  # the session was restored
+                self._prior = self._connected(volume).open_prior(self.prior_path)
             comparison = self._prior.compare(question)
             turn = Turn(f"Compare with the prior: {question.strip()}", answer=comparison.text, result=comparison)
             self._add(turn, [change.now for change in comparison.changes])
@@ -496,6 +626,8 @@ class Seat:
                     mask = self.volume.from_native(change.carried)
                     turn.before[f"p{n}"] = (change.phrase, write_overlay(self.volume, mask, self.folder))
             self.prior_overlays = dict(turn.before)
+            self._save(turn)
+            self.computed(self)
 
     def uncertainty(self, mask_id: str) -> Uncertainty:
         """`Session.uncertainty` of a mask; what is shown of it is `assistant/desk/doubt.py`."""
@@ -527,11 +659,23 @@ class Seat:
         from assistant.report_page import export_report
 
         report = self.last(Report)
-        if report is None or self._session is None:
+        if report is None or self.volume is None:
             raise QuestionError("There is no grounded report to save yet; ground one first.")
-        with self._only_one("at work"):
-            export_report(self._session, report, folder / "files")  # type: ignore[arg-type]
+        with self._only_one("at work"), self._turnstile:
+            export_report(self._connected(self.volume), report, folder / "files")  # type: ignore[arg-type]
             return self._zipped(folder, "-report")
+
+    def export_comparison(self, folder: Path) -> Path:
+        """Write the last comparison (page, JSON, table, masks) as one zip file into `folder`; returns its path."""
+        from assistant.prior import Comparison
+        from assistant.prior_page import export_comparison
+
+        comparison = self.last(Comparison)
+        if comparison is None or self.volume is None:
+            raise QuestionError("There is no comparison to save yet; compare a structure first.")
+        with self._only_one("at work"), self._turnstile:
+            export_comparison(self._connected(self.volume), comparison, folder / "files")  # type: ignore[arg-type]
+            return self._zipped(folder, "-comparison")
 
     # ---- what is shown -----------------------------------------------------------------------------------------
 

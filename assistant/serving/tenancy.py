@@ -31,6 +31,7 @@ import numpy as np
 from assistant.errors import DeixisError, ResourceError
 from assistant.export import file_stem, finding_facts, scan_facts
 from assistant.findings import Finding
+from assistant.memory import give_back
 from assistant.model import DeixisModel
 from assistant.serving.refusal import BUSY, Refusal
 from assistant.serving.talk import Talk
@@ -281,10 +282,16 @@ class Tenancy:
         scan.deleted = True
         self._scans.pop(scan.id, None)
         shutil.rmtree(scan.folder, ignore_errors=True)
+        if scan.users == 0 and not scan.read_ahead:  # else whoever is at work on it gives its memory back: `settle`
+            scan.talk.close()
+            give_back()
 
     def settle(self, scan: Scan) -> None:
         """After work on a scan, by who holds it: count its memory, and close other sessions when it is too much."""
         with self._lock:
+            if scan.deleted:
+                scan.talk.close()
+                give_back()
             scan.held = scan.talk.nbytes
             self._fit(scan)
 
@@ -296,6 +303,7 @@ class Tenancy:
             if other is not scan and other.users == 0 and not other.read_ahead:
                 other.talk.close()
                 other.held = 0
+                give_back()
 
     def read_on(self) -> bool:
         """Do one part of what answers will need, of the scan last used that has one left; False when none has. In the
