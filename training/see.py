@@ -30,7 +30,7 @@ from training.optimizer import MuonWithAdamW
 from training.pack import load_packed
 from training.phrases import PhraseBank
 from training.samples import PackedCase, Query, Sample, draw, members, owners
-from training.stage import data_index, entry, load_segmenter, made_how
+from training.stage import data_index, entry, load_segmenter, made_how, start_encoder
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class SeeConfig:
         }
     )  # fmt: skip
     segmenter: dict[str, object] = field(default_factory=dict)
+    freeze_encoder: bool = False  # the encoder's trunk (`vision.Encoder.TRUNK`) stays as it began
 
     @staticmethod
     def read(path: Path) -> SeeConfig:
@@ -172,8 +173,11 @@ def ending(config: SeeConfig, step: int) -> float:
     return min(1.0, (config.steps - step) / max(1, config.decay_steps))
 
 
-def train(config: SeeConfig, out: Path, segmenter_start: Path | None = None) -> Segmenter:
-    """Run (or go on with) a See stage in the folder `out`; returns the averaged model."""
+def train(
+    config: SeeConfig, out: Path, segmenter_start: Path | None = None, encoder: Path | None = None
+) -> Segmenter:
+    """Run (or go on with) a See stage in the folder `out`; returns the averaged model. encoder: a pretrained one to
+    begin from, see `stage.start_encoder`."""
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     out.mkdir(parents=True, exist_ok=True)
@@ -185,7 +189,11 @@ def train(config: SeeConfig, out: Path, segmenter_start: Path | None = None) -> 
     else:
         segmenter = Segmenter(SegmenterConfig.from_dict({"lm_dim": bank.states.shape[1], **config.segmenter}))
     bank.fit(segmenter)
-    history = [*made_how(segmenter_start), entry("see", config, data_index(cases))]
+    earlier = made_how(segmenter_start) if encoder is None else start_encoder(encoder, segmenter.vision)
+    history = [*earlier, entry("see", config, data_index(cases))]
+    if config.freeze_encoder:
+        for parameter in segmenter.vision.trunk_parameters():
+            parameter.requires_grad_(False)
     optimizer = MuonWithAdamW(segmenter, config.lr, config.matrix_lr, config.weight_decay)
     step, average = 0, None
     if last.exists():
@@ -260,13 +268,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--start", type=Path, help="begin from another run's last.pt or a checkpoint folder")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--start", type=Path, help="begin from another run's last.pt or a checkpoint folder")
+    start.add_argument("--encoder", type=Path, help="begin with a pretrained encoder: encoder.pt of pretrain, M3D-CLIP")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings to change")
     options = parser.parse_args(argv)
     config = SeeConfig.read(options.config)
     changes = {k: yaml.safe_load(v) for k, v in (s.split("=", 1) for s in options.set)}
     config = SeeConfig(**{**{f.name: getattr(config, f.name) for f in fields(config)}, **changes})
-    train(config, options.out, options.start)
+    train(config, options.out, options.start, options.encoder)
 
 
 if __name__ == "__main__":
