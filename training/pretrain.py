@@ -16,12 +16,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import nn
 from torch.utils.data import DataLoader
 
 from assistant.encoders import make_encoder
@@ -54,7 +53,7 @@ class PretrainConfig:
     MAY_CHANGE: ClassVar[tuple[str, ...]] = ("minutes", "checkpoint_minutes", "log_every", "workers", "threads")
 
     task: str = "masked"
-    segmenter: dict = field(default_factory=dict)  # type: ignore[type-arg]
+    segmenter: dict = field(default_factory=dict)
     start: Path | None = None
     seed: int = 0
     steps: int = 4000
@@ -70,7 +69,7 @@ class PretrainConfig:
     checkpoint_minutes: float = 5.0
     log_every: int = 20
     packed: Path = Path("runs/pack")
-    mixture: dict = field(default_factory=lambda: SeeConfig().mixture)  # type: ignore[type-arg]
+    mixture: dict = field(default_factory=lambda: SeeConfig().mixture)
     tiles: int = 1
     patch: int = 16
     ratio: float = 0.6
@@ -83,21 +82,8 @@ class PretrainConfig:
     text_tokens: int = 256
 
 
-class Task(Protocol):
-    """What is learned, and from what. index: hashes and counts of the data."""
-
-    model: nn.Module
-    index: dict[str, Any]
-
-    def data(self, start: int) -> Iterable[Any]:
-        """What steps `start` and later are made on."""
-
-    def backward(self, made: Any, step: int) -> dict[str, float]:
-        """Adds a step's gradients; its losses, "loss" among them."""
-
-
 class Masked:
-    """Packed cases, synthesised or augmented as See draws them."""
+    """Packed cases, synthesised or augmented as See draws them. index: which they are, for the history."""
 
     def __init__(self, config: PretrainConfig, encoder: Encoder, segmenter: SegmenterConfig, device: torch.device):
         self.config, self.device = config, device
@@ -109,17 +95,19 @@ class Masked:
             steps=config.steps, seed=config.seed, tiles=config.tiles, mixture=config.mixture, segmenter=config.segmenter
         )
 
-    def data(self, start: int) -> Iterable[Sample]:
+    def data(self, start: int) -> Iterable[Any]:
+        """What steps `start` and later are made on."""
         return DataLoader(Samples(self.cases, self.drawn, start), batch_size=None, num_workers=self.config.workers)
 
     def backward(self, made: Sample, step: int) -> dict[str, float]:
+        """Adds a step's gradients; its figures."""
         rng = np.random.default_rng([self.config.seed, step, 2])
         there = replace(made, coarse=made.coarse.to(self.device), tiles=[tile.to(self.device) for tile in made.tiles])
         with self.autocast():
             losses = self.model.loss(there, self.config.patch, self.config.ratio, rng)
         loss = torch.stack(list(losses.values())).mean()
         loss.backward()
-        return {"loss": float(loss.detach()), **{name: float(value.detach()) for name, value in losses.items()}}
+        return {"loss": float(loss.detach()), "coarse": float(losses["coarse"].detach())}  # not each has a fine one
 
 
 class Contrastive:
@@ -152,11 +140,13 @@ class Contrastive:
         self.model = ContrastiveModel(encoder, segmenter.visual_dim, self.states.shape[1], config.dim).to(device)
         self.autocast = compute_type(config.bf16, device)
 
-    def data(self, start: int) -> Iterable[Batch]:
+    def data(self, start: int) -> Iterable[Any]:
+        """As of `Masked`."""
         c = self.config
         return load_batches(Batches(self.pairs, c.batch, self.coarse_size, c.seed, start, c.steps), c.workers)
 
     def backward(self, made: Batch, step: int) -> dict[str, float]:
+        """As of `Masked`."""
         images, positive = [image.to(self.device) for image in made.images], made.positive.to(self.device)
         with self.autocast():
             loss = self.model.backward(images, self.states[made.texts], positive, self.config.chunk)
@@ -165,7 +155,7 @@ class Contrastive:
 
 def make_task(
     config: PretrainConfig, out: Path, device: torch.device, base: Base | None
-) -> tuple[Task, SegmenterConfig, list[Any]]:
+) -> tuple[Masked | Contrastive, SegmenterConfig, list[Any]]:
     """The task with its model, the segmenter that the encoder is of, and what made the encoder so far."""
     segmenter = SegmenterConfig.from_dict(config.segmenter)
     s = segmenter
@@ -195,10 +185,10 @@ def train(config: PretrainConfig, out: Path, base: Base | None = None) -> Path:
         if this.over(config.minutes):
             break
         optimizer.zero_grad()
-        losses = task.backward(made, step)
+        figures = task.backward(made, step)
         norm = run.clip((p for p in parameters.values() if p.grad is not None), config.clip)
         optimizer.step(run.learning_rate(step, config.steps, 1.0, config.warmup))
-        meter.add(**losses)
+        meter.add(**figures)
         step += 1
         meter.steps += 1
         if step % config.log_every == 0 or step == config.steps:
