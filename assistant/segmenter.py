@@ -7,7 +7,7 @@ space of mask queries. The See stage trains this module on states of the frozen 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from assistant.click_refiner import ClickRefiner
+from assistant.encoders import make_encoder
 from assistant.mask_decoder import Heads, MaskDecoder
 from assistant.prompt_encoder import GridPrompt, PromptEncoder
-from assistant.vision import Features, VisionEncoder
+from assistant.vision import Features
 
 #: cosine between a `<SEG>` state's code and a taught structure's from which they mean the same. Codes of different
 #: structures are nearly orthogonal.
@@ -42,6 +43,8 @@ class SegmenterConfig:
     rival_threshold: float = 0.5  # least presence, uncalibrated, of a structure that others must compete with
     exclusive: tuple[tuple[str, ...], ...] = ()  # groups of taught phrases whose masks never share a voxel
     wholes: tuple[str, ...] = ()  # taught phrases whose masks hold others'
+    encoder: str = "residual"  # or another of `encoders.KINDS`; `blocks` is of this one alone
+    encoder_settings: dict[str, Any] = field(default_factory=dict)  # of another kind: see `encoders`
 
     @property
     def taught_names(self) -> tuple[str, ...]:
@@ -68,6 +71,8 @@ class SegmenterConfig:
 
 def _tuples(value: Any) -> Any:
     """Lists, as a configuration file has them, as tuples all the way down."""
+    if isinstance(value, dict):
+        return {k: _tuples(v) for k, v in value.items()}
     return tuple(_tuples(v) for v in value) if isinstance(value, list | tuple) else value
 
 
@@ -81,7 +86,9 @@ class Segmenter(nn.Module):
     def __init__(self, config: SegmenterConfig) -> None:
         super().__init__()
         self.config = config
-        self.vision = VisionEncoder(config.channels, config.blocks, config.pixel_dim, config.dim)
+        self.vision = make_encoder(
+            config.encoder, config.encoder_settings, config.channels, config.blocks, config.pixel_dim, config.dim
+        )
         self.prompt_encoder = PromptEncoder(config.dim, config.pixel_dim)
         self.mask_decoder = MaskDecoder(config.dim, config.pixel_dim, config.decoder_depth)
         self.query = nn.Linear(config.state_dim, config.dim)

@@ -1,5 +1,7 @@
 """The native-3D vision encoder: one scan level in, a feature pyramid and a pixel embedding out.
 
+`Encoder` is what every kind of encoder shares (others are in `encoders.py`), `VisionEncoder` the default.
+
 The same weights see every level of a study (the coarse whole field of view and each fine tile). What tells the levels
 apart is in the input: the voxel size, and for a fine tile the coarse level's own pixel embedding around it (`context`).
 No prompt enters here, so everything this file computes is computed once a study and cached.
@@ -10,6 +12,7 @@ Axis order of every tensor: (B, C, X, Y, Z), the indices of a RAS+ volume.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -80,12 +83,85 @@ class GlobalAttention(nn.Module):
         return t.transpose(1, 2).reshape(x.shape)
 
 
-class VisionEncoder(nn.Module):
+class Encoder(nn.Module):
+    """A way down, which each kind has of its own (`descend`), and the way up, which they share.
+
+    TRUNK: how the names of the parameters begin that `training.see` can hold frozen; the rest always learns.
+    """
+
+    TRUNK: tuple[str, ...] = ()
+
+    up: nn.ModuleList
+    merge: nn.ModuleList
+    to_tokens: nn.Conv3d
+    to_pixel: nn.ModuleList
+
+    def make_way_up(self, channels: Sequence[int], token_dim: int) -> None:
+        """channels: widths at strides 1, 2, 4, 8, 16."""
+        # normalised before it joins the skip: what comes from the deep must not be drowned by what comes across
+        self.up = nn.ModuleList(
+            nn.Sequential(_norm(b), nn.LeakyReLU(0.01), nn.ConvTranspose3d(b, a, 2, stride=2))
+            for a, b in itertools.pairwise(channels)
+        )
+        self.merge = nn.ModuleList(ResidualBlock(c) for c in channels[:-1])
+        self.to_tokens = nn.Conv3d(channels[3], token_dim, 1)
+
+    def make_pixel(self, channels: Sequence[int], pixel_dim: int) -> None:
+        """The pixel embedding is read off two strides: the full-resolution map is too narrow to tell forty structures
+        apart."""
+        self.to_pixel = nn.ModuleList(
+            nn.Sequential(_norm(c), nn.LeakyReLU(0.01), nn.Conv3d(c, pixel_dim, 1)) for c in channels[:2]
+        )
+
+    def trunk_parameters(self) -> Iterator[nn.Parameter]:
+        """What `TRUNK` names."""
+        return (p for name, p in self.named_parameters() if name.startswith(self.TRUNK))
+
+    def descend(self, image: Tensor, context: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+        """As `forward` -> features at stride 16, and those at strides 1, 2, 4, 8 (each with its own width)."""
+        raise NotImplementedError
+
+    def climb(self, deep: Tensor, skips: list[Tensor]) -> Features:
+        """What `descend` gives -> Features."""
+        x = deep
+        tokens = half = None
+        for i in reversed(range(len(self.up))):
+            x = self.merge[i](self.up[i](x) + skips[i])
+            if i == 3:
+                tokens = self.to_tokens(x)
+            if i == 1:
+                half = self.to_pixel[1](x)
+        assert tokens is not None
+        assert half is not None
+        return Features(self.to_pixel[0](x) + F.interpolate(half, scale_factor=2), tokens, deep)
+
+    def forward(self, image: Tensor, context: Tensor | None = None) -> Features:
+        """image (B, 10, X, Y, Z), sides multiples of 16; context: None for the coarse level, for a fine tile the coarse
+        pixel embedding over the same box (B, P, X/2, Y/2, Z/2) -> Features."""
+        if any(n % 16 for n in image.shape[2:]):
+            raise ValueError(
+                f"an encoder input of {tuple(image.shape[2:])} voxels: every side must be a multiple of 16"
+            )
+        return self.climb(*self.descend(image, context))
+
+
+def keep_variance(module: nn.Module) -> None:
+    """Variance kept from layer to layer (He et al. 2015), or learning starts slowly. What is 0 stays 0."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv3d) and part.weight.any():
+            nn.init.kaiming_normal_(part.weight, a=0.01)
+        if isinstance(part, nn.ConvTranspose3d):  # stride 2, kernel 2: each output voxel has one tap an input
+            nn.init.normal_(part.weight, std=(2 / part.in_channels) ** 0.5)
+
+
+class VisionEncoder(Encoder):
     """Residual convolutional encoder-decoder with attention at stride 16.
 
     channels: widths at strides 1, 2, 4, 8, 16. A fine tile at stride 2 has the coarse level's resolution: that is where
     the coarse pixel embedding joins, voxel on voxel.
     """
+
+    TRUNK = ("stem.", "stages.", "down.", "attention.")
 
     def __init__(
         self,
@@ -104,31 +180,11 @@ class VisionEncoder(nn.Module):
             nn.Conv3d(a, b, 2, stride=2) for a, b in itertools.pairwise(channels)
         )
         self.attention = GlobalAttention(channels[-1])
-        # normalised before it joins the skip: what comes from the deep must not be drowned by what comes across
-        self.up = nn.ModuleList(
-            nn.Sequential(_norm(b), nn.LeakyReLU(0.01), nn.ConvTranspose3d(b, a, 2, stride=2))
-            for a, b in itertools.pairwise(channels)
-        )
-        self.merge = nn.ModuleList(ResidualBlock(c) for c in channels[:-1])
-        self.to_tokens = nn.Conv3d(channels[3], token_dim, 1)
-        for module in self.modules():  # variance kept from layer to layer (He et al. 2015), or learning starts slowly
-            if isinstance(module, nn.Conv3d) and module.weight.any():
-                nn.init.kaiming_normal_(module.weight, a=0.01)
-            if isinstance(module, nn.ConvTranspose3d):  # stride 2, kernel 2: each output voxel has one tap an input
-                nn.init.normal_(module.weight, std=(2 / module.in_channels) ** 0.5)
-        # The pixel embedding is read off two strides: the full-resolution map is too narrow to tell forty structures
-        # apart
-        self.to_pixel = nn.ModuleList(
-            nn.Sequential(_norm(c), nn.LeakyReLU(0.01), nn.Conv3d(c, pixel_dim, 1)) for c in channels[:2]
-        )
+        self.make_way_up(channels, token_dim)
+        keep_variance(self)
+        self.make_pixel(channels, pixel_dim)
 
-    def forward(self, image: Tensor, context: Tensor | None = None) -> Features:
-        """image (B, 10, X, Y, Z), sides multiples of 16; context: None for the coarse level, for a fine tile the coarse
-        pixel embedding over the same box (B, P, X/2, Y/2, Z/2) -> Features."""
-        if any(n % 16 for n in image.shape[2:]):
-            raise ValueError(
-                f"an encoder input of {tuple(image.shape[2:])} voxels: every side must be a multiple of 16"
-            )
+    def descend(self, image: Tensor, context: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
         x = self.stem(image)
         skips = []
         for i, stage in enumerate(self.stages):
@@ -138,14 +194,4 @@ class VisionEncoder(nn.Module):
                 x = self.down[i](x)
                 if i == 0 and context is not None:
                     x = x + self.from_context(context)
-        x = deep = self.attention(x)
-        tokens = half = None
-        for i in reversed(range(len(self.up))):
-            x = self.merge[i](self.up[i](x) + skips[i])
-            if i == 3:
-                tokens = self.to_tokens(x)
-            if i == 1:
-                half = self.to_pixel[1](x)
-        assert tokens is not None
-        assert half is not None
-        return Features(self.to_pixel[0](x) + F.interpolate(half, scale_factor=2), tokens, deep)
+        return self.attention(x), skips

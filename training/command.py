@@ -19,6 +19,7 @@ OWN = "own"
 STAGES = {
     OWN: "your own labelled scans teach a finished model a new structure; without a stage's name it is this",
     "pack": "read the training cases once and keep them as small arrays",
+    "pretrain": "the vision encoder before See: masked scans, or scans and their reports",
     "see": "encoder and mask decoder: (scan, phrase) -> mask or absent",
     "refine": "what a click changes, on a finished See run",
     "calibrate": "presence, quality and mask thresholds of a finished See run",

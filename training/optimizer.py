@@ -12,11 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+#: parts of the names of parameters with several axes that are no matrices, or of a first layer
+NO_MATRIX = ("stem", ".up.", ".across.", "patch_embed", "position_embeddings", "position_bias", "cls_token")
+
 
 def is_matrix(name: str, parameter: Tensor) -> bool:
-    """What Muon steps: kernels and linear maps, except the first layer and the transposed convolutions (their first
-    axis is the input)."""
-    return parameter.ndim >= 2 and "stem" not in name and ".up." not in name
+    """What Muon steps: kernels and linear maps, but not the first layer, transposed convolutions (their first axis is
+    the input) and tables of positions."""
+    return parameter.ndim >= 2 and not any(part in name for part in NO_MATRIX)
 
 
 class MuonWithAdamW:

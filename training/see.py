@@ -35,7 +35,7 @@ from training.pack import load_packed
 from training.phrases import PhraseBank
 from training.run import ConfigError
 from training.samples import PackedCase, Query, Sample, absent_phrases, draw, members, owners
-from training.stage import data_index, entry, load_segmenter, made_how
+from training.stage import data_index, entry, load_segmenter, made_how, start_encoder
 from training.taught import taught
 
 
@@ -71,6 +71,7 @@ class SeeConfig:
         }
     )  # fmt: skip
     segmenter: dict[str, object] = field(default_factory=dict)
+    freeze_encoder: bool = False  # the encoder's trunk (`vision.Encoder.TRUNK`) stays as it began
 
     @staticmethod
     def read(path: Path, changes: Mapping[str, object] | None = None) -> SeeConfig:
@@ -192,8 +193,11 @@ def ending(config: SeeConfig, step: int) -> float:
     return min(1.0, (config.steps - step) / max(1, config.decay_steps))
 
 
-def train(config: SeeConfig, out: Path, segmenter_start: Path | None = None) -> Segmenter:
-    """Run (or go on with) a See stage in the folder `out`; returns the averaged model."""
+def train(
+    config: SeeConfig, out: Path, segmenter_start: Path | None = None, encoder: Path | None = None
+) -> Segmenter:
+    """Run (or go on with) a See stage in the folder `out`; returns the averaged model. encoder: a pretrained one to
+    begin from, see `stage.start_encoder`."""
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
     out.mkdir(parents=True, exist_ok=True)
@@ -208,8 +212,12 @@ def train(config: SeeConfig, out: Path, segmenter_start: Path | None = None) -> 
     else:
         segmenter = Segmenter(SegmenterConfig.from_dict({"lm_dim": bank.states.shape[1], **config.segmenter}))
     bank.fit(segmenter, teaches, whiten=segmenter_start is None)
+    earlier = made_how(segmenter_start) if encoder is None else start_encoder(encoder, segmenter.vision)
     segmenter.to(device)
-    history = [*made_how(segmenter_start), entry("see", config, data_index(cases))]
+    history = [*earlier, entry("see", config, data_index(cases))]
+    if config.freeze_encoder:
+        for parameter in segmenter.vision.trunk_parameters():
+            parameter.requires_grad_(False)
     optimizer = MuonWithAdamW(segmenter, config.lr, config.matrix_lr, config.weight_decay)
     step, average = 0, None
     if last.exists():
@@ -286,12 +294,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--config", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--start", type=Path, help="begin from another run's last.pt or a checkpoint folder")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--start", type=Path, help="begin from another run's last.pt or a checkpoint folder")
+    start.add_argument("--encoder", type=Path, help="begin with a pretrained encoder: encoder.pt of pretrain, M3D-CLIP")
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings to change")
     options = parser.parse_args(argv)
     try:
         changes = {k: yaml.safe_load(v) for k, v in (s.split("=", 1) for s in options.set)}
-        train(SeeConfig.read(options.config, changes), options.out, options.start)
+        train(SeeConfig.read(options.config, changes), options.out, options.start, options.encoder)
     except DeixisError as error:
         print(f"see: {error}", file=sys.stderr)
         return 2

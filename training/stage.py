@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -13,11 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
-from assistant import checkpoint
+from assistant import checkpoint, m3d_clip
 from assistant.language import load_base
 from assistant.model import Base, DeixisModel, LoraSettings
 from assistant.segmenter import Segmenter, SegmenterConfig
+from assistant.vision import Encoder
 from data_recipes import ontology
 from data_recipes.instructions.small_talk import UNKNOWN
 from training.data import FeatureBank
@@ -50,6 +54,25 @@ def load_segmenter(path: Path) -> Segmenter:
     segmenter = Segmenter(SegmenterConfig.from_dict(saved["config"]))
     checkpoint.load_module(segmenter, saved["average"], str(path))
     return segmenter
+
+
+def start_encoder(path: Path, encoder: Encoder) -> list[dict[str, Any]]:
+    """Set an encoder from `training.pretrain`'s encoder.pt, or from a state dict of M3D-CLIP's published layout (.bin,
+    .pt or .safetensors); what made it so far."""
+    if not path.is_file():
+        raise ConfigError(f"there is no encoder {path}: train one with python -m training.pretrain")
+    try:
+        if path.suffix == ".safetensors":
+            saved: dict[str, Any] = load_file(path)
+        else:
+            saved = torch.load(path, weights_only=True, map_location="cpu")
+    except (OSError, RuntimeError, pickle.UnpicklingError, SafetensorError) as error:
+        raise ConfigError(f"{path} cannot be read ({error}): get it again") from error
+    if "encoder" in saved:
+        checkpoint.load_module(encoder, saved["encoder"], str(path))
+        return list(saved["history"])
+    m3d_clip.load(saved, m3d_clip.fits(encoder), str(path))
+    return [{"stage": "published", "file": path.name, "sha256": checkpoint.file_hash(path)}]
 
 
 def made_how(path: Path | None) -> list[dict[str, Any]]:
