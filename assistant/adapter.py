@@ -37,7 +37,7 @@ class AdapterSettings:
     - lora: W + (alpha / r) B A (Hu et al. 2021)
     - rslora: W + (alpha / sqrt(r)) B A (Kalajdzievski 2023)
     - dora: m (W + (alpha / r) B A), each row first brought to unit length (Liu et al. 2024)
-    - adalora: W + (alpha / R) P diag(e) Q of rank R = 1.5 r, cut to r on average while it is trained (Zhang et al. 2023)
+    - adalora: W + (alpha / R) P diag(e) Q of rank R = 1.5 r, cut to r on average in training (Zhang et al. 2023)
     - ia3: what a linear layer gives, times a vector (Liu et al. 2022; scaling what the MLP's last layer takes, as they
       do, is scaling what the layer before it gives)
     - prompt: ``soft_tokens`` learned tokens before every conversation (Lester et al. 2021)
@@ -242,6 +242,21 @@ def _word_tables(lm: PreTrainedModel) -> dict[str, Tensor]:
     return tables
 
 
+def merged(lm: PeftModel) -> PreTrainedModel:
+    """The plain LM with the adapter in its weights, as PEFT merges it.
+
+    PEFT cannot take the rows of added tokens off again beside IA3 (0.21): they are put into their tables before.
+    """
+    from peft.utils import TrainableTokensWrapper
+
+    plain = lm.get_base_model()
+    for name, module in list(plain.named_modules()):
+        if isinstance(module, TrainableTokensWrapper):
+            module.token_adapter.merge()
+            plain.set_submodule(name, module.original_module)
+    return cast(PreTrainedModel, lm.merge_and_unload())
+
+
 def adapt_encoder(encoder: nn.Module, r: int, alpha: int) -> list[nn.Parameter]:
     """LoRA on every convolution and linear layer of a vision encoder, in place and with all else of it frozen; what is
     to be trained. Up-sampling (transposed) convolutions, which PEFT does not know, stay as they are."""
@@ -253,12 +268,16 @@ def adapt_encoder(encoder: nn.Module, r: int, alpha: int) -> list[nn.Parameter]:
     return [p for p in encoder.parameters() if p.requires_grad]
 
 
+@torch.no_grad()
 def merge_encoder(encoder: nn.Module) -> None:
     """Fold an encoder's LoRA into its weights: its modules and their names are those before `adapt_encoder`."""
     from peft.tuners.lora import LoraLayer
 
     for name, module in list(encoder.named_modules()):
         if isinstance(module, LoraLayer):
-            module.merge()
-            encoder.set_submodule(name, module.get_base_layer())
+            plain = module.get_base_layer()
+            # not module.merge(): PEFT 0.21 fails on convolutions whose kernel is one voxel
+            down, up = (part["default"].weight.flatten(1) for part in (module.lora_A, module.lora_B))
+            plain.weight += module.scaling["default"] * (up @ down).view_as(plain.weight)
+            encoder.set_submodule(name, plain)
     encoder.requires_grad_(True)

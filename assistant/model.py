@@ -143,10 +143,10 @@ class DeixisModel(nn.Module):
         return self.projector.gain.device
 
     def merge(self) -> DeixisModel:
-        """Fold the adapter and the added tokens into the LM's weights: faster, no longer trainable; outputs equal but for
-        rounding."""
+        """Fold the adapter and the added tokens into the LM's weights: faster, no longer trainable; outputs equal but
+        for rounding."""
         if not self.merged:
-            self.language_model = cast("PeftModel", self.language_model).merge_and_unload()
+            self.language_model = adapter.merged(cast("PeftModel", self.language_model))
             self.merged = True
         return self
 
