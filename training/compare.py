@@ -27,6 +27,7 @@ import torch
 from assistant import checkpoint
 from assistant.adapter import KINDS
 from assistant.errors import DeixisError
+from assistant.model import Base
 from training import converse, run
 from training.converse import ConverseConfig
 
@@ -55,10 +56,10 @@ class Result:
     tokens: float
 
 
-def measured(config: ConverseConfig, out: Path, threads: int) -> Result:
+def measured(config: ConverseConfig, out: Path, threads: int, base: Base | None = None) -> Result:
     """Train with one kind of adapter, to the end, in this process."""
     torch.set_num_threads(threads)
-    folder = converse.train(config, out)
+    folder = converse.train(config, out, base)
     log = run.read_log(out)
     steps = [line for line in log if "loss" in line]
     probe = next(line for line in reversed(log) if "probe/first" in line)

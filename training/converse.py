@@ -182,7 +182,9 @@ def share(
 
 def begin(config: ConverseConfig, base: Base | None, bank: FeatureBank, device: torch.device) -> Start:
     """The checkpoint to start from, with its own adapter or another."""
-    kind = config.adapter
+    settings = None
+    if config.adapter is not None:
+        settings = AdapterSettings(config.lora_r, config.lora_alpha, dropout=0.0, kind=config.adapter)
     return load_start(
         config.start,
         base,
@@ -190,7 +192,7 @@ def begin(config: ConverseConfig, base: Base | None, bank: FeatureBank, device: 
         bf16=config.bf16,
         device=device,
         quantize=config.quantize,
-        settings=kind and AdapterSettings(config.lora_r, config.lora_alpha, dropout=0.0, kind=kind),
+        settings=settings,
         seed=config.seed,
     )
 
