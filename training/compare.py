@@ -68,7 +68,8 @@ def measured(config: ConverseConfig, out: Path, threads: int, base: Base | None 
     if torch.cuda.is_available():
         peak = torch.cuda.max_memory_allocated() / 1e9
     else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
     return Result(
         kind,
         config.learning_rate,

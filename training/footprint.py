@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
+from peft import PeftModel
 from torch import nn
 
 from assistant.model import DeixisModel
@@ -40,7 +42,9 @@ def table(model: DeixisModel) -> str:
     """The parts as lines of text, with their sum and its share of the whole model."""
     rows = parts(model)
     total = Part("all", sum(r.parameters for r in rows), sum(r.memory for r in rows), sum(r.file for r in rows))
-    whole = sum(p.numel() for p in model.parameters())
+    # PEFT counts what is behind a quantised weight, of which torch sees packed bytes
+    whole = cast(PeftModel, model.language_model).get_nb_trainable_parameters()[1]
+    whole += sum(p.numel() for name, p in model.named_parameters() if not name.startswith("language_model."))
     lines = [f"{'trained':24}{'parameters':>14}{'gradients + AdamW':>20}{'in the file':>14}"]
     for row in [*rows, total]:
         lines.append(f"{row.name:24}{row.parameters:>14,}{_size(row.memory):>20}{_size(row.file):>14}")

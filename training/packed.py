@@ -130,7 +130,7 @@ def _cap(config: PreTrainedConfig) -> float | None:
     """Where the LM's logits end (Gemma 2: 30), if they do."""
     values = config.to_dict()
     # a head that scales its logits would be trained on others than it answers with, without a word
-    if scaled := {"logit_scale", "logits_scaling", "logits_scale"} & values.keys():
+    if scaled := [n for n in ("logit_scale", "logits_scaling") if values.get(n) not in (None, 1)]:
         raise ConfigError(f"a {config.model_type} scales its logits ({', '.join(scaled)}), which packs do not know yet")
     return values.get("final_logit_softcapping")
 
