@@ -98,14 +98,18 @@ def _peft_config(settings: AdapterSettings, rows: list[int] | dict[str, list[int
         "target_modules": targets if isinstance(targets, str) else list(targets),
         "task_type": "CAUSAL_LM",
     }
-    lora = {"lora_alpha": settings.alpha, "lora_dropout": settings.dropout, "trainable_token_indices": rows}
+    lora: dict[str, Any] = {
+        "lora_alpha": settings.alpha,
+        "lora_dropout": settings.dropout,
+        "trainable_token_indices": rows,
+    }
     if kind == "ia3":
         config = IA3Config(feedforward_modules=[], **common)
         vars(config)["trainable_token_indices"] = rows  # PEFT does this beside any kind; only LoRA's config declares it
         return config
     if kind == "adalora":
         # the schedule is set when the number of steps is known (training.adalora)
-        schedule = {"total_step": 1, "tinit": 0, "tfinal": 0}
+        schedule: dict[str, Any] = {"total_step": 1, "tinit": 0, "tfinal": 0}
         return AdaLoraConfig(init_r=settings.rank, target_r=settings.r, **schedule, **lora, **common)
     if kind in ("prompt", "bias", "full"):
         return LoraConfig(**lora, **(common | {"target_modules": DUMMY_TARGET_MODULES}), bias=_biases(kind))
@@ -275,9 +279,10 @@ def merge_encoder(encoder: nn.Module) -> None:
 
     for name, module in list(encoder.named_modules()):
         if isinstance(module, LoraLayer):
-            plain = module.get_base_layer()
+            plain: Any = module.get_base_layer()
             # not module.merge(): PEFT 0.21 fails on convolutions whose kernel is one voxel
-            down, up = (part["default"].weight.flatten(1) for part in (module.lora_A, module.lora_B))
+            parts: tuple[Any, Any] = (module.lora_A, module.lora_B)
+            down, up = (part["default"].weight.flatten(1) for part in parts)
             plain.weight += module.scaling["default"] * (up @ down).view_as(plain.weight)
             encoder.set_submodule(name, plain)
     encoder.requires_grad_(True)
