@@ -32,6 +32,7 @@ IMAGE, REGION, NAME, NAME_END, SEG, NOTE, NOTE_END = SPECIAL = (
     "</obs>",
 )
 START, END = CHAT_MARKS = ("<|im_start|>", "<|im_end|>")
+SOFT = "<soft{}>"  # learned tokens before every conversation, where an adapter has them (prompt tuning)
 
 # What each added token stands for: language.py starts its embedding at the mean of these words' embeddings, so
 # that an untrained model already has states that make sense and every run starts at the same place.
@@ -129,6 +130,23 @@ def extend_tokenizer(tokenizer: PreTrainedTokenizerBase) -> list[str]:
     return [*SPECIAL, *(mark for mark in CHAT_MARKS if vocabulary[mark] > vocabulary[NOTE_END])]
 
 
+def add_soft_tokens(tokenizer: PreTrainedTokenizerBase, count: int) -> list[str]:
+    """Add ``count`` soft tokens: from now on every conversation starts with them. Safe to call twice."""
+    soft = [SOFT.format(i) for i in range(count)]
+    tokenizer.add_tokens([AddedToken(token, special=True, normalized=False) for token in soft], special_tokens=True)
+    return soft
+
+
+def soft_ids(tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Ids of the soft tokens; of most tokenizers none."""
+    ids: list[int] = []
+    while True:
+        found = cast("int | None", tokenizer.convert_tokens_to_ids(SOFT.format(len(ids))))
+        if found is None or found == tokenizer.unk_token_id:
+            return ids
+        ids.append(found)
+
+
 def token_id(tokenizer: PreTrainedTokenizerBase, token: str) -> int:
     """Id of a special token; ModelError when the tokenizer was not extended."""
     # not get_vocab(): it makes a dictionary of the whole vocabulary, and a conversation asks some forty times
@@ -163,6 +181,7 @@ def render(
     else, and of the assistant's own content the notes with both of their marks, which the program forces.
     """
     rendered = Rendered()
+    rendered.add(soft_ids(tokenizer))
     if not messages or messages[0].role != "system":
         rendered += _render_message(Message("system", SYSTEM), tokenizer, image_tokens)
     for message in messages:

@@ -16,7 +16,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
@@ -154,19 +154,30 @@ def extend(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]
     the base alone, so an adapter that names its base by hash finds the same start again.
     """
     own = conversation.extend_tokenizer(tokenizer)
+    described = {t: conversation.encode_text(tokenizer, conversation.DESCRIBED[t]) for t in own}
+    add_rows(lm, tokenizer, described)
+    return [conversation.token_id(tokenizer, token) for token in own]
+
+
+@torch.no_grad()
+def add_rows(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, described: Mapping[str, Sequence[int]]) -> None:
+    """Rows of the tokens that the tokenizer has and the LM does not: each the mean over those of the ids that describe
+    it, in the embedding and in an untied head."""
     if len(tokenizer) > len(word_table(lm)):
         lm.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     tables = [word_table(lm)]
     head = lm.get_output_embeddings()
     if isinstance(head, nn.Linear) and head.weight is not tables[0]:
         tables.append(head.weight)
-    ids = [conversation.token_id(tokenizer, token) for token in own]
-    with torch.no_grad():
-        for table in tables:
-            for token, index in zip(own, ids, strict=True):
-                words = conversation.encode_text(tokenizer, conversation.DESCRIBED[token])
-                table[index] = table[words].float().mean(0).to(table.dtype)
-    return ids
+    for table in tables:
+        for token, words in described.items():
+            table[conversation.token_id(tokenizer, token)] = table[list(words)].float().mean(0).to(table.dtype)
+
+
+def row_scale(embedding: nn.Module) -> float:
+    """What an embedding multiplies its rows by as it is read: the root of the width for Gemma, 1 for others."""
+    scale = dict(embedding.named_buffers()).get("embed_scale", torch.ones(()))
+    return float(scale.to(embedding.get_parameter("weight").dtype))  # rounded as the embedding itself does
 
 
 def word_table(lm: nn.Module) -> Tensor:

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from assistant import adapter, checkpoint, conversation
-from assistant.adapter import LoraSettings
+from assistant.adapter import AdapterSettings
+from assistant.adapter import LoraSettings as LoraSettings  # its earlier name
 from assistant.errors import ModelError
 from assistant.glossary import Glossary
-from assistant.language import DEFAULT_BASE, BaseIdentity, load_base, word_table
+from assistant.language import DEFAULT_BASE, BaseIdentity, load_base, row_scale, word_table
 from assistant.projector import Projector, RegionProjector
 from assistant.segmenter import Segmenter, SegmenterConfig
 
@@ -33,22 +34,23 @@ Base = str | Path | tuple[PreTrainedModel, PreTrainedTokenizerBase, BaseIdentity
 @dataclass(frozen=True)
 class DeixisConfig:
     segmenter: SegmenterConfig
-    lora: LoraSettings = field(default_factory=LoraSettings)
+    adapter: AdapterSettings = field(default_factory=AdapterSettings)
     image_tokens: int = conversation.IMAGE_TOKENS
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "segmenter": self.segmenter.to_dict(),
-            "lora": asdict(self.lora),
+            "adapter": asdict(self.adapter),
             "image_tokens": self.image_tokens,
         }
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> DeixisConfig:
-        lora = LoraSettings(**values["lora"])
-        if not isinstance(lora.targets, str):
-            lora = replace(lora, targets=tuple(lora.targets))
-        return DeixisConfig(SegmenterConfig.from_dict(values["segmenter"]), lora, values["image_tokens"])
+        # "lora": checkpoints from before there were other kinds
+        settings = AdapterSettings(**values["adapter" if "adapter" in values else "lora"])
+        if not isinstance(settings.targets, str):
+            settings = replace(settings, targets=tuple(settings.targets))
+        return DeixisConfig(SegmenterConfig.from_dict(values["segmenter"]), settings, values["image_tokens"])
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class DeixisModel(nn.Module):
     def new(
         base: Base = DEFAULT_BASE,
         segmenter: Segmenter | SegmenterConfig | None = None,
-        lora: LoraSettings | None = None,
+        settings: AdapterSettings | None = None,
         *,
         image_tokens: int = conversation.IMAGE_TOKENS,
         seed: int = 0,
@@ -120,16 +122,17 @@ class DeixisModel(nn.Module):
         A segmenter is used as it is; a config makes a random one; None takes the default config at the base's width.
         """
         lm, tokenizer, identity = _base(base, dtype, device, quantize, allow_network)
+        scale = row_scale(lm.get_input_embeddings())
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             if segmenter is None:
                 segmenter = SegmenterConfig(lm_dim=word_table(lm).shape[1])
             if isinstance(segmenter, SegmenterConfig):
                 segmenter = Segmenter(segmenter)
-            config = DeixisConfig(segmenter.config, lora or LoraSettings(), image_tokens)
-            adapted = adapter.wrap(lm, tokenizer, config.lora)
+            config = DeixisConfig(segmenter.config, settings or AdapterSettings(), image_tokens)
+            adapted = adapter.wrap(lm, tokenizer, config.adapter)
             model = DeixisModel(adapted, tokenizer, segmenter, config, identity, adapted=True)
-            size = word_table(lm).detach().float().square().mean().sqrt()
+            size = word_table(lm).detach().float().square().mean().sqrt() * scale
             with torch.no_grad():
                 model.projector.gain.copy_(size)
                 model.region_projector.gain.copy_(size)
@@ -140,10 +143,10 @@ class DeixisModel(nn.Module):
         return self.projector.gain.device
 
     def merge(self) -> DeixisModel:
-        """Fold LoRA and the added tokens into the LM's weights: faster, no longer trainable; outputs equal but for
-        rounding."""
+        """Fold the adapter and the added tokens into the LM's weights: faster, no longer trainable; outputs equal but
+        for rounding."""
         if not self.merged:
-            self.language_model = cast("PeftModel", self.language_model).merge_and_unload()
+            self.language_model = adapter.merged(cast("PeftModel", self.language_model))
             self.merged = True
         return self
 
@@ -200,9 +203,9 @@ class DeixisModel(nn.Module):
     ) -> checkpoint.Manifest:
         """Write what was trained, with the base's name and hash. ``dtype`` (e.g. torch.float16) halves the files."""
         if self.merged:
-            raise ModelError("this model's LoRA is merged and cannot be saved apart: load it with trainable=True")
+            raise ModelError("this model's adapter is merged and cannot be saved apart: load it with trainable=True")
         tensors = {
-            checkpoint.ADAPTER: adapter.state(cast("PeftModel", self.language_model)),
+            checkpoint.ADAPTER: adapter.state(cast("PeftModel", self.language_model), self.config.adapter),
             checkpoint.PROJECTOR: nn.ModuleDict(
                 {"visual": self.projector, "region": self.region_projector}
             ).state_dict(),
@@ -251,11 +254,11 @@ class DeixisModel(nn.Module):
         checkpoint.check_base(manifest, identity, folder)
         stored = checkpoint.read_tensors(folder, checkpoint.ADAPTER)
         if merged:
-            adapter.fold(lm, tokenizer, config.lora, stored, f"{folder}'s adapter")
+            adapter.fold(lm, tokenizer, config.adapter, stored, f"{folder}'s adapter")
             cast(nn.Module, lm).to(dtype)
         else:
-            wrapped = adapter.wrap(lm, tokenizer, config.lora)
-            adapter.load(wrapped, stored, f"{folder}'s adapter")
+            wrapped = adapter.wrap(lm, tokenizer, config.adapter)
+            adapter.load(wrapped, config.adapter, stored, f"{folder}'s adapter")
             lm = cast(PreTrainedModel, wrapped)
         model = DeixisModel(lm, tokenizer, Segmenter(config.segmenter), config, identity, adapted=not merged)
         joined = nn.ModuleDict({"visual": model.projector, "region": model.region_projector})

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from assistant import checkpoint
+from assistant import checkpoint, language
 from assistant.language import phrase_states
 from assistant.model import DeixisModel
 from assistant.session import Session
 from data_recipes import ontology
 from data_recipes.synthesis.contrast import SHARES
-from tests.tiny_language import tiny_base
+from tests.tiny_language import tiny_base, tiny_lm, tiny_tokenizer
 from tests.tiny_training import SEGMENTER, tiny_bank, tiny_segmenter
-from training import align, converse, run, see
+from training import align, compare, converse, run, see
 from training.align import AlignConfig
 from training.converse import ConverseConfig
 from training.data import FeatureBank
@@ -84,6 +84,49 @@ def test_align_then_converse_then_the_model_is_loaded(started, capsys):
     assert not any("segmenter" in name or "base_layer" in name for name in changed)
     see = load_segmenter(started / "last.pt").state_dict()
     assert all(torch.equal(value, middle[f"segmenter.{name}"]) for name, value in see.items())
+
+
+@pytest.mark.slow
+def test_an_adapter_begins_anew_on_a_quantised_base(started, tmp_path, capsys):
+    """QLoRA by config: DoRA in place of the LoRA that Align left, on 4-bit weights, activations made again, a step in
+    two batches. The checkpoint opens on the whole base."""
+    pytest.importorskip("bitsandbytes")
+    tokenizer = tiny_tokenizer()
+    tiny_lm(tokenizer).save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    align.train(align_config(started), started / "align", tmp_path / "base")
+    config = replace(
+        converse_config(started), adapter="dora", lora_r=4, quantize="4bit", recompute=True, accumulate=2, steps=10,
+        probe_every=10,
+    )  # fmt: skip
+    done = converse.train(config, started / "converse", tmp_path / "base")
+    first, *_, last = [loss for _, loss in losses(started / "converse")]
+    assert last < first - 0.3
+    table = capsys.readouterr().out
+    assert "dora: " in table
+    assert "gradients + AdamW" in table
+    model = DeixisModel.from_pretrained(done, tmp_path / "base")
+    assert model.config.adapter.kind == "dora"
+    assert model.merged
+    with pytest.raises(run.ConfigError, match="'full'"):
+        converse.train(replace(config, adapter="full"), started / "full", tmp_path / "base")
+    with pytest.raises(run.ConfigError, match="name or folder"):
+        converse.train(config, started / "loaded", language.load_base(tmp_path / "base"))
+
+
+@pytest.mark.slow
+def test_kinds_of_adapter_are_measured(started):
+    """A row of the table is what the run's own log and checkpoint say."""
+    align.train(align_config(started), started / "align", tiny_base())
+    config = replace(converse_config(started), adapter="ia3", steps=5, probe_every=5)
+    found = compare.measured(config, started / "ia3", torch.get_num_threads(), tiny_base())
+    lines = run.read_log(started / "ia3")
+    assert found.loss == next(line["loss"] for line in lines if line["step"] == 4)
+    assert found.first == next(line["probe/first"] for line in lines if "probe/first" in line)
+    # a factor for each output of two layers (32 + 16 + 16 + 32, 64 + 64 + 32), and the rows of nine added tokens
+    assert found.trained == 2 * 256 + 9 * 32
+    assert found.adapter_mb == (started / "ia3" / "checkpoint" / checkpoint.ADAPTER).stat().st_size / 1e6
+    assert f"| ia3 | 0.01 | 0.00 M | {found.adapter_mb:.1f} MB |" in compare.table([found])
 
 
 def head() -> PackedCase:

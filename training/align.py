@@ -19,10 +19,10 @@ from accelerate import Accelerator
 
 from assistant.errors import DeixisError
 from assistant.language import DEFAULT_BASE
-from assistant.model import Base, DeixisModel, LoraSettings
-from training import run
+from assistant.model import AdapterSettings, Base, DeixisModel
+from training import footprint, run
 from training.data import FeatureBank, collate
-from training.packed import PackedModel, token_loss
+from training.packed import Counts, PackedModel, token_loss
 from training.stage import compute_type, finish, load_segmenter, new_start, swapped_start
 from training.talks import Talks
 
@@ -33,7 +33,8 @@ class AlignConfig:
     language side (with its LoRA, frozen here) is put around that segmenter; None: a new one around the base, which is
     the one whose phrase states See read.
 
-    lora_*: of the adapter that Converse will train; untouched here.
+    adapter (one of assistant.adapter.KINDS), lora_*: what Converse will train; untouched here. quantize: "4bit" or
+    "8bit", the frozen LM's weights. recompute: keep no activations, see PackedModel.
     """
 
     SECTION: ClassVar[str] = "align"
@@ -47,14 +48,18 @@ class AlignConfig:
     steps: int = 300
     minutes: float | None = None
     rows: int = 2
+    accumulate: int = 1
     pack_length: int = 512
     chunk: int = 1000
     learning_rate: float = 1e-3
     warmup: int = 20
     floor: float = 0.05
     clip: float = 1.0
+    adapter: str = "lora"
     lora_r: int = 16
     lora_alpha: int = 32
+    quantize: str | None = None
+    recompute: bool = False
     bf16: bool = True
     compiled: bool = False
     checkpoint_minutes: float = 5.0
@@ -66,12 +71,17 @@ def train(config: AlignConfig, out: Path, base: Base | None = None) -> Path:
     run.seed_everything(config.seed)
     accelerator = Accelerator(log_with="tensorboard", project_dir=out)
     bank = FeatureBank.load(config.features)
-    lora = LoraSettings(config.lora_r, config.lora_alpha, dropout=0.0)
+    adapted = AdapterSettings(config.lora_r, config.lora_alpha, dropout=0.0, kind=config.adapter)
     segmenter, device = load_segmenter(config.segmenter), accelerator.device
     if config.model is None:
-        start = new_start(segmenter, base or config.base, lora, bank, config.seed, bf16=config.bf16, device=device)
+        start = new_start(
+            segmenter, base or config.base, adapted, bank, config.seed, bf16=config.bf16, device=device,
+            quantize=config.quantize,
+        )  # fmt: skip
     else:
-        start = swapped_start(config.model, segmenter, base, bank, bf16=config.bf16, device=device)
+        start = swapped_start(
+            config.model, segmenter, base, bank, bf16=config.bf16, device=device, quantize=config.quantize
+        )
     model = start.model
     freeze(model)
     talks = Talks(
@@ -79,26 +89,30 @@ def train(config: AlignConfig, out: Path, base: Base | None = None) -> Path:
     )
     parameters = run.trainable(model)
     optimizer = accelerator.prepare(torch.optim.AdamW(parameters.values(), lr=config.learning_rate, weight_decay=0.0))
-    packed = PackedModel(model, compiled=config.compiled)
+    packed = PackedModel(model, compiled=config.compiled, recompute=config.recompute)
     this = run.Run(out, config, accelerator=accelerator, checkpoint_minutes=config.checkpoint_minutes)
     step = first = this.resume(parameters, optimizer)
-    stream = talks.batches(config.seed, skip=step)
+    stream = talks.batches(config.seed, skip=step * config.accumulate)
     autocast = compute_type(config.bf16, accelerator.device)
     meter = run.Meter()
+    print(footprint.table(model), flush=True)
     while step < config.steps and not this.over(config.minutes):
         rate = run.learning_rate(step, config.steps, config.learning_rate, config.warmup, config.floor)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        batch = collate(next(stream), bank, np.random.default_rng([config.seed, step]))
-        batch = batch.to(accelerator.device)
-        with autocast():
-            loss = token_loss(packed(batch))
-        accelerator.backward(loss)
+        rng = np.random.default_rng([config.seed, step])
+        batches = [collate(next(stream), bank, rng).to(device) for _ in range(config.accumulate)]
+        tokens = Counts.of(batches).tokens
+        for batch in batches:
+            with autocast():
+                states = packed(batch)
+            loss = token_loss(states, tokens)
+            accelerator.backward(loss)
+            meter.add(loss=float(loss.detach()) * tokens / len(states.targets))
+            meter.count(tokens=batch.tokens, talks=batch.talks)
         norm = run.clip(parameters.values(), config.clip)
         optimizer.step()
         optimizer.zero_grad()
-        meter.add(loss=float(loss.detach()))
-        meter.count(tokens=batch.tokens, talks=batch.talks)
         step += 1
         meter.steps += 1
         if step % config.log_every == 0 or step == config.steps:

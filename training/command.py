@@ -27,6 +27,7 @@ STAGES = {
     "features": "visual tokens and region features of real scans, for the next two",
     "align": "the projector: the frozen language model learns to read the scan",
     "converse": "LoRA: grounding first, then the sentence",
+    "compare": "kinds of adapter side by side: the same Converse with each, and what it costs",
     "baselines": "a specialist a family, without words, to be measured against",
     "evaluate": "ask a checkpoint in words and compare its masks with expert ones",
 }

@@ -22,14 +22,27 @@ from typing import ClassVar
 import numpy as np
 import torch
 from accelerate import Accelerator
+from torch import Tensor
 
 from assistant import conversation
 from assistant.errors import DeixisError
-from assistant.model import Base, DeixisModel
-from training import run
-from training.data import FeatureBank, collate
-from training.packed import FrozenCodes, PackedModel, ProbeRow, decode_first, distill, greedy_matches, token_loss
-from training.stage import compute_type, finish, load_start
+from assistant.model import AdapterSettings, Base, DeixisModel
+from assistant.segmenter import Segmenter
+from training import footprint, run
+from training.adalora import RankBudget
+from training.data import Batch, FeatureBank, collate
+from training.packed import (
+    Counts,
+    FrozenCodes,
+    PackedModel,
+    ProbeRow,
+    States,
+    decode_first,
+    distill,
+    greedy_matches,
+    token_loss,
+)
+from training.stage import Start, compute_type, finish, load_start
 from training.talks import Talks
 
 
@@ -40,6 +53,8 @@ class ConverseConfig:
 
     A step reads a batch of ``rows`` packs of ``pack_length`` tokens, ``accumulate`` times. ``captions`` is the share of
     Align's talks mixed in, so that what was aligned stays. bf16 computes in bfloat16 with float32 LoRA and projectors.
+    adapter (one of assistant.adapter.KINDS), lora_*: begun anew in place of the checkpoint's own, which goes on when it
+    is None. quantize: "4bit" or "8bit", the frozen LM's weights. recompute: keep no activations, see PackedModel.
     ``minutes`` ends a run early (it can be resumed); the learning rate follows ``steps`` all the same.
     """
 
@@ -64,8 +79,13 @@ class ConverseConfig:
     weight_decay: float = 0.0
     clip: float = 1.0
     distill_weight: float = 0.5
+    adapter: str | None = None
+    lora_r: int = 16
+    lora_alpha: int = 32
+    quantize: str | None = None
     bf16: bool = True
     compiled: bool = False
+    recompute: bool = False
     checkpoint_minutes: float = 5.0
     log_every: int = 10
     probe_every: int = 200
@@ -78,7 +98,7 @@ def train(config: ConverseConfig, out: Path, base: Base | None = None) -> Path:
     accelerator = Accelerator(log_with="tensorboard", project_dir=out)
     device = accelerator.device
     bank = FeatureBank.load(config.features)
-    start = load_start(config.start, base or config.base, bank, bf16=config.bf16, device=device)
+    start = begin(config, base or config.base, bank, device)
     model, phrases = start.model, start.phrases
     freeze(model)
     talks = conversations_of(config, model, bank, phrases)
@@ -92,34 +112,31 @@ def train(config: ConverseConfig, out: Path, base: Base | None = None) -> Path:
         weight_decay=config.weight_decay,
     )
     optimizer = accelerator.prepare(optimizer)
-    packed = PackedModel(model, compiled=config.compiled)
+    packed = PackedModel(model, compiled=config.compiled, recompute=config.recompute)
     this = run.Run(out, config, accelerator=accelerator, checkpoint_minutes=config.checkpoint_minutes)
     step = first = this.resume(parameters, optimizer)
+    budget = RankBudget(model, config.steps, first)
     stream = talks.batches(config.seed, skip=step * config.accumulate)
     autocast = compute_type(config.bf16, device)
     meter = run.Meter()
-    print(
-        f"converse: {sum(p.numel() for p in parameters.values()) / 1e6:.2f} M parameters, "
-        f"steps {step} to {config.steps}",
-        flush=True,
-    )
+    print(f"{footprint.table(model)}\nsteps {step} to {config.steps}", flush=True)
     while step < config.steps and not this.over(config.minutes):
         rate = run.learning_rate(step, config.steps, 1.0, config.warmup, config.floor)
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * rate
         rng = np.random.default_rng([config.seed, step])
-        for _ in range(config.accumulate):
-            batch = collate(next(stream), bank, rng).to(device)
+        batches = [collate(next(stream), bank, rng).to(device) for _ in range(config.accumulate)]
+        counts = Counts.of(batches)
+        for batch in batches:
             with autocast():
                 states = packed(batch)
-            ce = token_loss(states)
-            held = distill(states.hidden, batch, model.segmenter, phrases)
-            loss = ce + config.distill_weight * held.loss
-            accelerator.backward(loss / config.accumulate)
-            meter.add(loss=float(loss.detach()), ce=float(ce.detach()), seg_error=held.error, seg_nearest=held.nearest)
+            loss, own = share(states, batch, model.segmenter, phrases, counts, config.distill_weight)
+            accelerator.backward(loss + budget.penalty() / config.accumulate)
+            meter.add(**own)
             meter.count(tokens=batch.tokens, talks=batch.talks)
         norm = run.clip(parameters.values(), config.clip)
         optimizer.step()
+        budget.after_step(step)
         optimizer.zero_grad()
         step += 1
         meter.steps += 1
@@ -144,6 +161,42 @@ def train(config: ConverseConfig, out: Path, base: Base | None = None) -> Path:
     folder = finish(start, "converse", config, step, this)
     accelerator.end_training()
     return folder
+
+
+def share(
+    states: States,
+    batch: Batch,
+    segmenter: Segmenter,
+    phrases: FrozenCodes,
+    counts: Counts,
+    distill_weight: float,
+) -> tuple[Tensor, dict[str, float]]:
+    """(what a batch adds to the loss of its step, whose counts are given; the batch's own figures, to be logged)."""
+    ce = token_loss(states, counts.tokens)
+    held = distill(states.hidden, batch, segmenter, phrases, counts.segs)
+    with torch.no_grad():
+        alone = Counts.of([batch])
+        ce_alone = float(ce) * counts.tokens / max(1, alone.tokens)
+        loss_alone = ce_alone + distill_weight * float(held.loss) * counts.segs / max(1, alone.segs)
+    figures = {"loss": loss_alone, "ce": ce_alone, "seg_error": held.error, "seg_nearest": held.nearest}
+    return ce + distill_weight * held.loss, figures
+
+
+def begin(config: ConverseConfig, base: Base | None, bank: FeatureBank, device: torch.device) -> Start:
+    """The checkpoint to start from, with its own adapter or another."""
+    settings = None
+    if config.adapter is not None:
+        settings = AdapterSettings(config.lora_r, config.lora_alpha, dropout=0.0, kind=config.adapter)
+    return load_start(
+        config.start,
+        base,
+        bank,
+        bf16=config.bf16,
+        device=device,
+        quantize=config.quantize,
+        settings=settings,
+        seed=config.seed,
+    )
 
 
 def conversations_of(config: ConverseConfig, model: DeixisModel, bank: FeatureBank, phrases: FrozenCodes) -> Talks:
@@ -211,7 +264,7 @@ def look(config: ConverseConfig, out: Path, show: int = 10) -> None:
     """The probe of a run as it stands, and some replies decoded token by token up to the first `<SEG>`."""
     device = torch.device("cpu")
     bank = FeatureBank.load(config.features)
-    start = load_start(config.start, config.base, bank, bf16=config.bf16, device=device)
+    start = begin(config, config.base, bank, device)
     freeze(start.model)
     run.load_weights(out / "state.pt", run.trainable(start.model))
     talks = conversations_of(config, start.model, bank, start.phrases)

@@ -172,16 +172,22 @@ def fill(examples: Iterable[Example], length: int, pad_id: int, rng: np.random.G
     return [packs[i] for i in rng.permutation(len(packs))]
 
 
-def attention_mask(segments: Tensor, dtype: torch.dtype) -> Tensor:
+def attention_mask(
+    segments: Tensor, dtype: torch.dtype, positions: Tensor | None = None, window: int | None = None
+) -> Tensor:
     """Who sees whom in rows of packs: segments (B, L) -> additive mask (B, 1, L, L), 0 or the type's lowest value.
 
     A token sees itself and what is before it in its own conversation and in the shared start. Padding sees padding
-    (some row must not be empty, or softmax makes NaN of it).
+    (some row must not be empty, or softmax makes NaN of it). With a sliding ``window`` it sees that many positions
+    back, itself among them: distances are those of the conversation alone, not of the row.
     """
     length = segments.shape[1]
     causal = torch.ones(length, length, dtype=torch.bool, device=segments.device).tril()
     query, key = segments[:, :, None], segments[:, None, :]
     seen = causal & ((query == key) | ((key == SHARED) & (query != PADDING)))
+    if window is not None:
+        assert positions is not None
+        seen &= positions[:, :, None] - positions[:, None, :] < window
     mask = torch.zeros(seen.shape, dtype=dtype, device=segments.device)
     return mask.masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
 

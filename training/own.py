@@ -219,7 +219,7 @@ def run(options: argparse.Namespace) -> int:
             print(problem, file=sys.stderr)
         raise DataError(f"{len(problems)} problem(s) to put right first, listed above: nothing was trained")
     learned, held = own_data.split(cases, options.dev, options.seed)
-    config = OwnConfig(steps=options.steps, seed=options.seed)
+    config = OwnConfig(steps=options.steps, seed=options.seed, encoder_rank=options.encoder_rank)
     phrases = [name.phrase for name in names]
     settings = {
         "settings": asdict(config), "names": [asdict(name) for name in names], "start": model.manifest and
@@ -335,6 +335,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--patient", default=own_data.PATIENT, metavar="REGEX", help="what of a file's name is the "
                         "patient (default: sub-XX at its start, else all of it)")  # fmt: skip
     parser.add_argument("--steps", type=int, default=OwnConfig.steps, help=f"default {OwnConfig.steps}")
+    parser.add_argument("--encoder-rank", type=int, default=0, metavar="R", help="train LoRA of rank R on the encoder "
+                        "instead of all its weights (default: all)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
     try:

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from assistant import adapter
 from assistant.segmenter import Segmenter
 from assistant.study import VISUAL_SIDE
 from assistant.vision import Features
@@ -31,7 +32,8 @@ from training.samples import PackedCase, Query, Sample, draw, members, owners
 @dataclass(frozen=True)
 class OwnConfig:
     """steps: of one view each; replay: the share of views in borrowed clothes; keep: weight of the start model's
-    answers; back: how far the weights go back to the start at the end, 0..1."""
+    answers; back: how far the weights go back to the start at the end, 0..1; encoder_rank: of LoRA on the encoder's
+    convolutions and attention, which is then all of the encoder that is trained; 0 trains every weight of it."""
 
     steps: int = 200
     lr: float = 3e-4
@@ -44,6 +46,7 @@ class OwnConfig:
     clip: float = 5.0
     seed: int = 0
     save_every: int = 50
+    encoder_rank: int = 0
 
 
 @dataclass(frozen=True)
@@ -205,7 +208,10 @@ def train(
     torch.manual_seed(config.seed)
     names = segmenter.config.taught_names
     row = {name: i for i, name in enumerate(names)}
-    optimizer = torch.optim.AdamW(segmenter.parameters(), config.lr, (0.9, 0.99), weight_decay=0.0)
+    if config.encoder_rank:
+        adapter.adapt_encoder(segmenter.vision, config.encoder_rank, 2 * config.encoder_rank)
+    trained = [p for p in segmenter.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, config.lr, (0.9, 0.99), weight_decay=0.0)
     step, average = 0, {k: v.clone() for k, v in segmenter.state_dict().items()}
     if state.exists():
         saved = torch.load(state, weights_only=True)
@@ -269,7 +275,10 @@ def train(
         if step % config.save_every == 0:
             save()
     save()
-    segmenter.load_state_dict(blended(start, average, config.back))
+    segmenter.load_state_dict(average)
+    if config.encoder_rank:
+        adapter.merge_encoder(segmenter.vision)
+    segmenter.load_state_dict(blended(start, segmenter.state_dict(), config.back))
     segmenter.eval()
     return True
 

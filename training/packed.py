@@ -19,14 +19,16 @@ from peft.tuners.trainable_tokens.layer import TrainableTokensLayer
 from peft.utils import TrainableTokensWrapper
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from assistant import conversation
 from assistant.conversation import IGNORED
-from assistant.language import phrase_states
+from assistant.language import phrase_states, row_scale
 from assistant.model import DeixisModel
 from assistant.segmenter import Segmenter
 from training.data import Batch, Example, FeatureBank, attention_mask
+from training.run import ConfigError
 
 
 @dataclass(frozen=True)
@@ -41,18 +43,26 @@ class States:
 
 
 class PackedModel:
-    """Runs a trainable DeixisModel over batches of packs. ``compiled`` compiles the transformer's body."""
+    """Runs a trainable DeixisModel over batches of packs. ``compiled`` compiles the transformer's body; ``recompute``
+    keeps no activations inside its layers and makes them again for the gradients: less memory, a third more time."""
 
-    def __init__(self, model: DeixisModel, *, compiled: bool = False) -> None:
+    def __init__(self, model: DeixisModel, *, compiled: bool = False, recompute: bool = False) -> None:
         self.model = model
         if not isinstance(model.language_model, PeftModel):
-            raise TypeError("this model's LoRA is merged: load it with trainable=True")
+            raise TypeError("this model's adapter is merged: load it with trainable=True")
         causal: Any = model.language_model.get_base_model()
         # The fused attention kernel of CPUs has no fast path for masks and bf16; plain products are half again as fast.
         causal.set_attn_implementation("eager")
         body: nn.Module = causal.get_decoder()
+        self.windows, self.cap = _windows(causal.config.get_text_config()), _cap(causal.config.get_text_config())
+        if recompute:
+            causal.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            for layer in body.modules():
+                if isinstance(layer, GradientCheckpointingLayer):
+                    layer.training = True  # it recomputes only then; what is in it stays in eval mode
         self.body: Callable[..., Any] = torch.compile(body) if compiled else body
         self.table, self.own_rows, self.own_ids = _tokens_layer(causal.get_input_embeddings())
+        self.row_scale = row_scale(causal.get_input_embeddings().token_adapter.base_layer)
         head = causal.get_output_embeddings()
         self.head_table: Tensor = self.table
         self.head_rows: Tensor | None = self.own_rows
@@ -63,18 +73,27 @@ class PackedModel:
 
     def __call__(self, batch: Batch) -> States:
         words = self.embed(batch)
-        mask = attention_mask(batch.segments, words.dtype)
+        mask = self.mask(batch, words.dtype)
         out = self.body(inputs_embeds=words, attention_mask=mask, position_ids=batch.positions, use_cache=False)
         hidden: Tensor = out.last_hidden_state
         where = (batch.labels != IGNORED).nonzero()
         before = hidden[where[:, 0], where[:, 1] - 1]
         return States(hidden, self.head(before), batch.labels[where[:, 0], where[:, 1]], where)
 
+    def mask(self, batch: Batch, dtype: torch.dtype) -> Tensor | dict[str, Tensor]:
+        """What the body takes as its mask: one, or one for each kind of layer, each with that kind's window."""
+        masks = {
+            kind: attention_mask(batch.segments, dtype, batch.positions, window)
+            for kind, window in self.windows.items()
+        }
+        return masks.get("", masks)
+
     def embed(self, batch: Batch) -> Tensor:
         """(B, L, D): words, the added tokens' trained rows, visual tokens and regions in their places."""
         words = F.embedding(batch.ids, self.table)
         own = (batch.ids[..., None] == self.own_ids).to(words.dtype)
         words = torch.where(own.any(-1, keepdim=True), own @ self.own_rows.to(words.dtype), words)
+        words = words * self.row_scale
         model = self.model
         if len(batch.visual):
             words = words.index_put(
@@ -87,10 +106,33 @@ class PackedModel:
     def head(self, states: Tensor) -> Tensor:
         """(S, D) -> logits (S, V), float32."""
         logits = F.linear(states, self.head_table.to(states.dtype)).float()
-        if self.head_rows is None:
-            return logits
-        own = F.linear(states, self.head_rows.to(states.dtype)).float()
-        return logits.index_copy(1, self.own_ids, own)
+        if self.head_rows is not None:
+            own = F.linear(states, self.head_rows.to(states.dtype)).float()
+            logits = logits.index_copy(1, self.own_ids, own)
+        return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)
+
+
+def _windows(config: PreTrainedConfig) -> dict[str, int | None]:
+    """How far back each kind of layer sees, in positions (None: to the start); the one kind "" where all are alike.
+
+    transformers' own rule: models with `layer_types` take a mask for each of them, others one for all layers.
+    """
+    values = config.to_dict()
+    kinds = set(values.get("layer_types") or ())
+    if unknown := kinds - {"full_attention", "sliding_attention"}:
+        raise ConfigError(f"a {config.model_type} has layers of {', '.join(sorted(unknown))}: packs need attention")
+    if not kinds:
+        return {"": values.get("sliding_window")}
+    return {kind: values["sliding_window"] if kind == "sliding_attention" else None for kind in kinds}
+
+
+def _cap(config: PreTrainedConfig) -> float | None:
+    """Where the LM's logits end (Gemma 2: 30), if they do."""
+    values = config.to_dict()
+    # a head that scales its logits would be trained on others than it answers with, without a word
+    if scaled := [n for n in ("logit_scale", "logits_scaling") if values.get(n) not in (None, 1)]:
+        raise ConfigError(f"a {config.model_type} scales its logits ({', '.join(scaled)}), which packs do not know yet")
+    return values.get("final_logit_softcapping")
 
 
 def _tokens_layer(wrapper: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
@@ -104,9 +146,26 @@ def _tokens_layer(wrapper: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
     return table, rows, torch.tensor(layer.token_indices[adapter], device=table.device)
 
 
-def token_loss(states: States) -> Tensor:
-    """Mean cross entropy over the supervised tokens."""
-    return F.cross_entropy(states.logits, states.targets)
+@dataclass(frozen=True)
+class Counts:
+    """What the losses of a step are means over: its supervised tokens and its `<SEG>`s that prompt a mask. A step in
+    several batches divides each batch's sums by the whole step's counts: how it is split changes nothing."""
+
+    tokens: int
+    segs: int
+
+    @staticmethod
+    def of(batches: Sequence[Batch]) -> Counts:
+        return Counts(
+            sum(int((b.labels != IGNORED).sum()) for b in batches),
+            sum(phrase is not None for b in batches for phrase in b.phrases),
+        )
+
+
+def token_loss(states: States, tokens: int | None = None) -> Tensor:
+    """Cross entropy of the supervised tokens, summed, over ``tokens`` (None: their number, so their mean)."""
+    total = F.cross_entropy(states.logits, states.targets, reduction="sum")
+    return total / (len(states.targets) if tokens is None else tokens)
 
 
 class FrozenCodes:
@@ -154,11 +213,14 @@ class Distilled:
     count: int
 
 
-def distill(hidden: Tensor, batch: Batch, segmenter: Segmenter, frozen: FrozenCodes) -> Distilled:
+def distill(
+    hidden: Tensor, batch: Batch, segmenter: Segmenter, frozen: FrozenCodes, segs: int | None = None
+) -> Distilled:
     """Hold the in-context `<SEG>` states to the frozen phrase states, from which the masks are learned.
 
     Both go through `Segmenter.whiten`, so only what the mask decoder sees of a state is held, and with the weight that
-    tells phrases apart. `<SEG>`s of mask algebra prompt nothing and are left out.
+    tells phrases apart. `<SEG>`s of mask algebra prompt nothing and are left out. The loss is
+    a sum over ``segs`` (None: their number, so their mean).
     """
     chosen = [i for i, phrase in enumerate(batch.phrases) if phrase is not None]
     if not chosen:
@@ -173,7 +235,7 @@ def distill(hidden: Tensor, batch: Batch, segmenter: Segmenter, frozen: FrozenCo
     with torch.no_grad():
         right = torch.cdist(codes, frozen.codes).argmin(1) == rows
     # a squared distance starts at ten times the spread: its root keeps the first steps from being all its own
-    loss = ((1 + error).sqrt() - 1 + turned).mean()
+    loss = ((1 + error).sqrt() - 1 + turned).sum() / (len(chosen) if segs is None else segs)
     return Distilled(loss, float(error.detach().mean()), float(right.float().mean()), len(chosen))
 
 

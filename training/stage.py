@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from assistant import checkpoint, m3d_clip
 from assistant.language import load_base
-from assistant.model import Base, DeixisModel, LoraSettings
+from assistant.model import AdapterSettings, Base, DeixisConfig, DeixisModel
 from assistant.segmenter import Segmenter, SegmenterConfig
 from assistant.vision import Encoder
 from data_recipes import ontology
@@ -136,47 +136,78 @@ def check_bank(bank: FeatureBank, segmenter: Segmenter) -> None:
 def new_start(
     segmenter: Segmenter,
     base: Base,
-    lora: LoraSettings,
+    settings: AdapterSettings,
     bank: FeatureBank,
     seed: int,
     *,
     bf16: bool,
     device: torch.device,
+    quantize: str | None = None,
 ) -> Start:
     """An untrained model around a trained segmenter."""
     check_bank(bank, segmenter)
     parts = _frozen_base(base)
     phrases = frozen_codes(parts, segmenter)
-    parts[0].to(torch.bfloat16 if bf16 else torch.float32)
-    model = DeixisModel.new(parts, segmenter, lora, image_tokens=bank.image_tokens, seed=seed).to(device)
+    parts = _trained_base(base, parts, settings, bf16, quantize, device)
+    model = DeixisModel.new(parts, segmenter, settings, image_tokens=bank.image_tokens, seed=seed).to(device)
     phrases.to(device)
     return Start(model, phrases, {}, {}, {})
 
 
-def load_start(folder: Path, base: Base | None, bank: FeatureBank, *, bf16: bool, device: torch.device) -> Start:
-    """The checkpoint of the stage before, trainable. The frozen codes are read in float32 whatever is trained in."""
-    _, manifest = checkpoint.read(folder)
-    parts = _frozen_base(manifest.base.name if base is None else base)
+def load_start(
+    folder: Path,
+    base: Base | None,
+    bank: FeatureBank,
+    *,
+    bf16: bool,
+    device: torch.device,
+    quantize: str | None = None,
+    settings: AdapterSettings | None = None,
+    seed: int = 0,
+) -> Start:
+    """The checkpoint of the stage before, trainable. The frozen codes are read in float32 whatever is trained in.
+
+    settings: of another adapter, which begins anew on the plain base with the checkpoint's projectors and masks.
+    """
+    values, manifest = checkpoint.read(folder)
+    base = manifest.base.name if base is None else base
+    parts = _frozen_base(base)
     segmenter = load_segmenter(folder)
     check_bank(bank, segmenter)
     phrases = frozen_codes(parts, segmenter)
-    parts[0].to(torch.bfloat16 if bf16 else torch.float32)
-    model = DeixisModel.from_pretrained(folder, parts, trainable=True).to(device)
+    config = DeixisConfig.from_dict(values)
+    parts = _trained_base(base, parts, settings or config.adapter, bf16, quantize, device)
+    if settings is None:
+        model = DeixisModel.from_pretrained(folder, parts, device=device, trainable=True)
+    else:
+        checkpoint.check_base(manifest, parts[2], folder)
+        model = DeixisModel.new(parts, segmenter, settings, image_tokens=config.image_tokens, seed=seed).to(device)
+        joined = torch.nn.ModuleDict({"visual": model.projector, "region": model.region_projector})
+        checkpoint.load_module(joined, checkpoint.read_tensors(folder, checkpoint.PROJECTOR), f"{folder}'s projector")
     phrases.to(device)
     return Start(model, phrases, manifest.seeds, manifest.data, manifest.training)
 
 
 def swapped_start(
-    folder: Path, segmenter: Segmenter, base: Base | None, bank: FeatureBank, *, bf16: bool, device: torch.device
+    folder: Path,
+    segmenter: Segmenter,
+    base: Base | None,
+    bank: FeatureBank,
+    *,
+    bf16: bool,
+    device: torch.device,
+    quantize: str | None = None,
 ) -> Start:
     """A checkpoint's language side around another segmenter: See may go on while Converse is trained, if the projectors
     are aligned anew afterwards. What the states are held to does not change with the segmenter (`Segmenter.whiten`)."""
     check_bank(bank, segmenter)
-    _, manifest = checkpoint.read(folder)
-    parts = _frozen_base(manifest.base.name if base is None else base)
+    values, manifest = checkpoint.read(folder)
+    base = manifest.base.name if base is None else base
+    parts = _frozen_base(base)
     phrases = frozen_codes(parts, segmenter)
-    parts[0].to(torch.bfloat16 if bf16 else torch.float32)
-    model = DeixisModel.from_pretrained(folder, parts, trainable=True)
+    settings = DeixisConfig.from_dict(values).adapter
+    parts = _trained_base(base, parts, settings, bf16, quantize, device)
+    model = DeixisModel.from_pretrained(folder, parts, device=device, trainable=True)
     # in half precision, as checkpoints may store them
     pairs = zip(
         (model.segmenter.state_mean, model.segmenter.state_axes),
@@ -193,6 +224,27 @@ def swapped_start(
 
 def _frozen_base(base: Base) -> tuple[Any, Any, Any]:
     return base if isinstance(base, tuple) else load_base(base, dtype=torch.float32)
+
+
+def _trained_base(
+    base: Base,
+    parts: tuple[Any, Any, Any],
+    settings: AdapterSettings,
+    bf16: bool,
+    quantize: str | None,
+    device: torch.device,
+) -> tuple[Any, Any, Any]:
+    """The base as it is trained on: in bfloat16, or quantised (loaded again: rounding is done in loading)."""
+    dtype = torch.bfloat16 if bf16 else torch.float32
+    if quantize is None:
+        # what is trained itself stays in float32, where a small step is not rounded away
+        parts[0].to(torch.float32 if settings.kind == "full" else dtype)
+        return parts
+    if settings.kind == "full":
+        raise ConfigError("a quantised language model's weights cannot be trained: take another adapter than 'full'")
+    if isinstance(base, tuple):
+        raise ConfigError(f"the base {base[2].name} is loaded already: give its name or folder to have it quantised")
+    return load_base(base, dtype=dtype, quantize=quantize, device=device)
 
 
 def frozen_codes(parts: tuple[Any, Any, Any], segmenter: Segmenter) -> FrozenCodes:
