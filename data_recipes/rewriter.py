@@ -69,7 +69,8 @@ _ORDERS = {
 class Writer(Protocol):
     """Writes texts anew. `name` says which model did it: it is part of what a cached answer is kept under."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def write(self, texts: Sequence[str]) -> list[str]:
         """One answer a text, in order. RecipeError where there is none to be had."""

@@ -242,6 +242,11 @@ class Seat:
             self.volume, self.windows, self.exact = volume, windows(volume), write_exact(volume, self.folder)
         return True
 
+    def begin(self, first: Callable[[], Path]) -> None:
+        """Put back what was open here, or open the first scan."""
+        if not self.restore():
+            self.open(first())
+
     def _save(self, turn: Turn | None = None) -> None:
         """Save everything. What cannot be saved stays in memory, and the reader is told."""
         try:
