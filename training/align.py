@@ -9,20 +9,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 
 from assistant.errors import DeixisError
 from assistant.model import Base, DeixisModel, LoraSettings
 from training import run
 from training.data import FeatureBank, collate
-from training.packed import PackedModel, token_loss
-from training.stage import compute_type, finish, load_segmenter, new_start, swapped_start
+from training.learner import Learner, accelerator_for, gradients, prepared, share
+from training.packed import PackedModel
+from training.processes import whole
+from training.stage import Start, compute_type, finish, load_segmenter, made_how, new_start, swapped_start
 from training.talks import Talks
 
 
@@ -31,11 +32,11 @@ class AlignConfig:
     """segmenter: See's last.pt or a checkpoint folder; features: the bank made with it. model: a checkpoint whose
     language side (with its LoRA, frozen here) is put around that segmenter; None: a new one around the base.
 
-    lora_*: of the adapter that Converse will train; untouched here.
+    lora_*: of the adapter that Converse will train; untouched here. accumulate, track: as in Converse.
     """
 
     SECTION: ClassVar[str] = "align"
-    MAY_CHANGE: ClassVar[tuple[str, ...]] = ("minutes", "checkpoint_minutes", "log_every")
+    MAY_CHANGE: ClassVar[tuple[str, ...]] = ("minutes", "checkpoint_minutes", "log_every", "track")
 
     segmenter: Path
     features: Path
@@ -44,6 +45,7 @@ class AlignConfig:
     steps: int = 300
     minutes: float | None = None
     rows: int = 2
+    accumulate: int = 1
     pack_length: int = 512
     chunk: int = 1000
     learning_rate: float = 1e-3
@@ -54,6 +56,7 @@ class AlignConfig:
     lora_alpha: int = 32
     bf16: bool = True
     compiled: bool = False
+    track: str = "tensorboard"
     checkpoint_minutes: float = 5.0
     log_every: int = 10
 
@@ -61,56 +64,60 @@ class AlignConfig:
 def train(config: AlignConfig, out: Path, base: Base | None = None) -> Path:
     """Run the stage to its end (or its minutes); the checkpoint folder. ``base``: the LM, the default when None."""
     run.seed_everything(config.seed)
-    accelerator = Accelerator(log_with="tensorboard", project_dir=out)
+    accelerator = accelerator_for(out, config.track)
     bank = FeatureBank.load(config.features)
     lora = LoraSettings(config.lora_r, config.lora_alpha, dropout=0.0)
-    segmenter, device = load_segmenter(config.segmenter), accelerator.device
-    if config.model is None:
-        start = new_start(segmenter, base, lora, bank, config.seed, bf16=config.bf16, device=device)
-    else:
-        start = swapped_start(config.model, segmenter, base, bank, bf16=config.bf16, device=device)
+    device = accelerator.device
+
+    def begun() -> Start:
+        segmenter = load_segmenter(config.segmenter)
+        if config.model is None:
+            start = new_start(segmenter, base, lora, bank, config.seed, bf16=config.bf16, device=device)
+        else:
+            start = swapped_start(config.model, segmenter, base, bank, bf16=config.bf16, device=device)
+        freeze(start.model)
+        return replace(start, training={**start.training, "see": made_how(config.segmenter)})
+
+    start = begun()
     model = start.model
-    freeze(model)
     talks = Talks(
         model.tokenizer, bank, config.pack_length, config.rows, config.chunk, captions=1.0, known=start.phrases.index
     )
-    parameters = run.trainable(model)
-    optimizer = accelerator.prepare(torch.optim.AdamW(parameters.values(), lr=config.learning_rate, weight_decay=0.0))
-    packed = PackedModel(model, compiled=config.compiled)
+    optimizer = torch.optim.AdamW(run.trainable(model).values(), lr=config.learning_rate, weight_decay=0.0)
+    learner = Learner(PackedModel(model, compiled=config.compiled))
+    module, optimizer = prepared(accelerator, learner, optimizer, config.clip)
+    parameters = run.trainable(learner)
     this = run.Run(out, config, accelerator=accelerator, checkpoint_minutes=config.checkpoint_minutes)
     step = first = this.resume(parameters, optimizer)
-    stream = talks.batches(config.seed, skip=step)
+    stream = talks.batches(config.seed, skip=step * config.accumulate)
     autocast = compute_type(config.bf16, accelerator.device)
     meter = run.Meter()
     while step < config.steps and not this.over(config.minutes):
         rate = run.learning_rate(step, config.steps, config.learning_rate, config.warmup, config.floor)
         for group in optimizer.param_groups:
             group["lr"] = rate
-        batch = collate(next(stream), bank, np.random.default_rng([config.seed, step]))
-        batch = batch.to(accelerator.device)
-        with autocast():
-            loss = token_loss(packed(batch))
-        accelerator.backward(loss)
+        rng = np.random.default_rng([config.seed, step])
+        batches = [collate(next(stream), bank, rng) for _ in range(config.accumulate)]
+        meter.add(**gradients(accelerator, module, batches, autocast))
+        for batch in share(batches, accelerator):
+            meter.count(tokens=batch.tokens, talks=batch.talks)
         norm = run.clip(parameters.values(), config.clip)
         optimizer.step()
         optimizer.zero_grad()
-        meter.add(loss=float(loss.detach()))
-        meter.count(tokens=batch.tokens, talks=batch.talks)
         step += 1
         meter.steps += 1
         if step % config.log_every == 0 or step == config.steps:
-            figures = {**meter.read(), "gradient": norm, "rate": rate}
+            figures = {**this.read(meter), "gradient": norm, "rate": rate}
             this.log(step - 1, figures)
             left = (config.steps - step) / figures["steps_per_second"]
-            print(
+            this.say(
                 f"step {step}/{config.steps} loss {figures['loss']:.3f} {figures['tokens_per_second']:.0f} tokens/s "
-                f"{figures['steps_per_second']:.2f} steps/s, {left / 60:.0f} min left",
-                flush=True,
+                f"{figures['steps_per_second']:.2f} steps/s, {left / 60:.0f} min left"
             )
         this.save_when_due(step, parameters, optimizer)
     if step > first:
         this.save(step, parameters, optimizer)
-    folder = finish(start, "align", config, step, this)
+    folder = finish(start, "align", config, step, this, bank=bank, weights=whole(parameters), again=begun)
     accelerator.end_training()
     return folder
 

@@ -25,6 +25,8 @@ STAGES = {
     "features": "visual tokens and region features of real scans, for the next two",
     "align": "the projector: the frozen language model learns to read the scan",
     "converse": "LoRA: grounding first, then the sentence",
+    "prefer": "the right statement before one with a wrong side, number, presence or comparison",
+    "throughput": "samples/s, tokens/s and memory of converse, against a plain Trainer loop",
     "baselines": "a specialist a family, without words, to be measured against",
     "evaluate": "ask a checkpoint in words and compare its masks with expert ones",
 }

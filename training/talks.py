@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from functools import cache
 from itertools import count
 
@@ -96,6 +96,7 @@ def _draw(text: str) -> float:
 
 class Talks:
     """Batches without end, the same for the same seed. ``captions``: the share of Align's talks (1: Align itself).
+    ``mixture``, ``temperature``: of what is trained on, see `instructions.conversations`; the probe asks the usual one.
 
     A batch is ``rows`` packs of ``pack_length``; a talk too long for one has a batch whose only pack is ``rows`` times
     as long, so that every batch costs about the same and there are two shapes in all.
@@ -110,25 +111,34 @@ class Talks:
         chunk: int,
         captions: float,
         known: Container[str],
+        mixture: Mapping[str, float] | None = None,
+        temperature: float = 1.0,
     ) -> None:
         self.tokenizer, self.bank, self.known = tokenizer, bank, known
         self.pack_length, self.rows, self.chunk, self.captions = pack_length, rows, chunk, captions
+        self.mixture, self.temperature = mixture, temperature
         self.left_out: dict[str, int] = {}  # reason -> talks that could not be used
 
-    def talks(self, seed: int, chunk: int) -> list[Talk]:
-        """One chunk: recipes' conversations and captions, held-out ones included."""
+    def talks(self, seed: int, chunk: int, *, usual: bool = False) -> list[Talk]:
+        """One chunk: recipes' conversations and captions, held-out ones included. usual: in their own mixture."""
         rng = np.random.default_rng([seed, chunk, 1])
         described = int(rng.binomial(self.chunk, self.captions))
         found = [caption(self.bank, rng) for _ in range(described)]
         if described < self.chunk:
             number = int(rng.integers(2**31))
-            found += [talk_of(r) for r in instructions.conversations(number, self.chunk - described)]
+            mixture, temperature = (None, 1.0) if usual else (self.mixture, self.temperature)
+            found += [
+                talk_of(made)
+                for made in instructions.conversations(
+                    number, self.chunk - described, weights=mixture, temperature=temperature
+                )
+            ]
         return found
 
     def examples(self, seed: int, chunk: int, *, held_out: bool) -> list[Example]:
         """The chunk's talks of one kind that fit a row and whose scan there are features of."""
         kept = []
-        for talk in self.talks(seed, chunk):
+        for talk in self.talks(seed, chunk, usual=held_out):
             if is_held_out(talk) != held_out:
                 continue
             reason, example = self._usable(talk)

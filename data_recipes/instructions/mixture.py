@@ -54,31 +54,59 @@ MOST_TARGETS = 12  # grounded in one conversation: the rest of a language model'
 
 
 def conversations(
-    seed: int, n: int | None = None, facts: Sequence[Facts] = (), measured: float = 0.5
+    seed: int,
+    n: int | None = None,
+    facts: Sequence[Facts] = (),
+    measured: float = 0.5,
+    weights: Mapping[str, float] | None = None,
+    temperature: float = 1.0,
 ) -> Iterator[Conversation]:
     """n conversations (None: endless); the same seed gives the same ones.
 
     facts: scans that were measured; this part of the conversations (`measured`) is about one of them, its numbers
-    jittered every other time. The others are about made-up scans.
+    jittered every other time. The others are about made-up scans. weights, temperature: see `tempered`; weights may
+    name kinds of first question (FIRST) and families of made-up scans (SCANS).
     """
+    unknown = sorted(set(weights or ()) - FIRST.keys() - SCANS.keys())
+    if unknown:
+        raise ValueError(f"the mixture has no {', '.join(unknown)}: it has {', '.join((*FIRST, *SCANS))}")
+    asked = tempered({kind: weight for kind, (_, weight) in FIRST.items()}, weights or {}, temperature)
+    first = {kind: (FIRST[kind][0], weight) for kind, weight in asked.items()}
+    scans = tempered(SCANS, weights or {}, temperature)
     rng = random.Random(seed)
     made = 0
     while n is None or made < n:
-        yield conversation(random.Random(rng.getrandbits(64)), facts, measured)
+        yield conversation(random.Random(rng.getrandbits(64)), facts, measured, first, scans)
         made += 1
 
 
-def conversation(rng: random.Random, facts: Sequence[Facts] = (), measured: float = 0.5) -> Conversation:
+def tempered(usual: Mapping[str, float], weights: Mapping[str, float], temperature: float) -> dict[str, float]:
+    """Weights to draw by: those given in place of the usual ones, to the power 1 / temperature. Above 1 the rare ones
+    come oftener, at infinity all alike; below 1 the frequent ones do (Raffel et al. 2020, section 3.5.2)."""
+    if temperature <= 0:
+        raise ValueError(f"the mixture's temperature is {temperature}: it must be above 0 (1 leaves the weights)")
+    if negative := {name: w for name, w in weights.items() if w < 0}:
+        raise ValueError(f"weights of a mixture cannot be negative: {negative}")
+    return {name: weights.get(name, weight) ** (1 / temperature) for name, weight in usual.items()}
+
+
+def conversation(
+    rng: random.Random,
+    facts: Sequence[Facts] = (),
+    measured: float = 0.5,
+    first: Mapping[str, tuple[Family, float]] = FIRST,
+    scans: Mapping[str, float] = SCANS,
+) -> Conversation:
     """One conversation; its kind is a name in FIRST, with " ..." after it when more was asked."""
     while True:
         if facts and rng.random() < measured:
             scan = rng.choice(facts)
             scan = jittered(scan, rng) if rng.random() < 0.5 else scan
         else:
-            scan = synthetic_facts(rng.choices(list(SCANS), list(SCANS.values()))[0], rng)
-        kind = _draw(FIRST, rng)
+            scan = synthetic_facts(rng.choices(list(scans), list(scans.values()))[0], rng)
+        kind = _draw(first, rng)
         thread = Thread(scan, rng, scan_open=kind != "no scan open")
-        if not FIRST[kind][0](thread):
+        if not first[kind][0](thread):
             continue
         turns = 1 if kind == "no scan open" else rng.choices(TURNS, TURNS_WEIGHTS)[0]
         if _go_on(thread, turns):
