@@ -140,7 +140,8 @@ def test_measured_facts_of_a_packed_case():
     assert facts.found["brainstem"].volume_ml == pytest.approx(24.0)
     assert facts.found["brainstem"].mean_intensity == pytest.approx(7.0)
     assert "larynx" in facts.absent
-    assert measured(replace(case, image=None)) is None
+    with pytest.raises(ValueError, match="without an image"):
+        measured(replace(case, image=None))
     many = [replace(facts, case=str(n)) for n in range(200)]
     shown, kept = split(many)
     assert len(shown) + len(kept) == 200

@@ -22,7 +22,6 @@ from training import run
 from training.data import FeatureBank, collate
 from training.learner import Learner, accelerator_for, gradients, prepared, share
 from training.packed import PackedModel
-from training.processes import whole
 from training.stage import Start, compute_type, finish, load_segmenter, made_how, new_start, swapped_start
 from training.talks import Talks
 
@@ -101,7 +100,7 @@ def train(config: AlignConfig, out: Path, base: Base | None = None) -> Path:
         meter.add(**gradients(accelerator, module, batches, autocast))
         for batch in share(batches, accelerator):
             meter.count(tokens=batch.tokens, talks=batch.talks)
-        norm = run.clip(parameters.values(), config.clip)
+        norm = this.clip(parameters, config.clip)
         optimizer.step()
         optimizer.zero_grad()
         step += 1
@@ -117,7 +116,7 @@ def train(config: AlignConfig, out: Path, base: Base | None = None) -> Path:
         this.save_when_due(step, parameters, optimizer)
     if step > first:
         this.save(step, parameters, optimizer)
-    folder = finish(start, "align", config, step, this, bank=bank, weights=whole(parameters), again=begun)
+    folder = finish(start, "align", config, step, this, bank=bank, weights=this.weights(parameters), again=begun)
     accelerator.end_training()
     return folder
 

@@ -31,6 +31,7 @@ from training.data import FeatureBank, collate
 from training.keeper import Keeper
 from training.learner import Learner, accelerator_for, gradients, prepared, share
 from training.packed import Counts, FrozenCodes, PackedModel, ProbeRow, decode_first, greedy_matches
+from training.processes import on_deepspeed
 from training.stage import Start, compute_type, finish, load_start
 from training.talks import Talks
 
@@ -129,6 +130,8 @@ def train(config: ConverseConfig, out: Path, base: Base | None = None) -> Path:
     module, optimizer = prepared(accelerator, learner, optimizer, config.clip)
     parameters = run.trainable(learner)
     this = run.Run(out, config, accelerator=accelerator, checkpoint_minutes=config.checkpoint_minutes)
+    if on_deepspeed(accelerator) and (config.ema or config.keep_best):
+        raise run.ConfigError("DeepSpeed keeps weights in pieces: set ema=0 and keep_best=false, or launch with FSDP2")
     this.kept = keeper = Keeper(parameters, config.ema, config.keep_best, config.patience)
     step = first = this.resume(parameters, optimizer)
     stream = talks.batches(config.seed, skip=step * config.accumulate)
@@ -147,7 +150,7 @@ def train(config: ConverseConfig, out: Path, base: Base | None = None) -> Path:
         meter.add(**gradients(accelerator, module, batches, autocast))
         for batch in share(batches, accelerator):
             meter.count(tokens=batch.tokens, talks=batch.talks)
-        norm = run.clip(parameters.values(), config.clip)
+        norm = this.clip(parameters, config.clip)
         optimizer.step()
         optimizer.zero_grad()
         keeper.step()
@@ -172,7 +175,7 @@ def train(config: ConverseConfig, out: Path, base: Base | None = None) -> Path:
         this.save_when_due(step, parameters, optimizer)
     if step > first:
         this.save(step, parameters, optimizer)
-    weights = keeper.weights()
+    weights = keeper.weights() or this.weights(parameters)
     folder = finish(start, "converse", config, step, this, bank=bank, weights=weights, again=begun)
     accelerator.end_training()
     return folder

@@ -65,9 +65,9 @@ class Keeper:
             self.worse += 1
 
     def weights(self) -> dict[str, Tensor]:
-        """What the run ends with, whole and on the CPU: the best probed weights if those are kept, else the averaged,
-        else the trained ones."""
-        return self._best or whole(self._now())
+        """What the run ends with in place of the trained weights, whole and on the CPU: the best probed ones if those
+        are kept, else the averaged; nothing where there are neither."""
+        return self._best or whole(self._average or {})
 
     def state_dict(self) -> dict[str, Any]:
         return {

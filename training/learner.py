@@ -19,7 +19,7 @@ from torch.distributed.tensor import DTensor
 
 from training.data import Batch
 from training.packed import Counts, Distilled, FrozenCodes, PackedModel, States, distill, token_loss
-from training.processes import cut_when_loaded
+from training.processes import cut_when_loaded, on_deepspeed
 from training.run import ConfigError
 from training.trackers import checked
 
@@ -81,7 +81,7 @@ def prepared(
             raise ConfigError("FSDP version 1 is not supported: set fsdp_version: 2 (training/configs/accelerate)")
         # FSDP2 cannot cut a parameter without axes (`gain`), and these are small: `gradients` averages them
         state.fsdp_plugin.ignored_modules = [learner.projector, learner.region_projector]
-    if accelerator.distributed_type == DistributedType.DEEPSPEED:
+    if on_deepspeed(accelerator):
         # it reads both from data loaders and optimizers that accelerate made, of which there are none
         state.deepspeed_plugin.deepspeed_config["train_micro_batch_size_per_gpu"] = 1
         state.deepspeed_plugin.deepspeed_config["gradient_clipping"] = clip
@@ -114,13 +114,14 @@ def gradients(
     of = Counts.of(batches)
     mine = share(batches, accelerator)
     accelerator.gradient_accumulation_steps = len(mine)
+    parts = 1 if on_deepspeed(accelerator) else len(mine)  # DeepSpeed adds batches up itself, and does not average
     figures: dict[str, float] = {}
     for batch in mine:
         with accelerator.accumulate(module):
             with autocast():
                 passed = module(batch.to(accelerator.device), of)
             # these are parts of one sum, which accelerate averages over batches and processes
-            accelerator.backward(passed.loss * (len(mine) * accelerator.num_processes))
+            accelerator.backward(passed.loss * (parts * accelerator.num_processes))
         for name, value in passed.figures.items():
             figures[name] = figures.get(name, 0.0) + value
     if accelerator.distributed_type == DistributedType.FSDP:

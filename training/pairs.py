@@ -37,10 +37,10 @@ class Pair:
     kind: str
 
 
-def measured(case: PackedCase) -> Facts | None:
-    """What was measured on a packed case; None for a label map without an image, which has no intensities."""
+def measured(case: PackedCase) -> Facts:
+    """What was measured on a packed case. ValueError for a label map without an image, which has no intensities."""
     if case.image is None:
-        return None
+        raise ValueError(f"{case.id} is a label map without an image: nothing can be measured on it")
     volume = Volume.from_array(case.image.numpy(), np.diag([*case.spacing, 1.0]), modality=case.modality)
     found, missing = {}, []
     for value, phrase in case.names.items():

@@ -26,7 +26,6 @@ from torch.nn import functional as F
 
 from assistant.errors import DeixisError
 from assistant.model import Base, DeixisModel
-from data_recipes.instructions.contradictions import KINDS
 from data_recipes.instructions.facts import Facts
 from training import run
 from training.converse import probe, probe_line
@@ -35,7 +34,6 @@ from training.learner import Learner, accelerator_for
 from training.pack import load_packed
 from training.packed import PackedModel, States
 from training.pairs import measured, packed_pair, pairs, split
-from training.processes import whole
 from training.run import ConfigError
 from training.stage import Start, compute_type, finish, load_start
 from training.talks import Talks
@@ -44,7 +42,8 @@ from training.talks import Talks
 @dataclass(frozen=True)
 class PreferConfig:
     """start: a finished Converse checkpoint; features: the bank made with its segmenter; packed: folder of packed
-    cases to measure (training.pack), which ``measured`` of the conversations are about; None: made-up scans alone.
+    cases to measure (training.pack), about ``cases`` of those that have an image, which the share ``measured`` of the
+    conversations is about; None: made-up scans alone.
 
     pairs, held_out: how many are made. A step reads ``rows`` pairs of at most ``length`` tokens. probe_talks: of the
     Converse probe before and after (0: none).
@@ -57,6 +56,7 @@ class PreferConfig:
     features: Path
     packed: Path | None = None
     measured: float = 0.5
+    cases: int = 100
     seed: int = 0
     pairs: int = 400
     held_out: int = 120
@@ -138,10 +138,12 @@ class Preferences:
 
     def __init__(self, config: PreferConfig, start: Start, bank: FeatureBank, device: torch.device) -> None:
         self.config, self.tokenizer, self.bank, self.device = config, start.model.tokenizer, bank, device
-        facts = []
+        facts: list[Facts] = []
         if config.packed is not None:
-            facts = [f for case in load_packed(config.packed) if (f := measured(case)) is not None]
-        shown, kept = split([f for f in facts if f.family in bank.families])
+            cases = [c for c in load_packed(config.packed) if c.image is not None and c.family in bank.families]
+            every = max(1, len(cases) // config.cases)
+            facts = [measured(case) for case in cases[::every]]
+        shown, kept = split(facts)
         self.trained = self._groups(config.pairs, shown, held_out=False)
         self.held_out = self._groups(config.held_out, kept, held_out=True)
 
@@ -160,28 +162,30 @@ class Preferences:
 
 
 @torch.no_grad()
-def judge(
-    packed: PackedModel, held_out: Sequence[Group], config: PreferConfig, device: torch.device
-) -> dict[str, float]:
-    """right: share of pairs whose right ending is the likelier one, also by kind; margin: by how much, in nats; loss
-    and gained (share whose margin has grown) against the references, where there are any."""
-    rights: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    margins, losses, gained = [], [], []
-    autocast = compute_type(config.bf16, device)
-    for group in held_out:
-        with autocast():
-            policy = log_probabilities(packed(group.batch), group.batch)
-        for kind, (right, wrong) in zip(group.kinds, policy.tolist(), strict=True):
-            rights[kind].append(float(right > wrong))
-        margins += (policy[:, 0] - policy[:, 1]).tolist()
-        if len(group.reference):
-            loss, margin = preference_loss(policy, group.reference, config.beta)
-            losses += loss.tolist()
-            gained += (margin > 0).float().tolist()
-    every = [hit for hits in rights.values() for hit in hits]
-    found = {"right": float(np.mean(every)), "margin": float(np.mean(margins))}
-    found |= {f"right/{kind}": float(np.mean(hits)) for kind, hits in rights.items() if hits}
-    return found | ({"loss": float(np.mean(losses)), "gained": float(np.mean(gained))} if losses else {})
+def read(packed: PackedModel, some: Sequence[Group], config: PreferConfig, device: torch.device) -> list[Tensor]:
+    """`log_probabilities` of each group, without gradients."""
+    with compute_type(config.bf16, device)():
+        return [log_probabilities(packed(group.batch), group.batch) for group in some]
+
+
+def judge(some: Sequence[Group], policies: Sequence[Tensor], beta: float) -> dict[str, float]:
+    """right: share of pairs whose right ending is the likelier one, also by kind; margin: by how much, in nats; gained:
+    share of which that has grown since the start; loss: against the start; right_gained: what the right endings'
+    log-probability itself has gained (preference optimisation may well lower it)."""
+    kinds = [kind for group in some for kind in group.kinds]
+    policy, reference = torch.cat(list(policies)), torch.cat([group.reference for group in some])
+    right = (policy[:, 0] > policy[:, 1]).float()
+    losses, margins = preference_loss(policy, reference, beta)
+    found = {
+        "right": right.mean(),
+        "margin": (policy[:, 0] - policy[:, 1]).mean(),
+        "gained": (margins > 0).float().mean(),
+        "loss": losses.mean(),
+        "right_gained": (policy - reference)[:, 0].mean(),
+    }
+    for kind in sorted(set(kinds)):
+        found[f"right/{kind}"] = right[[i for i, k in enumerate(kinds) if k == kind]].mean()
+    return {name: float(value) for name, value in found.items()}
 
 
 def train(config: PreferConfig, out: Path, base: Base | None = None) -> Path:
@@ -202,15 +206,15 @@ def train(config: PreferConfig, out: Path, base: Base | None = None) -> Path:
     packed = PackedModel(start.model)
     told = Preferences(config, start, bank, device)
     autocast = compute_type(config.bf16, device)
-    with torch.no_grad(), autocast():  # before anything is taken up from state.pt: this is p0
-        for group in (*told.trained, *told.held_out):
-            group.reference = log_probabilities(packed(group.batch), group.batch)
+    every = [*told.trained, *told.held_out]
+    for group, policy in zip(every, read(packed, every, config, device), strict=True):  # before state.pt is read: p0
+        group.reference = policy
     parameters = run.trainable(start.model)
     optimizer = accelerator.prepare(torch.optim.AdamW(parameters.values(), lr=config.learning_rate, weight_decay=0.0))
     this = run.Run(out, config, accelerator=accelerator, checkpoint_minutes=config.checkpoint_minutes)
     step = first = this.resume(parameters, optimizer)
     if not step:
-        look(this, 0, packed, told, start, accelerator)
+        look(this, 0, packed, told, start, accelerator, [group.reference for group in told.held_out])
     meter = run.Meter()
     while step < config.steps and not this.over(config.minutes):
         rate = run.learning_rate(step, config.steps, config.learning_rate, config.warmup, config.floor)
@@ -244,8 +248,8 @@ def train(config: PreferConfig, out: Path, base: Base | None = None) -> Path:
         this.save_when_due(step, parameters, optimizer)
     if step > first:
         this.save(step, parameters, optimizer)
-        look(this, step, packed, told, start, accelerator)
-    folder = finish(start, "prefer", config, step, this, bank=bank, weights=whole(parameters), again=begun)
+        look(this, step, packed, told, start, accelerator, read(packed, told.held_out, config, device))
+    folder = finish(start, "prefer", config, step, this, bank=bank, weights=this.weights(parameters), again=begun)
     accelerator.end_training()
     return folder
 
@@ -257,11 +261,17 @@ def chosen(seed: int, step: int, count: int) -> int:
 
 
 def look(
-    this: run.Run, step: int, packed: PackedModel, told: Preferences, start: Start, accelerator: Accelerator
+    this: run.Run,
+    step: int,
+    packed: PackedModel,
+    told: Preferences,
+    start: Start,
+    accelerator: Accelerator,
+    policies: Sequence[Tensor],
 ) -> None:
     """Log and say how the held-out pairs are judged, and the probe of Converse."""
     config = told.config
-    found = judge(packed, told.held_out, config, accelerator.device)
+    found = judge(told.held_out, policies, config.beta)
     this.log(max(0, step - 1), {f"held_out/{name}": value for name, value in found.items()})
     this.say(f"step {step}, {config.held_out} held-out pairs: " + ", ".join(f"{k} {v:.3f}" for k, v in found.items()))
     if config.probe_talks:

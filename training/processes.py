@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, DistributedType
 from accelerate.utils import broadcast_object_list
 from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
@@ -38,6 +38,20 @@ def whole(values: Any) -> Any:
 
 def _full(value: Tensor) -> Tensor:
     return value.full_tensor() if isinstance(value, DTensor) else value
+
+
+def whole_parameters(accelerator: Accelerator, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`whole` of parameters by name, under DeepSpeed too, whose parameters are empty while nothing is computed."""
+    if not on_deepspeed(accelerator):
+        return whole(dict(parameters))
+    from deepspeed.zero import GatheredParameters
+
+    with GatheredParameters(list(parameters.values())):
+        return whole(dict(parameters))
+
+
+def on_deepspeed(accelerator: Accelerator) -> bool:
+    return bool(accelerator.distributed_type == DistributedType.DEEPSPEED)
 
 
 def cut_like(value: Tensor, parameter: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from assistant.errors import DeixisError
-from training.processes import agreed, cut_like, summed, whole
+from training.processes import agreed, cut_like, on_deepspeed, summed, whole, whole_parameters
 from training.trackers import plain
 
 C = TypeVar("C")
@@ -168,8 +168,12 @@ class Run:
         path = self.out / "state.pt"
         if not path.is_file():
             return 0
-        state = load_weights(path, parameters)
-        optimizer.load_state_dict(state["optimizer"])
+        if on_deepspeed(self.accelerator):
+            self.accelerator.load_state(str(self.out / "deepspeed"))
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        else:
+            state = load_weights(path, parameters)
+            optimizer.load_state_dict(state["optimizer"])
         if self.kept is not None and "kept" in state:
             self.kept.load_state_dict(state["kept"])
         torch.set_rng_state(state["torch_rng"])
@@ -186,10 +190,13 @@ class Run:
 
     def save(self, step: int, parameters: Mapping[str, torch.nn.Parameter], optimizer: Stateful) -> None:
         """Write ``state.pt`` in whole: after ``step`` steps are done."""
+        deep = on_deepspeed(self.accelerator)
+        if deep:  # its optimizer's state is cut in a way of its own, and kept in files of its own
+            self.accelerator.save_state(str(self.out / "deepspeed"))
         state = {
             "step": step,
-            "parameters": whole(dict(parameters)),
-            "optimizer": whole(optimizer.state_dict()),
+            "parameters": self.weights(parameters),
+            "optimizer": None if deep else whole(optimizer.state_dict()),
             "kept": None if self.kept is None else whole(self.kept.state_dict()),
             "torch_rng": torch.get_rng_state(),
             "seconds": self.seconds(),
@@ -208,6 +215,16 @@ class Run:
         if due:
             self.save(step, parameters, optimizer)
         return due
+
+    def weights(self, parameters: Mapping[str, torch.nn.Parameter]) -> dict[str, Tensor]:
+        """Copies on the CPU, each in one piece."""
+        return whole_parameters(self.accelerator, parameters)
+
+    def clip(self, parameters: Mapping[str, torch.nn.Parameter], limit: float) -> float:
+        """`clip`; DeepSpeed has done it already, and says what the norm was."""
+        if on_deepspeed(self.accelerator):
+            return float(self.accelerator.clip_grad_norm_(parameters.values(), limit) or 0.0)
+        return clip(parameters.values(), limit)
 
     def log(self, step: int, figures: Mapping[str, float]) -> None:
         """One line in ``log.jsonl`` and the same figures in the trackers."""
