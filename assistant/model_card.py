@@ -89,12 +89,15 @@ def _data(manifest: Manifest) -> list[str]:
     told = dict(manifest.data)
     for one in manifest.training.get("see", []):
         told.setdefault("see", one.get("data", {}))
-    lines = []
-    for stage, data in told.items():
-        cases = data.get("cases", {}) if isinstance(data, Mapping) else {}
-        if cases:
-            counts = ", ".join(f"{n} {family}" for family, n in cases.items())
-            lines.append(f"- {stage}: {counts} (index sha256 `{data.get('index_sha256', 'not known')}`)")
-        else:
-            lines.append(f"- {stage}: {data}")
-    return lines
+    return [f"- {stage}: {_said(data)}" for stage, data in told.items()]
+
+
+def _said(data: Any) -> str:
+    """One stage's data in a line: its cases by family and the index's hash, or how many of what there are."""
+    if not isinstance(data, Mapping):
+        return str(data)
+    cases = data.get("cases")
+    if isinstance(cases, Mapping):
+        counts = ", ".join(f"{number} {family}" for family, number in cases.items())
+        return f"{counts} (index sha256 `{data.get('index_sha256', 'not known')}`)"
+    return ", ".join(f"{name}: {len(v) if isinstance(v, list | Mapping) else v}" for name, v in data.items())

@@ -33,8 +33,8 @@ def test_the_average_follows_fast_first_and_by_its_decay_later():
         after.append(float(keeper.weights()["w"]))
         assert after[-1] == pytest.approx(expected)
     with keeper.shown():
-        assert float(parameters["w"]) == pytest.approx(expected)
-    assert float(parameters["w"]) == 32.0  # the trained ones are back
+        assert parameters["w"].item() == pytest.approx(expected)
+    assert parameters["w"].item() == 32.0  # the trained ones are back
 
 
 def test_the_best_weights_are_kept_and_patience_ends():
@@ -144,6 +144,8 @@ def test_a_card_of_ones_own_is_not_written_over_and_says_nothing_the_manifest_do
     assert "names no data" in path.read_text()
     write(training={"align": {"steps_done": 3, "rows": 2}})
     assert "- align, 3 steps: rows 2" in path.read_text()
+    write(data={"own": {"learned": ["a", "b"], "held out": ["c"]}})
+    assert "- own: learned: 2, held out: 1" in path.read_text()
     path.write_text("mine")
     write()
     assert path.read_text() == "mine"

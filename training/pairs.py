@@ -72,7 +72,7 @@ def pairs(seed: int, facts: Sequence[Facts], share: float, *, held_out: bool) ->
         talk = talk_of(made)
         if is_held_out(talk) != held_out:
             continue
-        for kind in waiting:  # the one that has waited longest first
+        for kind in waiting[:2]:  # those that have waited longest: most replies would do for a wrong number
             pair = pair_of(talk, kind, rng)
             if pair is not None:
                 waiting.remove(kind)

@@ -84,7 +84,7 @@ def ours(config: ConverseConfig, out: Path, base: Base | None = None) -> Speed:
     return clock.speed(samples, tokens, given, config.steps)
 
 
-class Rows(torch.utils.data.Dataset):  # type: ignore[type-arg]
+class Rows(torch.utils.data.Dataset):
     """Conversations one by one, each with its scan's features."""
 
     def __init__(self, examples: Sequence[Example], bank: FeatureBank, seed: int) -> None:
