@@ -300,7 +300,8 @@ def clip(parameters: Iterable[Tensor], limit: float) -> float:
     given = list(parameters)
     # torch takes the norm of tensors that are cut over processes, or of others, not of both at once
     kinds = [[p for p in given if isinstance(p, DTensor) is cut and p.grad is not None] for cut in (False, True)]
-    norms = [whole(torch.nn.utils.get_total_norm([p.grad for p in kind])) for kind in kinds if kind]
+    grads = [[p.grad for p in kind if p.grad is not None] for kind in kinds]
+    norms = [whole(torch.nn.utils.get_total_norm(kind)) for kind in grads if kind]
     norm = math.hypot(*map(float, norms))
     if not math.isfinite(norm):
         raise FloatingPointError(f"the gradient norm is {norm}: lower the learning rate and start again from state.pt")
