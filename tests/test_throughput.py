@@ -22,7 +22,5 @@ def test_both_loops_count_what_they_read(started):  # noqa: F811
         assert speed.samples_per_second > 0
         # padding is more than nothing and less than all
         assert speed.tokens_per_second < speed.given_per_second < 10 * speed.tokens_per_second
-    # the shared start of a pack is read once, in rows of one conversation each time
-    assert theirs.tokens_per_second / theirs.samples_per_second > ours.tokens_per_second / ours.samples_per_second
     table = throughput.table({"a": ours, "b": theirs})
     assert f"{ours.tokens_per_second:.0f}" in table

@@ -30,7 +30,7 @@ def accelerator_for(out: Any, track: str) -> Accelerator:
     """accelerate's view of this process and the others. ``track``: names of trackers, with commas between them."""
     # no buffer changes, and every trained parameter has a gradient in every step (PackedModel.embed)
     kwargs = DistributedDataParallelKwargs(broadcast_buffers=False)
-    return Accelerator(log_with=checked(track), project_dir=out, kwargs_handlers=[kwargs])
+    return Accelerator(log_with=checked(track) or None, project_dir=out, kwargs_handlers=[kwargs])
 
 
 class Passed(NamedTuple):

@@ -101,7 +101,7 @@ class TokensLayer:
     def __init__(self, layer: TrainableTokensLayer) -> None:
         (self._adapter,) = layer.active_adapters
         self._layer = layer
-        self.ids = torch.tensor(layer.token_indices[self._adapter], device=layer.base_layer.get_parameter("weight").device)
+        self.ids = torch.tensor(layer.token_indices[self._adapter], device=self.table.device)
 
     @property
     def table(self) -> Tensor:
