@@ -5,6 +5,7 @@
     projector.safetensors  Projector and RegionProjector
     segmenter.safetensors  encoder, prompt encoder, mask decoder
     glossary.json          the names of structures; where a checkpoint has none, names are the language model's alone
+    README.md              a model card, made from the manifest
     manifest.json          base name and hash, seeds, data, versions, sha256 of every file above
 
 Only what was trained is stored; the base language model is named by its hash. The manifest is written last.
@@ -30,11 +31,12 @@ from torch import Tensor, nn
 from assistant import __version__
 from assistant.errors import ModelError, ResourceError
 from assistant.language import BaseIdentity
+from assistant.model_card import write_card
 
 FORMAT = 1
 CONFIG, GLOSSARY, MANIFEST = "config.json", "glossary.json", "manifest.json"
 ADAPTER, PROJECTOR, SEGMENTER = "adapter.safetensors", "projector.safetensors", "segmenter.safetensors"
-_PACKAGES = ("torch", "transformers", "peft", "segment-anything", "numpy", "safetensors")
+_PACKAGES = ("torch", "transformers", "peft", "segment-anything", "numpy", "safetensors", "accelerate")
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ def write(
             versions=versions(),
         )
         _replace(folder / MANIFEST, json.dumps(asdict(manifest), indent=2, sort_keys=True) + "\n")
+        write_card(folder, manifest)
     except (OSError, SafetensorError) as error:
         raise ResourceError(f"the checkpoint could not be written to {folder} ({error}): free disk space") from error
     return manifest

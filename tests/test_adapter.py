@@ -21,8 +21,8 @@ from tests.tiny_language import IMAGE_TOKENS, tiny_base, tiny_lm, tiny_tokenizer
 from tests.tiny_training import SEGMENTER, moved_model, tiny_bank, tiny_segmenter
 from training import footprint, run
 from training.adalora import RankBudget
-from training.converse import share
 from training.data import Talk, collate, pack, prepare
+from training.learner import Learner
 from training.packed import Counts, FrozenCodes, PackedModel, token_loss
 from training.stage import frozen_codes
 
@@ -189,10 +189,9 @@ def step():  # type: ignore[no-untyped-def]
         packed = PackedModel(model, recompute=recompute)
         rng = np.random.default_rng(0)
         batches = [collate(packs[i : i + rows], bank, rng) for i in range(0, len(packs), rows)]
-        counts = Counts.of(batches)
+        counts, learner = Counts.of(batches), Learner(packed, phrases, 0.5)
         for batch in batches:
-            loss, _ = share(packed(batch), batch, model.segmenter, phrases, counts, distill_weight=0.5)
-            loss.backward()
+            learner(batch, counts).loss.backward()
         found = {n: p.grad.clone() for n, p in parameters.items() if p.grad is not None}
         model.zero_grad(set_to_none=True)
         return found

@@ -258,3 +258,30 @@ def test_conversations_about_any_scan_ask_only_for_what_was_looked_for():
     asked = {t.phrase for talk in talks if not talk.kind.startswith("never taught") for t in talk.targets}
     plain = {phrase for phrase in asked if not re.match(r"m\d", phrase)}
     assert plain == {*names, "ascending aorta"}
+
+
+def test_weights_and_temperature_of_the_mixture():
+    """Weights replace the usual ones; the temperature evens out what is drawn."""
+    assert mixture.tempered({"a": 16, "b": 4}, {}, 1.0) == {"a": 16, "b": 4}
+    assert mixture.tempered({"a": 16, "b": 4}, {"b": 1}, 2.0) == {"a": 4, "b": 1}
+    only = dict.fromkeys(mixture.FIRST, 0.0) | {"how big": 1.0} | dict.fromkeys(mixture.SCANS, 0.0) | {"brain": 2.0}
+    made = list(mixture.conversations(0, 30, mixture=weighted(only)))
+    assert {c.family for c in made} == {"brain"}
+    assert {c.kind.removesuffix(" ...") for c in made} == {"how big"}
+    usual, even = (
+        [c.kind.startswith("overview") for c in mixture.conversations(1, 1500, mixture=weighted({}, t))]
+        for t in (1.0, 1e6)
+    )
+    assert np.mean(usual) < 0.04  # 2 of 107
+    assert np.mean(even) > 0.05  # one of 15 kinds
+    assert list(mixture.conversations(3, 5)) == list(mixture.conversations(3, 5, mixture=weighted({})))
+    with pytest.raises(ValueError, match="the mixture has no brian"):
+        weighted({"brian": 1.0})
+    with pytest.raises(ValueError, match="temperature is 0"):
+        weighted({}, 0.0)
+    with pytest.raises(ValueError, match="negative"):
+        weighted({"brain": -1.0})
+
+
+def weighted(weights: dict[str, float], temperature: float = 1.0) -> mixture.Mixture:
+    return mixture.weighted(mixture.EMBEDDED, weights, temperature)

@@ -9,21 +9,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 
 from assistant.errors import DeixisError
 from assistant.language import DEFAULT_BASE
 from assistant.model import AdapterSettings, Base, DeixisModel
 from training import footprint, run
 from training.data import FeatureBank, collate
-from training.packed import Counts, PackedModel, token_loss
-from training.stage import compute_type, finish, load_segmenter, new_start, swapped_start
+from training.learner import Learner, accelerator_for, gradients, prepared, share
+from training.packed import PackedModel
+from training.stage import Start, compute_type, finish, load_segmenter, made_how, new_start, swapped_start
 from training.talks import Talks
 
 
@@ -34,11 +34,11 @@ class AlignConfig:
     the one whose phrase states See read.
 
     adapter (one of assistant.adapter.KINDS), lora_*: what Converse will train; untouched here. quantize: "4bit" or
-    "8bit", the frozen LM's weights. recompute: keep no activations, see PackedModel.
+    "8bit", the frozen LM's weights. recompute: keep no activations, see PackedModel. accumulate, track: as in Converse.
     """
 
     SECTION: ClassVar[str] = "align"
-    MAY_CHANGE: ClassVar[tuple[str, ...]] = ("minutes", "checkpoint_minutes", "log_every")
+    MAY_CHANGE: ClassVar[tuple[str, ...]] = ("minutes", "checkpoint_minutes", "log_every", "track")
 
     segmenter: Path
     features: Path
@@ -62,6 +62,7 @@ class AlignConfig:
     recompute: bool = False
     bf16: bool = True
     compiled: bool = False
+    track: str = "tensorboard"
     checkpoint_minutes: float = 5.0
     log_every: int = 10
 
@@ -69,27 +70,34 @@ class AlignConfig:
 def train(config: AlignConfig, out: Path, base: Base | None = None) -> Path:
     """Run the stage to its end (or its minutes); the checkpoint folder. ``base``: the LM in place of the config's."""
     run.seed_everything(config.seed)
-    accelerator = Accelerator(log_with="tensorboard", project_dir=out)
+    accelerator = accelerator_for(out, config.track)
     bank = FeatureBank.load(config.features)
     adapted = AdapterSettings(config.lora_r, config.lora_alpha, dropout=0.0, kind=config.adapter)
-    segmenter, device = load_segmenter(config.segmenter), accelerator.device
-    if config.model is None:
-        start = new_start(
-            segmenter, base or config.base, adapted, bank, config.seed, bf16=config.bf16, device=device,
-            quantize=config.quantize,
-        )  # fmt: skip
-    else:
-        start = swapped_start(
-            config.model, segmenter, base, bank, bf16=config.bf16, device=device, quantize=config.quantize
-        )
+    device = accelerator.device
+
+    def begun() -> Start:
+        segmenter = load_segmenter(config.segmenter)
+        if config.model is None:
+            start = new_start(
+                segmenter, base or config.base, adapted, bank, config.seed, bf16=config.bf16, device=device,
+                quantize=config.quantize,
+            )  # fmt: skip
+        else:
+            start = swapped_start(
+                config.model, segmenter, base, bank, bf16=config.bf16, device=device, quantize=config.quantize
+            )
+        freeze(start.model)
+        return replace(start, training={**start.training, "see": made_how(config.segmenter)})
+
+    start = begun()
     model = start.model
-    freeze(model)
     talks = Talks(
         model.tokenizer, bank, config.pack_length, config.rows, config.chunk, captions=1.0, known=start.phrases.index
     )
-    parameters = run.trainable(model)
-    optimizer = accelerator.prepare(torch.optim.AdamW(parameters.values(), lr=config.learning_rate, weight_decay=0.0))
-    packed = PackedModel(model, compiled=config.compiled, recompute=config.recompute)
+    optimizer = torch.optim.AdamW(run.trainable(model).values(), lr=config.learning_rate, weight_decay=0.0)
+    learner = Learner(PackedModel(model, compiled=config.compiled, recompute=config.recompute))
+    module, optimizer = prepared(accelerator, learner, optimizer, config.clip)
+    parameters = run.trainable(learner)
     this = run.Run(out, config, accelerator=accelerator, checkpoint_minutes=config.checkpoint_minutes)
     step = first = this.resume(parameters, optimizer)
     stream = talks.batches(config.seed, skip=step * config.accumulate)
@@ -101,33 +109,27 @@ def train(config: AlignConfig, out: Path, base: Base | None = None) -> Path:
         for group in optimizer.param_groups:
             group["lr"] = rate
         rng = np.random.default_rng([config.seed, step])
-        batches = [collate(next(stream), bank, rng).to(device) for _ in range(config.accumulate)]
-        tokens = Counts.of(batches).tokens
-        for batch in batches:
-            with autocast():
-                states = packed(batch)
-            loss = token_loss(states, tokens)
-            accelerator.backward(loss)
-            meter.add(loss=float(loss.detach()) * tokens / len(states.targets))
+        batches = [collate(next(stream), bank, rng) for _ in range(config.accumulate)]
+        meter.add(**gradients(accelerator, module, batches, autocast))
+        for batch in share(batches, accelerator):
             meter.count(tokens=batch.tokens, talks=batch.talks)
-        norm = run.clip(parameters.values(), config.clip)
+        norm = this.clip(parameters, config.clip)
         optimizer.step()
         optimizer.zero_grad()
         step += 1
         meter.steps += 1
         if step % config.log_every == 0 or step == config.steps:
-            figures = {**meter.read(), "gradient": norm, "rate": rate}
+            figures = {**this.read(meter), "gradient": norm, "rate": rate}
             this.log(step - 1, figures)
             left = (config.steps - step) / figures["steps_per_second"]
-            print(
+            this.say(
                 f"step {step}/{config.steps} loss {figures['loss']:.3f} {figures['tokens_per_second']:.0f} tokens/s "
-                f"{figures['steps_per_second']:.2f} steps/s, {left / 60:.0f} min left",
-                flush=True,
+                f"{figures['steps_per_second']:.2f} steps/s, {left / 60:.0f} min left"
             )
         this.save_when_due(step, parameters, optimizer)
     if step > first:
         this.save(step, parameters, optimizer)
-    folder = finish(start, "align", config, step, this)
+    folder = finish(start, "align", config, step, this, bank=bank, weights=this.weights(parameters), again=begun)
     accelerator.end_training()
     return folder
 

@@ -28,6 +28,8 @@ STAGES = {
     "align": "the projector: the frozen language model learns to read the scan",
     "converse": "LoRA: grounding first, then the sentence",
     "compare": "kinds of adapter side by side: the same Converse with each, and what it costs",
+    "prefer": "the right statement before one with a wrong side, number, presence or comparison",
+    "throughput": "samples/s, tokens/s and memory of converse, against a plain Trainer loop",
     "baselines": "a specialist a family, without words, to be measured against",
     "evaluate": "ask a checkpoint in words and compare its masks with expert ones",
 }

@@ -15,33 +15,25 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from torch import Tensor
 
 from assistant import conversation
 from assistant.errors import DeixisError
 from assistant.model import AdapterSettings, Base, DeixisModel
-from assistant.segmenter import Segmenter
+from data_recipes.instructions.mixture import EMBEDDED, FULL, weighted
 from training import footprint, run
 from training.adalora import RankBudget
-from training.data import Batch, FeatureBank, collate
-from training.packed import (
-    Counts,
-    FrozenCodes,
-    PackedModel,
-    ProbeRow,
-    States,
-    decode_first,
-    distill,
-    greedy_matches,
-    token_loss,
-)
+from training.data import FeatureBank, collate
+from training.keeper import Keeper
+from training.learner import Learner, accelerator_for, gradients, prepared, share
+from training.packed import Counts, FrozenCodes, PackedModel, ProbeRow, decode_first, greedy_matches
+from training.processes import on_deepspeed
 from training.stage import Start, compute_type, finish, load_start
 from training.talks import Talks
 
@@ -56,10 +48,21 @@ class ConverseConfig:
     adapter (one of assistant.adapter.KINDS), lora_*: begun anew in place of the checkpoint's own, which goes on when it
     is None. quantize: "4bit" or "8bit", the frozen LM's weights. recompute: keep no activations, see PackedModel.
     ``minutes`` ends a run early (it can be resumed); the learning rate follows ``steps`` all the same.
+
+    families: "embedded" for the kinds of question that the embedded model learned from, "full" for all. mixture:
+    weights of them and of families of scans in place of the usual ones, temperature: how much they are evened out
+    (data_recipes.instructions.mixture).
+
+    With several processes these batches are shared among them: ``accumulate`` is of all together. ema: decay of the
+    averaged weights that are probed and written (0: the trained ones). keep_best writes those of the best probe (the
+    share of replies right to the first `<SEG>`), patience ends the run after so many probes without a better one (0:
+    never). track: tensorboard, wandb, mlflow or trackio, several with commas, or nothing.
     """
 
     SECTION: ClassVar[str] = "converse"
-    MAY_CHANGE: ClassVar[tuple[str, ...]] = ("minutes", "checkpoint_minutes", "log_every", "probe_every", "probe_talks")
+    MAY_CHANGE: ClassVar[tuple[str, ...]] = (
+        "minutes", "checkpoint_minutes", "log_every", "probe_every", "probe_talks", "track",
+    )  # fmt: skip
 
     start: Path
     features: Path
@@ -72,6 +75,9 @@ class ConverseConfig:
     pack_length: int = 512
     chunk: int = 1000
     captions: float = 0.05
+    families: str = "embedded"
+    mixture: dict[str, float] = field(default_factory=dict)
+    temperature: float = 1.0
     learning_rate: float = 1e-3
     projector_rate: float = 3e-4
     warmup: int = 50
@@ -86,21 +92,43 @@ class ConverseConfig:
     bf16: bool = True
     compiled: bool = False
     recompute: bool = False
+    ema: float = 0.0
+    keep_best: bool = False
+    patience: int = 0
+    track: str = "tensorboard"
     checkpoint_minutes: float = 5.0
     log_every: int = 10
     probe_every: int = 200
     probe_talks: int = 200
 
 
+class Probed(Protocol):
+    """What of a stage's config the probe reads."""
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def bf16(self) -> bool: ...
+
+    @property
+    def probe_talks(self) -> int: ...
+
+
 def train(config: ConverseConfig, out: Path, base: Base | None = None) -> Path:
     """Run the stage to its end (or its minutes); the checkpoint folder. ``base``: the LM in place of the config's."""
     run.seed_everything(config.seed)
-    accelerator = Accelerator(log_with="tensorboard", project_dir=out)
+    accelerator = accelerator_for(out, config.track)
     device = accelerator.device
     bank = FeatureBank.load(config.features)
-    start = begin(config, base or config.base, bank, device)
+
+    def begun() -> Start:
+        start = begin(config, base or config.base, bank, device)
+        freeze(start.model)
+        return start
+
+    start = begun()
     model, phrases = start.model, start.phrases
-    freeze(model)
     talks = conversations_of(config, model, bank, phrases)
     parameters = run.trainable(model)
     optimizer = torch.optim.AdamW(
@@ -111,75 +139,61 @@ def train(config: ConverseConfig, out: Path, base: Base | None = None) -> Path:
         lr=config.learning_rate,
         weight_decay=config.weight_decay,
     )
-    optimizer = accelerator.prepare(optimizer)
     packed = PackedModel(model, compiled=config.compiled, recompute=config.recompute)
+    learner = Learner(packed, phrases, config.distill_weight)
+    module, optimizer = prepared(accelerator, learner, optimizer, config.clip)
+    parameters = run.trainable(learner)
     this = run.Run(out, config, accelerator=accelerator, checkpoint_minutes=config.checkpoint_minutes)
+    if on_deepspeed(accelerator) and (config.ema or config.keep_best):
+        raise run.ConfigError("DeepSpeed keeps weights in pieces: set ema=0 and keep_best=false, or launch with FSDP2")
+    this.kept = keeper = Keeper(parameters, config.ema, config.keep_best, config.patience)
     step = first = this.resume(parameters, optimizer)
     budget = RankBudget(model, config.steps, first)
     stream = talks.batches(config.seed, skip=step * config.accumulate)
     autocast = compute_type(config.bf16, device)
     meter = run.Meter()
-    print(f"{footprint.table(model)}\nsteps {step} to {config.steps}", flush=True)
-    while step < config.steps and not this.over(config.minutes):
+    this.say(
+        f"{footprint.table(model)}\nsteps {step} to {config.steps}, {accelerator.num_processes} process(es)"
+    )
+    while step < config.steps and not keeper.done and not this.over(config.minutes):
         rate = run.learning_rate(step, config.steps, 1.0, config.warmup, config.floor)
         for group in optimizer.param_groups:
             group["lr"] = group["peak"] * rate
         rng = np.random.default_rng([config.seed, step])
-        batches = [collate(next(stream), bank, rng).to(device) for _ in range(config.accumulate)]
-        counts = Counts.of(batches)
-        for batch in batches:
-            with autocast():
-                states = packed(batch)
-            loss, own = share(states, batch, model.segmenter, phrases, counts, config.distill_weight)
-            accelerator.backward(loss + budget.penalty() / config.accumulate)
-            meter.add(**own)
+        batches = [collate(next(stream), bank, rng) for _ in range(config.accumulate)]
+        meter.add(**gradients(accelerator, module, batches, autocast, budget.penalty))
+        for batch in share(batches, accelerator):
             meter.count(tokens=batch.tokens, talks=batch.talks)
-        norm = run.clip(parameters.values(), config.clip)
+        norm = this.clip(parameters, config.clip)
         optimizer.step()
         budget.after_step(step)
         optimizer.zero_grad()
+        keeper.step()
         step += 1
         meter.steps += 1
         if step % config.log_every == 0 or step == config.steps:
-            figures = {**meter.read(), "gradient": norm, "rate": config.learning_rate * rate}
+            figures = {**this.read(meter), "gradient": norm, "rate": config.learning_rate * rate}
             this.log(step - 1, figures)
             left = (config.steps - step) / figures["steps_per_second"]
-            print(
+            this.say(
                 f"step {step}/{config.steps} ce {figures['ce']:.3f} seg {figures['seg_error']:.3f} "
                 f"nearest {figures['seg_nearest']:.2f} {figures['tokens_per_second']:.0f} tokens/s "
-                f"{figures['steps_per_second']:.2f} steps/s, {left / 60:.0f} min left",
-                flush=True,
+                f"{figures['steps_per_second']:.2f} steps/s, {left / 60:.0f} min left"
             )
         if config.probe_every and (step % config.probe_every == 0 or step == config.steps):
-            found = probe(packed, talks, bank, phrases, config, device)
+            with keeper.shown():
+                found = probe(module, talks, bank, config, accelerator)
             this.log(step - 1, {f"probe/{name}": value for name, value in found.items()})
-            print(probe_line(found), flush=True)
+            this.say(probe_line(found))
+            keeper.judge(step, found["first"])
             meter.restart()
         this.save_when_due(step, parameters, optimizer)
     if step > first:
         this.save(step, parameters, optimizer)
-    folder = finish(start, "converse", config, step, this)
+    weights = keeper.weights() or this.weights(parameters)
+    folder = finish(start, "converse", config, step, this, bank=bank, weights=weights, again=begun)
     accelerator.end_training()
     return folder
-
-
-def share(
-    states: States,
-    batch: Batch,
-    segmenter: Segmenter,
-    phrases: FrozenCodes,
-    counts: Counts,
-    distill_weight: float,
-) -> tuple[Tensor, dict[str, float]]:
-    """(what a batch adds to the loss of its step, whose counts are given; the batch's own figures, to be logged)."""
-    ce = token_loss(states, counts.tokens)
-    held = distill(states.hidden, batch, segmenter, phrases, counts.segs)
-    with torch.no_grad():
-        alone = Counts.of([batch])
-        ce_alone = float(ce) * counts.tokens / max(1, alone.tokens)
-        loss_alone = ce_alone + distill_weight * float(held.loss) * counts.segs / max(1, alone.segs)
-    figures = {"loss": loss_alone, "ce": ce_alone, "seg_error": held.error, "seg_nearest": held.nearest}
-    return ce + distill_weight * held.loss, figures
 
 
 def begin(config: ConverseConfig, base: Base | None, bank: FeatureBank, device: torch.device) -> Start:
@@ -202,7 +216,14 @@ def begin(config: ConverseConfig, base: Base | None, bank: FeatureBank, device: 
 def conversations_of(config: ConverseConfig, model: DeixisModel, bank: FeatureBank, phrases: FrozenCodes) -> Talks:
     """The stage's diet."""
     return Talks(
-        model.tokenizer, bank, config.pack_length, config.rows, config.chunk, config.captions, known=phrases.index
+        model.tokenizer,
+        bank,
+        config.pack_length,
+        config.rows,
+        config.chunk,
+        config.captions,
+        known=phrases.index,
+        mixture=weighted(FULL if config.families == "full" else EMBEDDED, config.mixture, config.temperature),
     )
 
 
@@ -213,30 +234,25 @@ def freeze(model: DeixisModel) -> None:
 
 
 def probe(
-    packed: PackedModel,
-    talks: Talks,
-    bank: FeatureBank,
-    phrases: FrozenCodes,
-    config: ConverseConfig,
-    device: torch.device,
+    module: torch.nn.Module, talks: Talks, bank: FeatureBank, config: Probed, accelerator: Accelerator
 ) -> dict[str, float]:
     """Held-out wordings: how replies begin, when decoded greedily.
 
     first: everything up to the first `<SEG>` is as written; targets: every target of the reply is; tokens: share of
-    tokens; seg_error and seg_nearest: as in training; each also by question family for ``first``.
+    tokens; seg_error and seg_nearest: as in training; each also by question family for ``first``. ``module`` is a
+    `Learner`, or what accelerate made of it; all processes do the whole of it, and find the same.
     """
     rows: list[ProbeRow] = []
     errors: list[tuple[float, float, int]] = []
-    tokenizer = packed.model.tokenizer
-    seg, end = (conversation.token_id(tokenizer, t) for t in (conversation.SEG, conversation.END))
-    autocast = compute_type(config.bf16, device)
+    seg, end = (conversation.token_id(talks.tokenizer, t) for t in (conversation.SEG, conversation.END))
+    autocast = compute_type(config.bf16, accelerator.device)
     for number, group in enumerate(talks.held_out(config.seed, config.probe_talks)):
-        batch = collate(group, bank, np.random.default_rng([config.seed, number])).to(device)
+        batch = collate(group, bank, np.random.default_rng([config.seed, number]))
+        batch = batch.to(accelerator.device)
         with torch.no_grad(), autocast():
-            states = packed(batch)
-            held = distill(states.hidden, batch, packed.model.segmenter, phrases)
-        rows += greedy_matches(states, batch, [[e.talk.kind for e in p.examples] for p in group], seg, end)
-        errors.append((held.error, held.nearest, held.count))
+            passed = module(batch, Counts.of([batch]))
+        rows += greedy_matches(passed.states, batch, [[e.talk.kind for e in p.examples] for p in group], seg, end)
+        errors.append((passed.held.error, passed.held.nearest, passed.held.count))
     segs = max(1, sum(n for _, _, n in errors))
     found = {
         "replies": float(len(rows)),
@@ -262,19 +278,19 @@ def probe_line(found: dict[str, float]) -> str:
 
 def look(config: ConverseConfig, out: Path, show: int = 10) -> None:
     """The probe of a run as it stands, and some replies decoded token by token up to the first `<SEG>`."""
-    device = torch.device("cpu")
+    accelerator = Accelerator(cpu=True)
     bank = FeatureBank.load(config.features)
-    start = begin(config, config.base, bank, device)
+    start = begin(config, config.base, bank, accelerator.device)
     freeze(start.model)
     run.load_weights(out / "state.pt", run.trainable(start.model))
     talks = conversations_of(config, start.model, bank, start.phrases)
-    packed = PackedModel(start.model)
+    learner = Learner(PackedModel(start.model), start.phrases, config.distill_weight)
     began = time.perf_counter()
-    found = probe(packed, talks, bank, start.phrases, config, device)
+    found = probe(learner, talks, bank, config, accelerator)
     print(f"{probe_line(found)} in {time.perf_counter() - began:.0f} s")
     rng = np.random.default_rng(config.seed)
     for example in talks.held_out_examples(config.seed, show):
-        with compute_type(config.bf16, device)():
+        with compute_type(config.bf16, accelerator.device)():
             question, said, wanted = decode_first(start.model, example, bank, rng)
         print(f"{'right' if said == wanted else 'WRONG'}  {question!r}\n    said   {said!r}\n    wanted {wanted!r}")
 

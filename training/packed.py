@@ -51,6 +51,7 @@ class PackedModel:
         if not isinstance(model.language_model, PeftModel):
             raise TypeError("this model's adapter is merged: load it with trainable=True")
         causal: Any = model.language_model.get_base_model()
+        self.causal = causal
         # The fused attention kernel of CPUs has no fast path for masks and bf16; plain products are half again as fast.
         causal.set_attn_implementation("eager")
         body: nn.Module = causal.get_decoder()
@@ -61,15 +62,11 @@ class PackedModel:
                 if isinstance(layer, GradientCheckpointingLayer):
                     layer.training = True  # it recomputes only then; what is in it stays in eval mode
         self.body: Callable[..., Any] = torch.compile(body) if compiled else body
-        self.table, self.own_rows, self.own_ids = _tokens_layer(causal.get_input_embeddings())
+        # modules and not their weights: while a sharded model runs, a module's weight is another tensor than before
+        self._words = _tokens_layer(causal.get_input_embeddings())
         self.row_scale = row_scale(causal.get_input_embeddings().token_adapter.base_layer)
-        head = causal.get_output_embeddings()
-        self.head_table: Tensor = self.table
-        self.head_rows: Tensor | None = self.own_rows
-        if isinstance(head, TrainableTokensWrapper):
-            self.head_table, self.head_rows, _ = _tokens_layer(head)
-        elif head.weight is not self.table:
-            self.head_table, self.head_rows = head.weight, None
+        self._head = causal.get_output_embeddings()
+        self._tied = not isinstance(self._head, TrainableTokensWrapper) and self._head.weight is self._words.table
 
     def __call__(self, batch: Batch) -> States:
         words = self.embed(batch)
@@ -90,25 +87,30 @@ class PackedModel:
 
     def embed(self, batch: Batch) -> Tensor:
         """(B, L, D): words, the added tokens' trained rows, visual tokens and regions in their places."""
-        words = F.embedding(batch.ids, self.table)
-        own = (batch.ids[..., None] == self.own_ids).to(words.dtype)
-        words = torch.where(own.any(-1, keepdim=True), own @ self.own_rows.to(words.dtype), words)
+        layer, model = self._words, self.model
+        words = F.embedding(batch.ids, layer.table)
+        own = (batch.ids[..., None] == layer.ids).to(words.dtype)
+        words = torch.where(own.any(-1, keepdim=True), own @ layer.rows.to(words.dtype), words)
         words = words * self.row_scale
-        model = self.model
-        if len(batch.visual):
-            words = words.index_put(
-                tuple(batch.image_index.T), model.projector(batch.visual).flatten(0, 1).to(words.dtype)
-            )
-        if len(batch.regions):
+        # a batch without a scan or a region still gives the projectors a gradient, of zeros: processes that average
+        # their gradients must have the same ones
+        words = words.index_put(
+            tuple(batch.image_index.T), model.projector(batch.visual).flatten(0, 1).to(words.dtype)
+        )
+        if batch.regions.shape[1]:  # 0 where the whole bank has none
             words = words.index_put(tuple(batch.region_index.T), model.region_projector(batch.regions).to(words.dtype))
         return words
 
     def head(self, states: Tensor) -> Tensor:
         """(S, D) -> logits (S, V), float32."""
-        logits = F.linear(states, self.head_table.to(states.dtype)).float()
-        if self.head_rows is not None:
-            own = F.linear(states, self.head_rows.to(states.dtype)).float()
-            logits = logits.index_copy(1, self.own_ids, own)
+        if isinstance(self._head, TrainableTokensWrapper):
+            layer, table = _tokens_layer(self._head), None
+        else:
+            layer, table = self._words, self._head.weight
+        logits = F.linear(states, (layer.table if table is None else table).to(states.dtype)).float()
+        if table is None or self._tied:
+            own = F.linear(states, layer.rows.to(states.dtype)).float()
+            logits = logits.index_copy(1, layer.ids, own)
         return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)
 
 
@@ -135,15 +137,29 @@ def _cap(config: PreTrainedConfig) -> float | None:
     return values.get("final_logit_softcapping")
 
 
-def _tokens_layer(wrapper: nn.Module) -> tuple[Tensor, Tensor, Tensor]:
-    """(frozen table (V, D), trained rows (K, D), their ids (K,)) of PEFT's trainable-tokens wrapper."""
+class TokensLayer:
+    """PEFT's trainable-tokens layer: table (V, D), frozen; rows (K, D), trained; ids (K,) of the rows."""
+
+    def __init__(self, layer: TrainableTokensLayer) -> None:
+        (self._adapter,) = layer.active_adapters
+        self._layer = layer
+        self.ids = torch.tensor(layer.token_indices[self._adapter], device=self.table.device)
+
+    @property
+    def table(self) -> Tensor:
+        return self._layer.base_layer.get_parameter("weight")
+
+    @property
+    def rows(self) -> Tensor:
+        # a tied layer shares these with the one it is tied to
+        return self._layer.trainable_tokens_delta.get_parameter(self._adapter)
+
+
+def _tokens_layer(wrapper: nn.Module) -> TokensLayer:
     layer = wrapper.token_adapter if isinstance(wrapper, TrainableTokensWrapper) else wrapper
     if not isinstance(layer, TrainableTokensLayer):
         raise TypeError(f"the LM's embedding is a {type(wrapper).__name__}: make the model with DeixisModel.new")
-    (adapter,) = layer.active_adapters
-    table = layer.base_layer.get_parameter("weight")
-    rows = layer.trainable_tokens_delta.get_parameter(adapter)  # a tied layer shares these with the one it is tied to
-    return table, rows, torch.tensor(layer.token_indices[adapter], device=table.device)
+    return TokensLayer(layer)
 
 
 @dataclass(frozen=True)

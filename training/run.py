@@ -15,7 +15,7 @@ import random
 import time
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -24,8 +24,11 @@ import torch
 import yaml
 from accelerate import Accelerator
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from assistant.errors import DeixisError
+from training.processes import agreed, cut_like, on_deepspeed, summed, whole, whole_parameters
+from training.trackers import plain
 
 C = TypeVar("C")
 
@@ -65,13 +68,16 @@ def read_config(kind: type[C], path: Path | None, overrides: Sequence[str] = ())
 
 
 def _typed(section: str, key: str, value: Any, hint: Any) -> Any:
-    options = typing.get_args(hint) if typing.get_origin(hint) is not tuple else ()
+    options = typing.get_args(hint) if typing.get_origin(hint) not in (tuple, dict) else ()
     kinds = options or (hint,)
     for kind in kinds:
         if kind is type(None) and value is None:
             return None
         if typing.get_origin(kind) is tuple and isinstance(value, list):
             return tuple(value)
+        if typing.get_origin(kind) is dict and isinstance(value, dict):
+            inner = typing.get_args(kind)[1]
+            return {name: _typed(section, f"{key}.{name}", one, inner) for name, one in value.items()}
         if kind is Path and isinstance(value, str):
             return Path(value)
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -119,10 +125,12 @@ def trainable(module: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
 
 
 class Run:
-    """A run's folder: logs, the state it can go on from, and the clock."""
+    """A run's folder: logs, the state it can go on from, and the clock. All processes of a run call it alike; the main
+    one writes."""
 
     def __init__(self, out: Path, config: Any, *, accelerator: Accelerator, checkpoint_minutes: float) -> None:
         self.out, self.accelerator = out, accelerator
+        self.kept: Stateful | None = None  # what else a stage wants back when it goes on
         self.checkpoint_seconds = 60 * checkpoint_minutes
         self.started = self.saved = time.monotonic()
         self.earlier_seconds = 0.0
@@ -130,7 +138,10 @@ class Run:
         described = json.loads(json.dumps(asdict(config), default=str))
         kept = out / "config.yaml"
         if (out / "state.pt").is_file() and kept.is_file():
-            before = yaml.safe_load(kept.read_text())
+            # a setting that a run's file does not know yet was what it is by default
+            usual = {f.name: f.default for f in fields(type(config)) if f.default is not MISSING}
+            usual |= {f.name: f.default_factory() for f in fields(type(config)) if f.default_factory is not MISSING}
+            before = {**json.loads(json.dumps(usual, default=str)), **yaml.safe_load(kept.read_text())}
             # a run may be made longer or saved more often; anything else would bend its loss curve without a word
             differing = [
                 k for k in described if before.get(k) != described[k] and k not in vars(type(config))["MAY_CHANGE"]
@@ -139,8 +150,10 @@ class Run:
                 raise ConfigError(
                     f"{out} holds a run with other settings ({', '.join(differing)}): give another --out or remove it"
                 )
-        kept.write_text(yaml.safe_dump(described, sort_keys=False))
-        accelerator.init_trackers("events", config={})
+        accelerator.wait_for_everyone()  # who comes late must not read what the first has written
+        if accelerator.is_main_process:
+            kept.write_text(yaml.safe_dump(described, sort_keys=False))
+        accelerator.init_trackers("deixis", config=plain(described))
 
     def seconds(self) -> float:
         """Time spent in this run, over all its starts."""
@@ -148,17 +161,26 @@ class Run:
 
     def over(self, minutes: float | None) -> bool:
         """Whether this start has used up its minutes."""
-        return minutes is not None and time.monotonic() - self.started >= 60 * minutes
+        return minutes is not None and agreed(self.accelerator, time.monotonic() - self.started >= 60 * minutes)
 
     def resume(self, parameters: Mapping[str, torch.nn.Parameter], optimizer: Stateful) -> int:
         """Take up ``state.pt``; the number of steps already done (0 when there is none)."""
         path = self.out / "state.pt"
         if not path.is_file():
             return 0
-        state = load_weights(path, parameters)
-        optimizer.load_state_dict(state["optimizer"])
+        if on_deepspeed(self.accelerator):
+            self.accelerator.load_state(str(self.out / "deepspeed"))
+            state = torch.load(path, map_location="cpu", weights_only=True)
+        else:
+            state = load_weights(path, parameters)
+            optimizer.load_state_dict(state["optimizer"])
+        if self.kept is not None and "kept" in state:
+            self.kept.load_state_dict(state["kept"])
         torch.set_rng_state(state["torch_rng"])
         self.earlier_seconds = state["seconds"]
+        self.accelerator.wait_for_everyone()
+        if not self.accelerator.is_main_process:
+            return int(state["step"])
         # what was logged after the state was saved will be logged again: keep one line a step
         log = self.out / "log.jsonl"
         if log.is_file():
@@ -168,32 +190,59 @@ class Run:
 
     def save(self, step: int, parameters: Mapping[str, torch.nn.Parameter], optimizer: Stateful) -> None:
         """Write ``state.pt`` in whole: after ``step`` steps are done."""
+        deep = on_deepspeed(self.accelerator)
+        if deep:  # its optimizer's state is cut in a way of its own, and kept in files of its own
+            self.accelerator.save_state(str(self.out / "deepspeed"))
         state = {
             "step": step,
-            "parameters": {name: p.detach().cpu() for name, p in parameters.items()},
-            "optimizer": optimizer.state_dict(),
+            "parameters": self.weights(parameters),
+            "optimizer": None if deep else whole(optimizer.state_dict()),
+            "kept": None if self.kept is None else whole(self.kept.state_dict()),
             "torch_rng": torch.get_rng_state(),
             "seconds": self.seconds(),
         }
-        part = self.out / "state.pt.part"
-        torch.save(state, part)
-        os.replace(part, self.out / "state.pt")
+        if self.accelerator.is_main_process:
+            part = self.out / "state.pt.part"
+            torch.save(state, part)
+            os.replace(part, self.out / "state.pt")
         self.saved = time.monotonic()
 
     def save_when_due(
         self, step: int, parameters: Mapping[str, torch.nn.Parameter], optimizer: Stateful
     ) -> bool:
         """Save if the last save is longer ago than the config's minutes."""
-        due = time.monotonic() - self.saved >= self.checkpoint_seconds
+        due = agreed(self.accelerator, time.monotonic() - self.saved >= self.checkpoint_seconds)
         if due:
             self.save(step, parameters, optimizer)
         return due
 
+    def weights(self, parameters: Mapping[str, torch.nn.Parameter]) -> dict[str, Tensor]:
+        """Copies on the CPU, each in one piece."""
+        return whole_parameters(self.accelerator, parameters)
+
+    def clip(self, parameters: Mapping[str, torch.nn.Parameter], limit: float) -> float:
+        """`clip`; DeepSpeed has done it already, and says what the norm was."""
+        if on_deepspeed(self.accelerator):
+            return float(self.accelerator.clip_grad_norm_(parameters.values(), limit) or 0.0)
+        return clip(parameters.values(), limit)
+
     def log(self, step: int, figures: Mapping[str, float]) -> None:
-        """One line in ``log.jsonl`` and the same figures in TensorBoard."""
+        """One line in ``log.jsonl`` and the same figures in the trackers."""
+        if not self.accelerator.is_main_process:
+            return
         with (self.out / "log.jsonl").open("a") as file:
             file.write(json.dumps({"step": step, **figures}) + "\n")
         self.accelerator.log(dict(figures), step=step)
+
+    def read(self, meter: Meter) -> dict[str, float]:
+        """What a meter has counted in all processes; it starts over."""
+        local = meter.read()
+        return summed(self.accelerator, local) | {"steps_per_second": local["steps_per_second"]}
+
+    def say(self, text: str) -> None:
+        """Print, once for all processes."""
+        if self.accelerator.is_main_process:
+            print(text, flush=True)
 
 
 def load_weights(path: Path, parameters: Mapping[str, torch.nn.Parameter]) -> dict[str, Any]:
@@ -205,7 +254,7 @@ def load_weights(path: Path, parameters: Mapping[str, torch.nn.Parameter]) -> di
         raise ConfigError(f"{path} holds the weights of another model: give another --out or remove it")
     with torch.no_grad():
         for name, value in state["parameters"].items():
-            parameters[name].copy_(value)
+            parameters[name].copy_(cut_like(value, parameters[name]))
     return state
 
 
@@ -248,7 +297,14 @@ def read_log(out: Path) -> list[dict[str, float]]:
 
 def clip(parameters: Iterable[Tensor], limit: float) -> float:
     """Clip the joint gradient norm; the norm before. A non-finite norm is an error: a run must not go on from it."""
-    norm = float(torch.nn.utils.clip_grad_norm_(list(parameters), limit))
+    given = list(parameters)
+    # torch takes the norm of tensors that are cut over processes, or of others, not of both at once
+    kinds = [[p for p in given if isinstance(p, DTensor) is cut and p.grad is not None] for cut in (False, True)]
+    grads = [[p.grad for p in kind if p.grad is not None] for kind in kinds]
+    norms = [whole(torch.nn.utils.get_total_norm(kind)) for kind in grads if kind]
+    norm = math.hypot(*map(float, norms))
     if not math.isfinite(norm):
         raise FloatingPointError(f"the gradient norm is {norm}: lower the learning rate and start again from state.pt")
+    for kind in filter(None, kinds):
+        torch.nn.utils.clip_grads_with_norm_(kind, limit, torch.tensor(norm, device=kind[0].device))
     return norm

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate import DistributedType
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from assistant import checkpoint, m3d_clip
 from assistant.language import load_base
@@ -260,15 +262,46 @@ def compute_type(bf16: bool, device: torch.device) -> Callable[[], AbstractConte
     return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
 
 
-def finish(start: Start, stage: str, config: Any, step: int, this: Run) -> Path:
-    """Write the run's checkpoint, with what every stage so far was asked and took."""
+def bank_index(bank: FeatureBank) -> dict[str, Any]:
+    """What `data_index` says, of a feature bank; and whose features they are."""
+    ids = sorted(case.case for cases in bank.families.values() for case in cases)
+    return {
+        "cases": {family: len(cases) for family, cases in sorted(bank.families.items())},
+        "index_sha256": sha256("\n".join(ids).encode()).hexdigest(),
+        "features_made_by": bank.made_by,
+    }
+
+
+def finish(
+    start: Start,
+    stage: str,
+    config: Any,
+    step: int,
+    this: Run,
+    *,
+    bank: FeatureBank,
+    weights: Mapping[str, Tensor],
+    again: Callable[[], Start],
+) -> Path:
+    """Write the run's checkpoint, with what every stage so far was asked and took. weights: what was trained, whole;
+    again: makes the start anew, for a model that lies in pieces on several processes."""
     folder = this.out / "checkpoint"
-    settings = json.loads(json.dumps(asdict(config), default=str))
-    start.model.glossary = ontology.glossary()
-    start.model.save_pretrained(
-        folder,
-        seeds={**start.seeds, stage: config.seed},
-        data=start.data,
-        training={**start.training, stage: {**settings, "steps_done": step, "seconds": round(this.seconds())}},
-    )
+    accelerator = this.accelerator
+    if accelerator.is_main_process:
+        cut = accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED)
+        model = again().model if cut else start.model
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if name in weights:
+                    parameter.copy_(weights[name])
+        model.glossary = ontology.glossary()
+        done = entry(stage, config, bank_index(bank))
+        took = {"steps_done": step, "seconds": round(this.seconds()), "processes": accelerator.num_processes}
+        model.save_pretrained(
+            folder,
+            seeds={**start.seeds, stage: config.seed},
+            data={**start.data, stage: done["data"]},
+            training={**start.training, stage: {**done["settings"], **took, "code": done["code"]}},
+        )
+    accelerator.wait_for_everyone()
     return folder

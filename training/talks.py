@@ -20,7 +20,7 @@ from transformers import PreTrainedTokenizerBase
 from assistant.conversation import Message
 from data_recipes import instructions, ontology
 from data_recipes.instructions.facts import jittered
-from data_recipes.instructions.mixture import about
+from data_recipes.instructions.mixture import EMBEDDED, Mixture, about
 from training.data import Example, FeatureBank, Pack, Talk, fill, prepare
 
 HELD_OUT = 0.04  # share of wordings
@@ -112,6 +112,7 @@ def _draw(text: str) -> float:
 
 class Talks:
     """Batches without end, the same for the same seed. ``captions``: the share of Align's talks (1: Align itself).
+    ``mixture``, ``temperature``: of what is trained on, see `instructions.conversations`; the probe asks the usual one.
 
     A batch is ``rows`` packs of ``pack_length``; a talk too long for one has a batch whose only pack is ``rows`` times
     as long, so that every batch costs about the same and there are two shapes in all.
@@ -126,24 +127,26 @@ class Talks:
         chunk: int,
         captions: float,
         known: Container[str],
+        mixture: Mixture = EMBEDDED,
     ) -> None:
         self.tokenizer, self.bank, self.known = tokenizer, bank, known
         self.pack_length, self.rows, self.chunk, self.captions = pack_length, rows, chunk, captions
+        self.mixture = mixture
         self.left_out: dict[str, int] = {}  # reason -> talks that could not be used
 
-    def talks(self, seed: int, chunk: int) -> list[Talk]:
-        """One chunk: recipes' conversations and captions, held-out ones included."""
+    def talks(self, seed: int, chunk: int, *, usual: bool = False) -> list[Talk]:
+        """One chunk: recipes' conversations and captions, held-out ones included. usual: in their own mixture."""
         rng = np.random.default_rng([seed, chunk, 1])
         described = int(rng.binomial(self.chunk, self.captions))
         found = [caption(self.bank, rng) for _ in range(described)]
         if described < self.chunk:
             number = int(rng.integers(2**31))
-            found += self._conversations(number, self.chunk - described)
+            found += self._conversations(number, self.chunk - described, usual)
         return found
 
-    def _conversations(self, seed: int, count: int) -> list[Talk]:
+    def _conversations(self, seed: int, count: int, usual: bool) -> list[Talk]:
         """About scans with made-up facts where the recipes can make them up, measured ones of the other families; each
-        family of the others as often as one of these."""
+        family of the others as often as one of these. usual: the probe's, whatever is trained on."""
         measured = {f: [c.facts for c in cases if c.facts] for f, cases in self.bank.families.items()}
         others = sorted(family for family, facts in measured.items() if facts)
         draw = random.Random(seed)
@@ -152,12 +155,13 @@ class Talks:
         for _ in range(share):
             facts = draw.choice(measured[draw.choice(others)])
             found.append(talk_of(about(jittered(facts, draw), draw)))
-        return found + [talk_of(r) for r in instructions.conversations(seed, count - share)]
+        mixture = EMBEDDED if usual else self.mixture
+        return found + [talk_of(r) for r in instructions.conversations(seed, count - share, mixture=mixture)]
 
     def examples(self, seed: int, chunk: int, *, held_out: bool) -> list[Example]:
         """The chunk's talks of one kind that fit a row and whose scan there are features of."""
         kept = []
-        for talk in self.talks(seed, chunk):
+        for talk in self.talks(seed, chunk, usual=held_out):
             if is_held_out(talk) != held_out:
                 continue
             reason, example = self._usable(talk)

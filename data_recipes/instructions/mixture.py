@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from data_recipes.instructions import (
     corrections,
@@ -103,15 +103,16 @@ FURTHER_THEN: Mapping[str, tuple[Family, float]] = {
 
 @dataclass(frozen=True)
 class Mixture:
-    """What is asked first, and what then: name -> (family, weight)."""
+    """What is asked first, and what then: name -> (family, weight); scans: family of a made-up scan -> weight."""
 
     first: Mapping[str, tuple[Family, float]]
     then: Mapping[str, tuple[Family, float]]
+    scans: Mapping[str, float] = field(default_factory=lambda: SCANS)
 
 
+SCANS: Mapping[str, float] = {"brain": 52, "head_neck": 18, "hippocampus": 11, "tumour_mr": 10, "tumour_pet": 9}
 EMBEDDED = Mixture(FIRST, THEN)  # what the embedded model was trained on
 FULL = Mixture({**FIRST, **FURTHER_FIRST}, {**THEN, **FURTHER_THEN})
-SCANS: Mapping[str, float] = {"brain": 52, "head_neck": 18, "hippocampus": 11, "tumour_mr": 10, "tumour_pet": 9}
 TURNS = (1, 2, 3, 4)  # how many questions a conversation has ...
 TURNS_WEIGHTS = (52, 24, 15, 9)  # ... and how often
 MOST_TARGETS = 12  # grounded in one conversation: the rest of a language model's context is for words
@@ -136,6 +137,28 @@ def conversations(
         made += 1
 
 
+def weighted(mixture: Mixture, weights: Mapping[str, float], temperature: float = 1.0) -> Mixture:
+    """The same families with other weights; see `tempered`. weights may name kinds of first question and families of
+    made-up scans. ValueError for a name that there is not."""
+    unknown = sorted(set(weights) - mixture.first.keys() - mixture.scans.keys())
+    if unknown:
+        there = ", ".join((*mixture.first, *mixture.scans))
+        raise ValueError(f"the mixture has no {', '.join(unknown)}: it has {there}")
+    asked = tempered({kind: weight for kind, (_, weight) in mixture.first.items()}, weights, temperature)
+    first = {kind: (mixture.first[kind][0], weight) for kind, weight in asked.items()}
+    return Mixture(first, mixture.then, tempered(mixture.scans, weights, temperature))
+
+
+def tempered(usual: Mapping[str, float], weights: Mapping[str, float], temperature: float) -> dict[str, float]:
+    """Weights to draw by: those given in place of the usual ones, to the power 1 / temperature. Above 1 the rare ones
+    come oftener, at infinity all alike; below 1 the frequent ones do (Raffel et al. 2020, section 3.5.2)."""
+    if temperature <= 0:
+        raise ValueError(f"the mixture's temperature is {temperature}: it must be above 0 (1 leaves the weights)")
+    if negative := {name: w for name, w in weights.items() if w < 0}:
+        raise ValueError(f"weights of a mixture cannot be negative: {negative}")
+    return {name: weights.get(name, weight) ** (1 / temperature) for name, weight in usual.items()}
+
+
 def conversation(
     rng: random.Random, facts: Sequence[Facts] = (), measured: float = 0.5, mixture: Mixture = EMBEDDED
 ) -> Conversation:
@@ -145,7 +168,7 @@ def conversation(
             scan = rng.choice(facts)
             scan = jittered(scan, rng) if rng.random() < 0.5 else scan
         else:
-            scan = synthetic_facts(rng.choices(list(SCANS), list(SCANS.values()))[0], rng)
+            scan = synthetic_facts(rng.choices(list(mixture.scans), list(mixture.scans.values()))[0], rng)
         kind = _draw(mixture.first, rng)
         thread = Thread(scan, rng, scan_open=kind != "no scan open")
         if not mixture.first[kind][0](thread):
