@@ -210,14 +210,24 @@ def check_looks(page: Page) -> None:
     """Hide, outline, colour and opacity of the masks m1 and m2, shown in one axial plane through both."""
     filled = colours(page, ORANGE)
     assert filled > 300
+    picture = page.picture()
+    top = len(picture) // 3
+    row_of, column_of = np.argwhere(tinted(picture[top:], ORANGE)).mean(axis=0).round().astype(int)
+    row_of += top
+
+    def hollow() -> bool:
+        seen = tinted(page.picture(), ORANGE)
+        return bool(seen[top:].any()) and not seen[row_of - 3 : row_of + 4, column_of - 3 : column_of + 4].any()
+
+    assert not hollow()
     page.press("[data-act=outline]")
-    page.until(lambda: 0 < colours(page, ORANGE) < 0.75 * filled, "only the rims are left")
+    page.until(hollow, "only the rims are left")
     page.press("[data-act=outline]")
     page.until(lambda: colours(page, ORANGE) > 0.9 * filled, "they are filled again")
     page.press("[data-panel=masks] summary")
     row = "[data-mask=m1]"
     set_value(page, f"{row} select", "outline", "input")
-    page.until(lambda: 0 < colours(page, ORANGE) < 0.75 * filled, "m1 alone is an outline")
+    page.until(hollow, "m1 alone is an outline")
     assert page.find("[data-mask=m2] select").get_attribute("value") == "fill"
     set_value(page, f"{row} select", "fill", "input")
     set_value(page, f"{row} [type=range]", "10", "input")
