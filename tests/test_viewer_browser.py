@@ -25,6 +25,7 @@ pytestmark = [
 
 AXE = Path(__file__).parent.parent / "node_modules" / "axe-core" / "axe.min.js"
 STAGE = ".dx-stage canvas"
+GREEN = (0, 160, 64)
 SMALL = ("--window-size=1280,800",)
 
 
@@ -95,17 +96,21 @@ def mm(page: Page) -> list[float]:
     return [float(v) for v in page.viewer("mm").split(",")]
 
 
-def press(page: Page, *keys: str) -> None:
-    """Keys on the focused stage; returns when the crosshair has followed."""
-    from selenium.webdriver import ActionChains
+def press(page: Page, *keys: str, shift: bool = False) -> None:
+    """Keys on the focused stage, one after the other."""
+    from selenium.webdriver import ActionChains, Keys
 
     page.driver.execute_script("arguments[0].focus()", page.find(STAGE))
-    ActionChains(page.driver).send_keys(*keys).perform()
+    chain = ActionChains(page.driver)
+    if shift:
+        chain.key_down(Keys.SHIFT).send_keys(*keys).key_up(Keys.SHIFT).perform()
+    else:
+        chain.send_keys(*keys).perform()
 
 
-def moves(page: Page, by: tuple[float, float, float], *keys: str) -> None:
+def moves(page: Page, by: tuple[float, float, float], *keys: str, shift: bool = False) -> None:
     before = mm(page)
-    press(page, *keys)
+    press(page, *keys, shift=shift)
     page.until(lambda: np.allclose(np.subtract(mm(page), before), by, atol=0.02), f"{keys} move by {by} mm")
 
 
@@ -147,7 +152,7 @@ def check_moves_and_window(page: Page) -> None:
     moves(page, (0, 0, 5), Keys.PAGE_UP, Keys.PAGE_UP)
     moves(page, (0, -2, 0), Keys.ARROW_DOWN)
     moves(page, (-2, 0, 0), Keys.ARROW_RIGHT)  # radiological: the patient's left is on the right
-    moves(page, (-20, 0, 0), Keys.SHIFT, Keys.ARROW_RIGHT, Keys.SHIFT)
+    moves(page, (-20, 0, 0), Keys.ARROW_RIGHT, shift=True)
     press(page, "r")
     assert page.find("[data-act=radiological]").text == "Neurological"
     moves(page, (2, 0, 0), Keys.ARROW_RIGHT)
@@ -183,7 +188,7 @@ def check_moves_and_window(page: Page) -> None:
 
 
 def check_picture(page: Page, downloads: Path) -> None:
-    """The saved PNG is the stage, with a foot that names place, masks and purpose."""
+    """The saved PNG is the stage, with a foot that names place, masks and purpose. After `check_looks`: m1 is green."""
     from PIL import Image
 
     page.press("[data-act=picture]")
@@ -195,8 +200,8 @@ def check_picture(page: Page, downloads: Path) -> None:
     height, width = page.picture().shape[:2]
     assert abs(saved.shape[1] - width) <= 2
     assert saved.shape[0] >= height + 40
-    assert tinted(saved[:height], ORANGE).any()
-    assert tinted(saved[height:], ORANGE).any()  # in the legend
+    assert tinted(saved[:height], GREEN).any()
+    assert tinted(saved[height:], GREEN).any()  # in the legend
     amber = (saved[height:].astype(int) - (251, 191, 36)).__abs__().sum(axis=2) < 60
     assert amber.sum() > 100  # the line on what it is for
 
@@ -205,27 +210,37 @@ def check_looks(page: Page) -> None:
     """Hide, outline, colour and opacity of the masks m1 and m2, shown in one axial plane through both."""
     filled = colours(page, ORANGE)
     assert filled > 300
+    picture = page.picture()
+    top = len(picture) // 3
+    row_of, column_of = np.argwhere(tinted(picture[top:], ORANGE)).mean(axis=0).round().astype(int)
+    row_of += top
+
+    def hollow() -> bool:
+        seen = tinted(page.picture(), ORANGE)
+        return bool(seen[top:].any()) and not seen[row_of - 3 : row_of + 4, column_of - 3 : column_of + 4].any()
+
+    assert not hollow()
     page.press("[data-act=outline]")
-    page.until(lambda: 0 < colours(page, ORANGE) < 0.75 * filled, "only the rims are left")
+    page.until(hollow, "only the rims are left")
     page.press("[data-act=outline]")
     page.until(lambda: colours(page, ORANGE) > 0.9 * filled, "they are filled again")
     page.press("[data-panel=masks] summary")
     row = "[data-mask=m1]"
     set_value(page, f"{row} select", "outline", "input")
-    page.until(lambda: 0 < colours(page, ORANGE) < 0.75 * filled, "m1 alone is an outline")
+    page.until(hollow, "m1 alone is an outline")
     assert page.find("[data-mask=m2] select").get_attribute("value") == "fill"
     set_value(page, f"{row} select", "fill", "input")
     set_value(page, f"{row} [type=range]", "10", "input")
     page.until(lambda: colours(page, ORANGE) == 0, "m1 is too faint to be seen as orange")
     set_value(page, f"{row} [type=range]", "70", "input")
     set_value(page, f"{row} [type=color]", "#00a040", "input")
-    page.until(lambda: colours(page, (0, 160, 64)) > 0.8 * filled, "m1 is green")
+    page.until(lambda: colours(page, GREEN) > 0.8 * filled, "m1 is green")
     chip = page.find("#dx-table tr[data-id=m1] .dx-chip")
     shown = page.driver.execute_script("return getComputedStyle(arguments[0], '::before').backgroundColor", chip)
     assert shown == "rgb(0, 160, 64)"  # the table follows
     page.press(f"{row} [type=checkbox]")
     page.until(lambda: page.viewer("overlays") == "m2", "m1 is hidden")
-    assert colours(page, (0, 160, 64)) == 0
+    assert colours(page, GREEN) == 0
     page.press(f"{row} [type=checkbox]")
     page.until(lambda: page.viewer("overlays") == "m1 m2", "m1 is shown again")
 
