@@ -226,7 +226,12 @@ def build_desk(
             seat = room.sit(token, request.username or "")
             yield [seat, seat.folder.name, page.scan_line(seat.volume), *looks(seat)]
             if seat.volume is None:
-                for shown in open_scan(seat, lambda: seat.restore() or seat.open(first_scan())):
+
+                def opening() -> None:
+                    if not seat.restore():
+                        seat.open(first_scan())
+
+                for shown in open_scan(seat, opening):
                     yield [gr.skip(), gr.skip(), *shown]
             last = seat.log[-1] if seat.log else None
             if isinstance(last, Turn) and not last.done:  # it was asked before the page was loaded anew
