@@ -84,7 +84,7 @@ def add(room: Room, seat_state: gr.State, quiet: dict[str, Any]) -> None:
     public = {**quiet, "api_visibility": "public"}
     caller = gr.Button(visible=False)
     scan, answer = gr.File(label="scan", visible=False), gr.JSON(label="answer", visible=False)
-    question, points = gr.Textbox(label="question", visible=False), gr.JSON(label="points", visible=False)
+    question, points = gr.Textbox(label="question", visible=False), gr.JSON([], label="points", visible=False)
     masks = gr.File(label="masks", visible=False)
     caller.click(open_scan, [seat_state, scan], [seat_state, answer], api_name="open", **public)
     caller.click(ask, [seat_state, question, points], [answer], api_name="ask", **public)
