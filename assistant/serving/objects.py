@@ -39,13 +39,17 @@ class Deleted(Exact):
 
 class FindingObject(Exact):
     """A target that was looked for. id: "m1", ... within the conversation, "" when absent. presence, quality: 0 to 1.
-    taught: false where the model was never taught such a thing, so that its absence says nothing."""
+    taught: false where the model was never taught such a thing, so that its absence says nothing. made: of what other
+    masks it was computed, and how, or null where it was drawn; version: 1, and one more for each change under its
+    id."""
 
     id: str
     phrase: str
     present: bool
     presence: float
     taught: bool
+    made: str | None
+    version: int
     quality: float | None
     volume_ml: float | None
     longest_diameter_mm: float | None

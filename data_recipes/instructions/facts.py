@@ -58,8 +58,9 @@ class Facts:
 
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for a file."""
-        return asdict(replace(self, found=dict(self.found), labels=dict(self.labels)))
+        """Plain values, for a file: all but where things lie, which is the label map's to say."""
+        values = asdict(replace(self, found=dict(self.found), labels=dict(self.labels), layout=None))
+        return {name: value for name, value in values.items() if name != "layout"}
 
     @staticmethod
     def from_dict(values: Mapping[str, Any]) -> Facts:
