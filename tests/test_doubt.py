@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +15,7 @@ from assistant.desk import page
 from assistant.desk.doubt import switch
 from assistant.desk.files import write_overlay
 from assistant.desk.seat import Seat
+from assistant.desk.turnstile import Turnstile
 from assistant.errors import QuestionError
 
 
@@ -38,7 +38,7 @@ class Session:
 
 @pytest.fixture
 def seat(tiny_scan: Path, tmp_path: Path) -> Seat:
-    made = Seat(Session, tmp_path, threading.Lock())  # type: ignore[arg-type]
+    made = Seat(Session, tmp_path, Turnstile())  # type: ignore[arg-type]
     made.open(tiny_scan)
     assert made.volume is not None
     mask = np.zeros(made.volume.shape, bool)
