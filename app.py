@@ -25,7 +25,8 @@ import gradio as gr
 
 from assistant.desk import api, compare_tab, doubt, page, report_tab, talk, texts
 from assistant.desk.room import GIB, Limits, Room, Shelf
-from assistant.desk.seat import OpenScan, Point, Seat, Turn, as_sentence
+from assistant.desk.seat import Seat
+from assistant.desk.turn import OpenScan, Point, Turn, as_sentence
 from assistant.desk.uploads import gathered
 from assistant.errors import DeixisError, ResourceError
 from assistant.examples import EXAMPLES, example_scan

@@ -16,7 +16,8 @@ from assistant.desk import page
 from assistant.desk.compare_tab import result_html
 from assistant.desk.files import windows, write_scan
 from assistant.desk.report_tab import report_html
-from assistant.desk.seat import Notice, Point, Seat, Turn
+from assistant.desk.seat import Seat
+from assistant.desk.turn import Notice, Point, Turn
 from assistant.desk.turnstile import Turnstile
 from assistant.errors import QuestionError, ScanError
 from assistant.findings import Finding

@@ -14,7 +14,8 @@ import pytest
 
 from assistant.desk import diary
 from assistant.desk.room import Limits, Room, Shelf
-from assistant.desk.seat import Seat, Turn
+from assistant.desk.seat import Seat
+from assistant.desk.turn import Turn
 from assistant.desk.turnstile import Left, Turnstile
 from assistant.desk.uploads import gathered
 from assistant.errors import ScanError

@@ -21,7 +21,8 @@ from typing import Any
 import gradio as gr
 
 from assistant.desk.room import Room
-from assistant.desk.seat import Point, Seat, as_sentence
+from assistant.desk.seat import Seat
+from assistant.desk.turn import Point, as_sentence
 from assistant.desk.uploads import gathered
 from assistant.errors import DeixisError, QuestionError
 from assistant.export import finding_facts, scan_facts

@@ -14,7 +14,8 @@ import gradio as gr
 from assistant.desk import texts
 from assistant.desk.page import chip, look_chip
 from assistant.desk.report_tab import LOOK_JS
-from assistant.desk.seat import Seat, as_sentence
+from assistant.desk.seat import Seat
+from assistant.desk.turn import as_sentence
 from assistant.evidence import format_ml, shown_difference
 from assistant.prior import Change, Comparison, registration_text
 

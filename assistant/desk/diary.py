@@ -22,7 +22,8 @@ from assistant.export import write_json
 from assistant.keeping import MaskFolder, finding_of, finding_state, read_saved, reading, saved_scan, scan_reference
 
 if TYPE_CHECKING:
-    from assistant.desk.seat import Notice, Seat, Turn
+    from assistant.desk.seat import Seat
+    from assistant.desk.turn import Notice, Turn
     from assistant.prior import Comparison
     from assistant.report import Report
     from assistant.volume import Volume
@@ -64,7 +65,7 @@ def read(seat: Seat) -> Volume:
 
     Raises ScanError when the scan is gone or has changed, or the folder is damaged; the seat is as it was then.
     """
-    from assistant.desk.seat import Point
+    from assistant.desk.turn import Point
 
     folder = seat.folder
     value = read_saved(folder, FILE, FORMAT)
@@ -102,7 +103,7 @@ def _three(values: Any) -> tuple[float, float, float]:
 
 
 def _entry_state(entry: Turn | Notice, masks: MaskFolder) -> dict[str, Any]:
-    from assistant.desk.seat import Notice
+    from assistant.desk.turn import Notice
     from assistant.report import Report
 
     if isinstance(entry, Notice):
@@ -128,7 +129,7 @@ def _entry_state(entry: Turn | Notice, masks: MaskFolder) -> dict[str, Any]:
 
 
 def _entry_of(state: Mapping[str, Any], masks: MaskFolder, folder: Path) -> Turn | Notice:
-    from assistant.desk.seat import Notice, Point, Turn
+    from assistant.desk.turn import Notice, Point, Turn
 
     if "notice" in state:
         return Notice(state["notice"])

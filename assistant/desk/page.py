@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from assistant.desk import chips, texts
 from assistant.desk.display import display_grid
 from assistant.desk.files import surface_file
-from assistant.desk.seat import Notice, Seat, Turn
+from assistant.desk.seat import Seat
+from assistant.desk.turn import Notice, Turn
 from assistant.evidence import format_mean, format_ml, format_mm
 from assistant.margin import LOW_PRESENCE, LOW_QUALITY
 

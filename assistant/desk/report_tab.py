@@ -13,7 +13,8 @@ import gradio as gr
 
 from assistant.desk import texts
 from assistant.desk.page import look_chip
-from assistant.desk.seat import Seat, as_sentence
+from assistant.desk.seat import Seat
+from assistant.desk.turn import as_sentence
 from assistant.report import Report, read_report
 from assistant.report_page import MARKS, WORDS
 

@@ -24,7 +24,7 @@ from assistant.errors import ResourceError
 from assistant.memory import give_back
 
 if TYPE_CHECKING:
-    from assistant.desk.seat import OpenScan
+    from assistant.desk.turn import OpenScan
     from assistant.volume import Volume
 
 log = logging.getLogger("deixis.desk")

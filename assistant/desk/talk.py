@@ -11,7 +11,8 @@ from typing import Any
 
 import gradio as gr
 
-from assistant.desk.seat import Seat, Turn  # Gradio reads the annotations
+from assistant.desk.seat import Seat  # Gradio reads the annotations
+from assistant.desk.turn import Turn
 
 # The scripts come with the viewer, perhaps later than this.
 RELAY_JS = """
