@@ -15,6 +15,9 @@ from assistant.errors import QuestionError
 from assistant.evidence import Note, format_ml
 from assistant.glossary import Glossary, side_of
 
+#: the structures, each excluding the others, that a scan shows; of a kind of scan that shows the given ones where there
+#: are several
+Shown = Callable[[Sequence[str]], Sequence[str]]
 MAX_TARGETS = 40  # structures that one reply looks for
 _EXCEPT = re.compile(
     r"\b(?:except(?:ing)?(?: for)?|excluding|apart from|other than|leaving out|(?:but|and) not|without)\b|,\s*not\b",
@@ -89,7 +92,7 @@ class Plan:
         return f"The {word} of them is the {note.phrase} ({note.id})."
 
 
-def read(question: str, glossary: Glossary, shown: Callable[[], Sequence[str]]) -> Plan | None:
+def read(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
     """What a question composes; None where it composes nothing, or asks yes or no of anything but a side. shown: the
     structures, each excluding the others, that the scan shows; asked for only where it matters. QuestionError for more
     than MAX_TARGETS."""
@@ -100,7 +103,7 @@ def read(question: str, glossary: Glossary, shown: Callable[[], Sequence[str]]) 
     if _POLAR.match(question):
         return None
     if _ALL.match(question):
-        plan: Plan | None = Plan(tuple(shown()))
+        plan: Plan | None = Plan(tuple(shown(())))
     else:
         plan = (
             _all_but(question, glossary, shown) or _choice(question, glossary, shown)
@@ -115,12 +118,12 @@ def read(question: str, glossary: Glossary, shown: Callable[[], Sequence[str]]) 
     return plan
 
 
-def _all_but(question: str, glossary: Glossary, shown: Callable[[], Sequence[str]]) -> Plan | None:
+def _all_but(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
     parted = _EXCEPT.search(question)
     if parted is None:
         return None
     head, tail = question[: parted.start()], question[parted.end() :]
-    here = shown()
+    here = shown([phrase for meant in glossary.mentioned(tail) for phrase in meant])
     included = list(here) if _EVERYTHING.search(head) else _phrases(head, glossary, here)
     left_out = set(_phrases(tail, glossary, here))
     if not left_out:  # "not the left one"
@@ -129,15 +132,15 @@ def _all_but(question: str, glossary: Glossary, shown: Callable[[], Sequence[str
     return Plan(tuple(p for p in included if p not in left_out)) if left_out else None
 
 
-def _choice(question: str, glossary: Glossary, shown: Callable[[], Sequence[str]]) -> Plan | None:
+def _choice(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
     asked = _CHOICE.search(question)
     if asked is None:
         return None
-    among = _phrases(question, glossary, shown())
+    among = _phrases(question, glossary, shown(()))
     return Plan(tuple(among), "smallest" if asked["least"] or asked["less"] else "largest") if len(among) > 1 else None
 
 
-def _group(question: str, glossary: Glossary, shown: Callable[[], Sequence[str]]) -> Plan | None:
+def _group(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
     """Where a name stands for several structures ("the basal ganglia"), all of them; and their sum where a size is
     asked for."""
     if not (_LOOK.search(question) or _SIZE.search(question)) or _OTHERWISE.search(question):
@@ -145,7 +148,7 @@ def _group(question: str, glossary: Glossary, shown: Callable[[], Sequence[str]]
     kinds = [{phrase.removeprefix(f"{side_of(phrase)} ") for phrase in meant} for meant in glossary.mentioned(question)]
     if not any(len(bases) > 1 for bases in kinds):
         return None
-    here = shown()
+    here = shown(())
     among = _phrases(question, glossary, here)
     among = [phrase for phrase in among if phrase in here] or among
     return Plan(tuple(among), "together" if _SIZE.search(question) else "") if len(among) > 1 else None

@@ -2,7 +2,7 @@
 
 The brain is the ICBM 2009a nonlinear symmetric T1 template that the nilearn package ships: the average of 152
 brains, 1 mm, without skull. It is a TEMPLATE, not a patient: sharper contrast, smoother anatomy and more symmetry
-than any one person has. The neck and the thighs are drawings (`assistant/phantoms.py`). They show how the program
+than any one person has. The neck and the thigh are drawings (`assistant/phantoms.py`). They show how the program
 works; they say nothing about how well it works.
 
 Source of the template: Fonov et al., Unbiased average age-appropriate brain templates, NeuroImage 47 (2009) S102.
@@ -52,7 +52,7 @@ class Example:
 EXAMPLES = {
     "brain": Example("Brain MR", "mni152_t1_template.nii.gz"),
     "neck": Example("Neck CT", "drawn_neck_ct.nii.gz"),
-    "tumour": Example("Tumour PET", "drawn_thighs_pet.nii.gz"),
+    "tumour": Example("Tumour PET", "drawn_thigh_pet.nii.gz"),
 }
 
 
@@ -96,7 +96,7 @@ def _write_neck(path: Path) -> None:
     _write(path, *head_and_neck_ct())
 
 
-def _write_thighs(path: Path) -> None:
+def _write_thigh(path: Path) -> None:
     from assistant.phantoms import thigh_pet
 
     _write(path, *thigh_pet())
@@ -110,4 +110,4 @@ def _write(path: Path, voxels: np.ndarray, affine: np.ndarray) -> None:
     nibabel.save(image, path)
 
 
-_WRITERS: dict[str, Callable[[Path], None]] = {"brain": _write_brain, "neck": _write_neck, "tumour": _write_thighs}
+_WRITERS: dict[str, Callable[[Path], None]] = {"brain": _write_brain, "neck": _write_neck, "tumour": _write_thigh}

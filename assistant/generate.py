@@ -424,10 +424,11 @@ class Chat:
         glossary = self.model.glossary
         return None if glossary is None or self.study is None else composition.read(said, glossary, self.shown)
 
-    def shown(self) -> list[str]:
-        """The structures, each excluding the others, that the scan shows, as far as the segmenter knows of any."""
+    def shown(self, among: Sequence[str] = ()) -> list[str]:
+        """The structures, each excluding the others, that the scan shows, as far as the segmenter knows of any; see
+        `Rivals.shown`."""
         rivals = None if self.study is None else self.study.rivals
-        return [] if rivals is None else rivals.shown()
+        return [] if rivals is None else rivals.shown(among)
 
     def _planned(self, plan: Plan, targets: Sequence[Note], said: str) -> list[int]:
         """What a reply with a plan goes on with: the next target, then what is looked at last, then what was measured,

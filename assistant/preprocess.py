@@ -9,7 +9,7 @@ Intensity rule (also in the README):
 Values outside a window are clipped; outside the scan is 0.
 
 Grid rule: the box of the scan that holds something (per axis, the slabs in which at least 0.5 % of the voxels are above
--500 HU, 0.2 SUV, or in MR 0.08 of window 1), plus 5 mm. Coarse level: isotropic, longest side of the box / 64, never
+-500 HU, 0.8 SUV, or in MR 0.08 of window 1), plus 5 mm. Coarse level: isotropic, longest side of the box / 64, never
 finer than the scan's finest voxel side. Fine level: half of that, on the same box; left out when the coarse level is
 already within 1.3 x the scan's finest voxel side. Grids follow the volume's own axes (an oblique scan stays oblique),
 so going there and back is separable, axis by axis: a triangle kernel as wide as the coarser of the two spacings, which
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 MODALITIES = ("CT", "MR", "PET")
 MARGIN_MM = 5.0
-#: of window 1, from where on a voxel is something. In PET what takes up little is still body: muscle has 0.5 SUV, and
-#: the middle of a tumour may have less.
-SOMETHING = {"CT": 0.25, "MR": 0.08, "PET": 0.01}
+#: of window 1, from where on a voxel is something. In PET what takes up little is still body, and so may a tumour's
+#: middle be; but with a wide rim of it the masks spread (training/LOG.md).
+SOMETHING = {"CT": 0.25, "MR": 0.08, "PET": 0.04}
 FINE_FROM = 1.3
 
 

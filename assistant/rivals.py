@@ -50,13 +50,16 @@ class Rivals:
                        for group in segmenter.config.exclusive]  # fmt: skip
         self.coarse = [self._claims(logits[group].float(), group) for group in self.groups]
 
-    def shown(self) -> list[str]:
+    def shown(self, among: Sequence[str] = ()) -> list[str]:
         """Names of what the scan shows: of the group that most was found of, which tells the kind of scan, and of what
-        is a group by itself. The parts of a crop are no structures of their own in a whole brain."""
-        kind = max(self._found, key=len, default=[])
-        kept = [found for found, group in zip(self._found, self.segmenter.config.exclusive, strict=True)
-                if found is kind or len(group) == 1]  # fmt: skip
-        return list(dict.fromkeys(self.segmenter.config.taught_names[i] for found in kept for i in found))
+        is a group by itself. The parts of a crop are no structures of their own in a whole brain. among: names of which
+        that group has one, if any group has."""
+        config = self.segmenter.config
+        groups = list(zip(self._found, config.exclusive, strict=True))
+        having = [found for found, group in groups if set(group) & set(among)]
+        kind = max(having or self._found, key=len, default=[])
+        kept = [found for found, group in groups if found is kind or len(group) == 1]
+        return list(dict.fromkeys(config.taught_names[i] for found in kept for i in found))
 
     def _claims(self, logits: Tensor, group: list[int]) -> Claims | None:
         """logits (M, X, Y, Z) of a group's members."""

@@ -18,7 +18,7 @@ BRAIN = ["left hippocampus", "right hippocampus", "left thalamus", "right thalam
 
 
 def read(question: str, shown: list[str]) -> Plan | None:
-    return composition.read(question, GLOSSARY, lambda: shown)
+    return composition.read(question, GLOSSARY, lambda among: shown)
 
 
 def note(number: int, phrase: str, volume_ml: float | None) -> Note:

@@ -130,10 +130,10 @@ def test_a_single_slice_and_a_needle_have_a_grid():
 
 
 def test_what_takes_up_little_is_still_in_the_box_of_a_pet():
-    """Muscle at 0.5 SUV about a tumour of 8 with an empty middle; noise of 0.1 in the air. At 0.08 of the window (1.6
+    """Muscle at 0.9 SUV about a tumour of 8 with an empty middle; noise of 0.1 in the air. At 0.08 of the window (1.6
     SUV) the box was the tumour's, and cut off what of it was faint."""
     suv = torch.full((40, 40, 40), 0.1)
-    suv[5:35, 8:32, 2:38] = 0.5
+    suv[5:35, 8:32, 2:38] = 0.9
     suv[15:22, 15:22, 15:22] = 8.0
     suv[17:20, 17:20, 17:20] = 0.2
     first = preprocess.windows(suv, "PET")[0]

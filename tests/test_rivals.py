@@ -56,6 +56,9 @@ def test_what_a_scan_shows_is_the_group_that_most_was_found_of(segmenter):
     assert rivals.shown() == ["a", "b", "c"]
     rivals._found = [[0], [2, 3]]
     assert rivals.shown() == ["c", "d"]
+    rivals._found = [[0, 1], [3]]
+    assert rivals.shown() == ["a", "b"]
+    assert rivals.shown(["d", "e"]) == ["d"]
     rivals._found = [[], []]
     assert rivals.shown() == []
 
