@@ -94,7 +94,7 @@ def test_everything_but_one_is_what_the_programs_own_rules_read():
     """The phrases of the reply are those that `composition` plans for the same question, and its words are the same."""
     facts = of({"liver": 1400.0, "spleen": 200.0, "stomach": 300.0, "left kidney": 150.0}, family="abdomen")
     for template in exclusion.EVERYTHING:
-        plan = composition.read(template.format(x="the spleen"), GLOSSARY, lambda: list(facts.found))
+        plan = composition.read(template.format(x="the spleen"), GLOSSARY, lambda among: list(facts.found))
         assert plan is not None, template
         assert plan.targets == ("liver", "stomach", "left kidney"), template
     for talk in asked(exclusion.everything_except, facts):
@@ -118,7 +118,7 @@ def test_a_group_without_one_of_its_members():
 def test_not_the_left_one_is_the_right_one():
     facts = of({"left kidney": 150.0, "right kidney": 160.0}, family="abdomen", modality="CT")
     for template in exclusion.PAIR:
-        plan = composition.read(template.format(xs="kidneys", side="left"), GLOSSARY, lambda: list(facts.found))
+        plan = composition.read(template.format(xs="kidneys", side="left"), GLOSSARY, lambda among: list(facts.found))
         assert plan is not None, template
         assert plan.targets == ("right kidney",), template
     for talk in asked(exclusion.not_that_side, facts):
