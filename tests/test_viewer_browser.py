@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -372,6 +373,7 @@ def test_axe_finds_no_serious_fault(page: Page) -> None:
     faults = []
     for theme in ("light", "dark"):
         page.driver.execute_script("document.body.classList.toggle('dark', arguments[0])", theme == "dark")
+        time.sleep(0.8)  # the change is animated
         for tab in page.driver.find_elements("css selector", "#dx-tabs [role=tab]"):
             tab.click()
             page.driver.execute_script(AXE.read_text(encoding="utf-8"))

@@ -116,6 +116,7 @@
   function follow() {
     let start = null;
     let frame = null;
+    const begun = () => { start = start || here(); };
     const rubber = (event) => {
       const box = stage().getBoundingClientRect();
       let line = stage().querySelector(".dx-rubber");
@@ -132,9 +133,12 @@
       if (event.button !== 0 || !stage() || !stage().contains(event.target)) return;
       frame = { x: event.clientX, y: event.clientY };
       start = null;
-      setTimeout(() => { start = here(); }, 0); // the engine has moved the crosshair by then
+      setTimeout(begun, 0); // the engine has moved the crosshair by then
     }, true);
-    document.addEventListener("pointermove", (event) => { if (drawing && frame && event.buttons & 1) rubber(event); }, true);
+    document.addEventListener("pointermove", (event) => {
+      if (frame) begun(); // moves come before timers where drawing takes long
+      if (drawing && frame && event.buttons & 1) rubber(event);
+    }, true);
     document.addEventListener("pointerup", (event) => {
       if (!frame) return;
       const far = Math.hypot(event.clientX - frame.x, event.clientY - frame.y) > 5;
