@@ -5,7 +5,7 @@ A recipe of MASKS has `cases(root, split, skip=None)`, one of WORDS `records(roo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType
 
@@ -40,7 +40,7 @@ from data_recipes import (
     vqa_rad,
     word,
 )
-from data_recipes.schema import Case, DataSet, RecipeError
+from data_recipes.schema import DataSet, RecipeError
 
 MASKS: dict[str, ModuleType] = {
     module.ABOUT.name: module
@@ -73,12 +73,6 @@ def named_folder(text: str, among: Collection[str] = RECIPES) -> tuple[str, Path
 def shared() -> list[ModuleType]:
     """The recipes that have a folder of their own in the shared layout (`local.py`)."""
     return [recipe for recipe in MASKS.values() if recipe.ABOUT.folder]
-
-
-def shared_layout(root: Path, split: str) -> Iterator[Case]:
-    """The cases of all of them in a folder of that layout."""
-    for recipe in shared():
-        yield from recipe.cases(root, split)
 
 
 def table() -> str:

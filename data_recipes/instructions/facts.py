@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from assistant.evidence import Measurement, format_ml, measure
+from assistant.evidence import Measurement, measure
 from assistant.volume import Volume
 from data_recipes import ontology
 from data_recipes.instructions.layout import Layout
@@ -188,8 +188,3 @@ def _add_up(found: dict[str, Measurement]) -> None:
             volume_ml=front.volume_ml + back.volume_ml,
             longest_diameter_mm=max(found["hippocampus"].longest_diameter_mm, back.longest_diameter_mm * 1.2),
         )
-
-
-def same_as_shown(one: Measurement, other: Measurement) -> bool:
-    """Whether both volumes are written with the same digits."""
-    return format_ml(one.volume_ml) == format_ml(other.volume_ml)
