@@ -96,9 +96,12 @@ class Grid:
         return Grid((2 * a, 2 * b, 2 * c), self.spacing / 2, start, step)  # type: ignore[arg-type]
 
 
-def foreground_box(first: Tensor, modality: str, spacing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First window (X, Y, Z) -> (low, high) voxel edges (3,), (3,) of the part that holds something."""
-    body = (first > SOMETHING[modality]).float()
+def foreground_box(
+    first: Tensor, modality: str, spacing: np.ndarray, something: float | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """First window (X, Y, Z) -> (low, high) voxel edges (3,), (3,) of the part that holds something: what is above
+    `something`, the modality's own threshold when None."""
+    body = (first > (SOMETHING[modality] if something is None else something)).float()
     low, high = np.zeros(3), np.array(first.shape, float)
     for axis in range(3):
         others = [a for a in range(3) if a != axis]

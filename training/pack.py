@@ -72,7 +72,8 @@ def pack_case(case: schema.Case, dataset: str = "") -> PackedCase:
         names = {v: n for v, n in names.items() if v in values}
     else:
         window = preprocess.windows(torch.from_numpy(volume.voxels), case.modality)[0]
-        edges = preprocess.foreground_box(window, case.modality, spacing)
+        # of a PET all is kept that holds anything: its samples are seen in boxes of several widths
+        edges = preprocess.foreground_box(window, case.modality, spacing, 0.0 if case.modality == "PET" else None)
         low, high = np.floor(edges[0]).astype(int), np.ceil(edges[1]).astype(int)
         values = np.array(sorted({0, *names, *(v for some in wholes.values() for v in some)}))
         labels = np.where(np.isin(labels, values), labels, 0)

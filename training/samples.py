@@ -18,6 +18,7 @@ from functools import cache
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from assistant import preprocess
 from data_recipes import ontology
@@ -100,7 +101,7 @@ class Bend:
 BENDS = {
     "hippocampus": Bend(elastic_mm=1.0),
     "tumour_mr": Bend(degrees=30, scale=0.25, elastic_mm=4.0, flips=True),
-    "tumour_pet": Bend(degrees=30, scale=0.25, elastic_mm=4.0, flips=True),
+    "tumour_pet": Bend(degrees=30, scale=0.25, elastic_mm=4.0, flips=True, crops=0.4),
 }
 
 
@@ -142,7 +143,7 @@ def draw(case: PackedCase, rng: np.random.Generator, tiles: int = 1, side: int =
     bend = bend_of(case.family)
     # half of the stripped heads are cropped like whole ones; skull-stripping is decided first, as it moves the box
     strip = case.image is None and rng.random() < 0.3
-    low, high = _content(case, strip)
+    low, high = _content(case, strip, rng)
     low, high = _crop(low, high, case.spacing, rng, bend.crops)
     extent = (high - low) * case.spacing
     # some scans are coarser than those there are to learn from: the grid then is (`preprocess.coarse_grid`)
@@ -180,6 +181,8 @@ def draw(case: PackedCase, rng: np.random.Generator, tiles: int = 1, side: int =
             labels = torch.where(mask, torch.full_like(labels, lesion_index), labels)
     else:
         image = geometry.linear(case.image, warp.coordinates, -1000.0 if case.modality == "CT" else 0.0)
+        if case.family in ("tumour_mr", "tumour_pet"):
+            image = _recolour(rng, image, labels > 0)
         image = _wear(rng, image, case.modality)
     pair = preprocess.windows(image, case.modality) * view
 
@@ -214,8 +217,12 @@ def draw(case: PackedCase, rng: np.random.Generator, tiles: int = 1, side: int =
 LESION_TISSUE = {2, 41, 3, 42, 7, 46, 8, 47, 16, 10, 49, 12, 51}
 
 
-def _content(case: PackedCase, strip: bool) -> tuple[np.ndarray, np.ndarray]:
-    """The box (voxel edges) of what a case shows: all of the packed array, or the brain alone."""
+def _content(case: PackedCase, strip: bool, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The box (voxel edges) of what a case shows: all of the packed array, or the brain alone. Of a PET, what takes up
+    more than 0.1 to 1.6 SUV: how much of a body does depends on tracer and time, and the view with it."""
+    if case.modality == "PET" and case.image is not None:
+        first = preprocess.windows(case.image, "PET")[0]
+        return preprocess.foreground_box(first, "PET", case.spacing, float(0.08 * np.exp(rng.uniform(np.log(1 / 16), 0))))
     if not strip:
         return np.zeros(3), np.array(case.labels.shape, float)
     brain = torch.tensor([0 < v < 500 for v in case.values])[case.labels.long()]
@@ -262,6 +269,14 @@ def _wear(rng: np.random.Generator, image: Tensor, modality: str) -> Tensor:
         return (image + rng.uniform(0, 0.05) * contrast.noise(rng, shape)).clamp_min(0) * top
     image = image * float(np.exp(rng.normal(0, 0.3)))
     return (image * (1 + rng.uniform(0, 0.08) * contrast.noise(rng, shape))).clamp_min(0)
+
+
+def _recolour(rng: np.random.Generator, image: Tensor, tumour: Tensor) -> Tensor:
+    """Half of the time a tumour (X, Y, Z) bool that is up to a third brighter or darker, with a soft rim."""
+    if rng.random() < 0.5:
+        return image
+    rim = F.avg_pool3d(tumour[None].float(), 3, 1, 1)[0]
+    return image * (1 + rim * (float(np.exp(rng.normal(0, 0.2))) - 1))
 
 
 def _queries(
