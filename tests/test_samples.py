@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from data_recipes.synthesis import contrast, geometry, lesion
+from training import samples
 from training.samples import PackedCase, Query, draw, members, owners
 from training.see import Samples, SeeConfig, ending
 
@@ -124,6 +125,33 @@ def test_a_lesion_stays_in_its_tissue():
     same, none = lesion.implant(np.random.default_rng(0), image, torch.zeros_like(tissue), 2.0)
     assert same is image
     assert not none.any()
+
+
+def test_pets_are_seen_in_boxes_of_several_widths():
+    """A hot middle of 12 SUV in a warm body of 0.4 SUV: some views hold the body, some the middle and its margin."""
+    image = torch.zeros(40, 40, 40)
+    image[4:36, 4:36, 4:36] = 0.4
+    image[16:24, 16:24, 16:24] = 12.0
+    labels = (image > 3).to(torch.uint8)
+    case = PackedCase("pet", "tumour_pet", "PET", image, labels, np.array([0, 1]), {1: "tumour"}, np.full(3, 4.0))
+    widths = set()
+    for seed in range(20):
+        low, high = samples._content(case, False, np.random.default_rng(seed))
+        assert (low <= 16).all()
+        assert (high >= 24).all()
+        widths.update((high - low).round(1).tolist())
+    assert widths == {10.5, 34.5}  # 8 and 32 voxels, and 5 mm on either side
+
+
+def test_a_tumour_in_another_shade_leaves_its_surroundings_alone():
+    image, tumour = torch.full((12, 12, 12), 100.0), torch.zeros(12, 12, 12, dtype=torch.bool)
+    tumour[4:8, 4:8, 4:8] = True
+    shades = [samples._recolour(np.random.default_rng(seed), image, tumour) for seed in range(12)]
+    middles = [float(shade[5, 5, 5]) for shade in shades]
+    assert 2 < middles.count(100.0) < 10  # half of them stay as they are
+    assert max(middles) > 105
+    assert min(middles) < 95
+    assert all(bool((shade[:3] == 100).all()) for shade in shades)
 
 
 def test_owners_number_the_exclusive_queries_in_order():

@@ -109,6 +109,8 @@ def test_the_same_scan_stored_otherwise_must_give_the_same_mask():
     assert summary["storage order"]["dice"] == summary["header rotation"]["dice"] == 1
     assert summary["cropped"]["dice"] == 1  # compared where both see
     assert 0.85 < summary["half resolution"]["dice"] < 1
+    assert summary["storage order"]["ceiling"] == summary["cropped"]["ceiling"] == summary["noisy"]["ceiling"] == 1
+    assert summary["half resolution"]["dice"] <= summary["half resolution"]["ceiling"] < 1
 
     class Stored(Threshold):
         def ask(self, text: str, points=None) -> Reply:
@@ -118,6 +120,17 @@ def test_the_same_scan_stored_otherwise_must_give_the_same_mask():
 
     worse = robustness.summarise(list(robustness.ask_of_changed_scans(Stored, scan, volume, "brain", 0, 3)))
     assert worse["storage order"]["dice"] < 0.9
+
+
+def test_a_coarser_grid_holds_a_mask_by_halves():
+    """Blocks of 2 x 2 x 2: one with four voxels of the mask is stored, one with three is not."""
+    volume = Volume.from_array(np.arange(64.0, dtype=np.float32).reshape(4, 4, 4), OBLIQUE, modality="MR")
+    mask = np.zeros((4, 4, 4), bool)
+    mask[0, :2, :2] = True  # 4 of block (0, 0, 0)
+    mask[2, 2, 2] = mask[3, 2, 2] = mask[3, 3, 2] = True  # 3 of block (1, 1, 1)
+    held = robustness.stored(mask, volume, robustness.halved(volume))
+    assert np.argwhere(held).tolist() == [[0, 0, 0]]
+    assert np.array_equal(robustness.stored(mask, volume, volume), mask)
 
 
 def test_clicks_go_to_the_inside_of_the_largest_error():

@@ -1,11 +1,13 @@
 """The same scan, stored, cut or worn otherwise: is it the same mask, in patient space?
 
 Storage order and a quarter turn that the header tells are the same scan: their masks must be equal to the voxel. The
-others may cost a little.
+others may cost a little. A scan of larger voxels cannot hold the same mask, whatever drew it: the ceiling is the Dice
+of the unchanged scan's mask with itself once it has been stored on the changed scan's grid.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,7 +27,8 @@ EXACT = ("storage order", "header rotation")
 
 @dataclass(frozen=True)
 class Perturbed:
-    """One target on one changed scan. dice: with the mask of the unchanged one, where both see."""
+    """One target on one changed scan. dice: with the mask of the unchanged one, where both see; ceiling: what that mask
+    itself would get from the changed scan's grid."""
 
     family: str
     case: str
@@ -33,6 +36,7 @@ class Perturbed:
     change: str
     found: bool
     dice: float
+    ceiling: float = 1.0
 
 
 def reordered(volume: Volume, axes: Sequence[int], flips: Sequence[bool]) -> Volume:
@@ -111,6 +115,21 @@ def carried(mask: np.ndarray, origin: Volume, to: Volume) -> tuple[np.ndarray, n
     return moved > 0, seen > 0
 
 
+def stored(mask: np.ndarray, origin: Volume, on: Volume) -> np.ndarray:
+    """A mask of one volume as well as another volume's grid can hold it: the voxels that it fills by half or more, by
+    eight looks into each."""
+    step = np.linalg.inv(origin.affine) @ on.affine
+    looks = [np.array(at) / 4 for at in itertools.product((-1, 1), repeat=3)]
+    filled = sum(
+        ndimage.affine_transform(
+            mask.astype(np.uint8), step[:3, :3], step[:3, 3] + step[:3, :3] @ look, on.shape, order=0,
+            mode="grid-constant", cval=0,
+        ).astype(np.uint8)
+        for look in looks
+    )  # fmt: skip
+    return np.asarray(filled) >= 4
+
+
 def ask_of_changed_scans(
     open_session: Callable[[Volume], Asked], scan: Scan, volume: Volume, group: str, seed: int, targets: int
 ) -> Iterator[Perturbed]:
@@ -129,9 +148,12 @@ def ask_of_changed_scans(
                 continue  # there is no mask to compare with
             mask = _ras_mask(session, changed, phrase)
             back, seen = carried(mask, changed, volume)
+            best, _ = carried(stored(plain[phrase], volume, changed), changed, volume)
+            same = plain[phrase] & seen
             yield Perturbed(
-                group, scan.case, phrase, name, bool(mask.any()), metrics.dice(back & seen, plain[phrase] & seen)
-            )
+                group, scan.case, phrase, name, bool(mask.any()), metrics.dice(back & seen, same),
+                metrics.dice(best & seen, same),
+            )  # fmt: skip
 
 
 def _ras_mask(session: Asked, volume: Volume, phrase: str) -> np.ndarray:
@@ -141,12 +163,13 @@ def _ras_mask(session: Asked, volume: Volume, phrase: str) -> np.ndarray:
 
 
 def summarise(rows: Sequence[Perturbed]) -> dict[str, Any]:
-    """By change: how many, mean Dice with the unchanged scan's mask and its interval."""
+    """By change: how many, mean Dice with the unchanged scan's mask and its interval, mean ceiling."""
     return {
         change: {
             "n": len(group),
             "dice": metrics.mean(r.dice for r in group),
             "dice_interval95": list(metrics.mean_interval(r.dice for r in group)),
+            "ceiling": metrics.mean(r.ceiling for r in group),
         }
         for change in dict.fromkeys(r.change for r in rows)
         if (group := [r for r in rows if r.change == change])
