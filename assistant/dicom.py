@@ -49,14 +49,6 @@ class Series:
         return f"{title} ({kind}, {self.columns} x {self.rows} x {len(self.planes)})"
 
 
-def is_dicom_file(path: Path) -> bool:
-    """Whether a file has the DICOM preamble (PS3.10 7.1) or is named .dcm."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM" or path.suffix.lower() == ".dcm"
-
-
 def list_series(path: Path) -> list[Series]:
     """The image series of a DICOM file, folder or zip, by series number and UID. ScanError when there is none."""
     return _series(path)[0]

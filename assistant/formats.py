@@ -125,6 +125,14 @@ def scan_name(path: Path) -> str:
     return path.name
 
 
+def is_dicom_file(path: Path) -> bool:
+    """Whether a file has the DICOM preamble (PS3.10 7.1) or is named .dcm."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM" or path.suffix.lower() == ".dcm"
+
+
 def read_nifti(path: Path, frame: int | None = None) -> StoredScan:
     """Read a NIfTI-1 or NIfTI-2 file (https://nifti.nimh.nih.gov). Orientation: sform, else qform, as nibabel does."""
     import nibabel

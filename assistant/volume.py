@@ -26,6 +26,7 @@ from assistant.formats import (
     StoredScan,
     check_affine,
     check_size,
+    is_dicom_file,
     read_itk,
     read_nifti,
 )
@@ -207,7 +208,11 @@ def open_volume(path: str | os.PathLike[str], *, series: str | None = None, fram
     estimate.
     Raises ScanError, one sentence, for anything that cannot be read as one 3D scan.
     """
+    if not str(path):
+        raise ScanError("The scan's path is empty; give the path of a file or of a DICOM folder.")
     path = Path(path).expanduser()
+    if path.name in ("", ".."):  # "." and ".." have no name to speak of the scan by
+        path = path.resolve()
     given = None if modality is None else canonical_modality(modality)
     if not path.exists():
         raise ScanError(f"{path} does not exist; check the path.")
@@ -221,11 +226,11 @@ def open_volume(path: str | os.PathLike[str], *, series: str | None = None, fram
 
 def _read(path: Path, series: str | None, frame: int | None, given: str | None) -> StoredScan:
     """The reader for the kind of file."""
-    from assistant import dicom
-
     lowered = path.name.lower()
-    if path.is_dir() or lowered.endswith(".zip") or dicom.is_dicom_file(path):
-        return dicom.read_dicom(path, series=series, frame=frame, modality=given)
+    if path.is_dir() or lowered.endswith(".zip") or is_dicom_file(path):
+        from assistant.dicom import read_dicom  # slow: pydicom
+
+        return read_dicom(path, series=series, frame=frame, modality=given)
     if series is not None:
         raise ScanError(f"{path.name} is not DICOM and has no series {series!r}; leave the series out.")
     if path.stat().st_size == 0:
