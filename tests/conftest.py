@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fastapi.testclient import TestClient
 
     from assistant.model import DeixisModel
+    from tests.chromium import Page
 
 # Stored axes (i, j, k) run to the front, to the left and up, 3 x 2 x 2.5 mm: every axis swap or flip that is forgotten
 # shows. The origin is chosen so that world 0 lies inside.
@@ -87,3 +88,11 @@ def client(tiny_model: DeixisModel) -> Iterator[TestClient]:
 
     with client_of(tiny_model) as client:
         yield client
+
+
+@pytest.fixture
+def page(browser: Page, tmp_path: Path) -> Iterator[Page]:
+    """The module's own `browser` on a seat of its own; afterwards: no error in the console, no request to elsewhere."""
+    browser.open(tmp_path)
+    yield browser
+    browser.check()
