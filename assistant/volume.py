@@ -175,11 +175,15 @@ class Volume:
         inverse = np.linalg.inv(self.affine[:3, :3])
         return (np.asarray(mm, np.float64) - self.affine[:3, 3]) @ inverse.T
 
-    def contains(self, mm: np.ndarray) -> bool:
-        """Whether all of (..., 3) RAS+ mm lie inside the block of voxels, edges included."""
+    def inside(self, mm: np.ndarray) -> np.ndarray:
+        """Which of (..., 3) RAS+ mm lie in the block of voxels, edges included: (...) bool."""
         index = self.to_index(mm)
         edge = 0.5 + 1e-6
-        return bool(np.all((index >= -edge) & (index <= np.asarray(self.shape) - 1 + edge)))
+        return ((index >= -edge) & (index <= np.asarray(self.shape) - 1 + edge)).all(-1)
+
+    def contains(self, mm: np.ndarray) -> bool:
+        """Whether all of (..., 3) RAS+ mm lie in the block of voxels, edges included."""
+        return bool(self.inside(mm).all())
 
     def to_native(self, mask: np.ndarray) -> np.ndarray:
         """(X, Y, Z) -> (I, J, K) in the file's order: the exact inverse of ``from_native``. Always a copy."""
