@@ -76,6 +76,11 @@ def read_dicom(
             f"{path.name}: the series {chosen} is {chosen.modality or 'of unknown modality'}; this program reads "
             "CT, MR and PET, give the modality (--modality) if it is one of them."
         )
+    if "MOSAIC" in _image_type(chosen.planes[0].header):
+        raise ScanError(
+            f"{path.name}: the series {chosen} is a mosaic, all slices of a volume side by side in one image, which "
+            "this program does not read; convert it with dcm2niix, or choose another series (--series)."
+        )
     if chosen.localizer:
         notes.append("this is a localizer (scout): three-dimensional answers cannot be expected")
     planes = _one_volume(chosen, frame, path.name, notes)
@@ -181,12 +186,13 @@ def _split_by_orientation(planes: Sequence[Plane]) -> list[list[Plane]]:
     return stacks
 
 
-def _is_localizer(header: Any) -> bool:
+def _image_type(header: Any) -> set[str]:
     words = header.get("ImageType") or []
-    return any(
-        str(word).upper() in ("LOCALIZER", "SCOUT", "TOPOGRAM")
-        for word in ([words] if isinstance(words, str) else words)
-    )
+    return {str(word).upper() for word in ([words] if isinstance(words, str) else words)}
+
+
+def _is_localizer(header: Any) -> bool:
+    return not _image_type(header).isdisjoint(("LOCALIZER", "SCOUT", "TOPOGRAM"))
 
 
 def _describe(planes: Sequence[Plane]) -> Series:

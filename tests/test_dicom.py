@@ -311,6 +311,13 @@ def test_what_cannot_be_used_says_why(tags: dict[str, Any], message: str, tmp_pa
         open_volume(tmp_path / "s")
 
 
+def test_a_mosaic_is_not_taken_for_a_slice(tmp_path: Path) -> None:
+    write_series(tmp_path / "s", slices=1, Modality="MR", ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"])
+    with pytest.raises(ScanError, match=r"is a mosaic, .* convert it with dcm2niix"):
+        open_volume(tmp_path / "s")
+
+
+@pytest.mark.filterwarnings("ignore:Expected explicit VR:UserWarning")  # pydicom, of the damage
 def test_damaged_files_are_left_out_or_named(tmp_path: Path) -> None:
     write_series(tmp_path / "s")
     (tmp_path / "s" / "broken.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\x02\x00\x10\x00garbage" * 9)
