@@ -179,7 +179,7 @@ class Volume:
         """Which of (..., 3) RAS+ mm lie in the block of voxels, edges included: (...) bool."""
         index = self.to_index(mm)
         edge = 0.5 + 1e-6
-        return ((index >= -edge) & (index <= np.asarray(self.shape) - 1 + edge)).all(-1)
+        return np.asarray(np.all((index >= -edge) & (index <= np.asarray(self.shape) - 1 + edge), axis=-1))
 
     def contains(self, mm: np.ndarray) -> bool:
         """Whether all of (..., 3) RAS+ mm lie in the block of voxels, edges included."""
