@@ -250,8 +250,7 @@ def read_itk(path: Path, frame: int | None = None) -> StoredScan:
             image = reader.Execute()
     except RuntimeError as error:
         raise _damaged(path, _itk_reason(error, said, path), size) from error
-    # a copy: a view would outlive the image, whose memory is freed when this function ends
-    voxels = sitk.GetArrayFromImage(image).transpose()
+    voxels = sitk.GetArrayViewFromImage(image).transpose()
     if np.iscomplexobj(voxels):
         raise ScanError(f"{path.name} holds complex numbers; save the magnitude.")
     affine = _itk_affine(reader.GetSpacing(), reader.GetDirection(), reader.GetOrigin())
@@ -264,7 +263,7 @@ def read_itk(path: Path, frame: int | None = None) -> StoredScan:
     if "Modality" in reader.GetMetaDataKeys():
         modality = {"MET_MOD_CT": "CT", "MET_MOD_MR": "MR"}.get(reader.GetMetaData("Modality").strip().upper())
     return StoredScan(
-        voxels=_as_3d(voxels),
+        voxels=_as_3d(voxels, copy=True),  # a view would outlive the image, whose memory is freed when this ends
         affine=affine,
         stored_shape=stored_shape,
         name=scan_name(path),
@@ -417,11 +416,11 @@ def check_affine(affine: np.ndarray, name: str) -> None:
         )
 
 
-def _as_3d(voxels: np.ndarray) -> np.ndarray:
-    """float32 (I, J, K); missing axes are added at the end, singleton further ones dropped."""
+def _as_3d(voxels: np.ndarray, copy: bool | None = None) -> np.ndarray:
+    """float32 (I, J, K); missing axes are added at the end, singleton further ones dropped. copy: as of `np.array`."""
     shape = (*voxels.shape, 1)[:3] if voxels.ndim < 3 else voxels.shape[:3]
     with np.errstate(over="ignore"):  # a double too large for float32 becomes infinite, and is then reported as such
-        return np.asarray(voxels, dtype=np.float32).reshape(shape)
+        return np.array(voxels, dtype=np.float32, copy=copy).reshape(shape)
 
 
 def first_line(error: BaseException, path: Path | None = None) -> str:
