@@ -402,7 +402,7 @@ LIMITS = (
 def main(argv: list[str] | None = None) -> int:
     """`deixis app`: serve the desk until interrupted. Returns the exit code: 2 when it cannot start."""
     from assistant.cache import user_cache
-    from assistant.cli import positive
+    from assistant.commands.arguments import positive
 
     parser = argparse.ArgumentParser(prog="deixis app", description="Open the desk in the browser.")
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: this machine only)")

@@ -49,14 +49,6 @@ class Series:
         return f"{title} ({kind}, {self.columns} x {self.rows} x {len(self.planes)})"
 
 
-def is_dicom_file(path: Path) -> bool:
-    """Whether a file has the DICOM preamble (PS3.10 7.1) or is named .dcm."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as stream:
-        return stream.read(132)[128:] == b"DICM" or path.suffix.lower() == ".dcm"
-
-
 def list_series(path: Path) -> list[Series]:
     """The image series of a DICOM file, folder or zip, by series number and UID. ScanError when there is none."""
     return _series(path)[0]
@@ -83,6 +75,11 @@ def read_dicom(
         raise ScanError(
             f"{path.name}: the series {chosen} is {chosen.modality or 'of unknown modality'}; this program reads "
             "CT, MR and PET, give the modality (--modality) if it is one of them."
+        )
+    if "MOSAIC" in _image_type(chosen.planes[0].header):
+        raise ScanError(
+            f"{path.name}: the series {chosen} is a mosaic, all slices of a volume side by side in one image, which "
+            "this program does not read; convert it with dcm2niix, or choose another series (--series)."
         )
     if chosen.localizer:
         notes.append("this is a localizer (scout): three-dimensional answers cannot be expected")
@@ -189,12 +186,13 @@ def _split_by_orientation(planes: Sequence[Plane]) -> list[list[Plane]]:
     return stacks
 
 
-def _is_localizer(header: Any) -> bool:
+def _image_type(header: Any) -> set[str]:
     words = header.get("ImageType") or []
-    return any(
-        str(word).upper() in ("LOCALIZER", "SCOUT", "TOPOGRAM")
-        for word in ([words] if isinstance(words, str) else words)
-    )
+    return {str(word).upper() for word in ([words] if isinstance(words, str) else words)}
+
+
+def _is_localizer(header: Any) -> bool:
+    return not _image_type(header).isdisjoint(("LOCALIZER", "SCOUT", "TOPOGRAM"))
 
 
 def _describe(planes: Sequence[Plane]) -> Series:

@@ -91,7 +91,7 @@ def planes_of(member: Member, header: Any) -> list[Plane]:
         series_number=int(_number(header.get("SeriesNumber"))),
         frame=None,
         position=_vector(header.get("ImagePositionPatient"), 3),
-        orientation=_vector(header.get("ImageOrientationPatient"), 6),
+        orientation=_directions(header.get("ImageOrientationPatient")),
         pixel_spacing=_vector(spacing, 2),
         thickness=_positive(header.get("SpacingBetweenSlices")) or _positive(header.get("SliceThickness")),
         slope=float(header.get("RescaleSlope") or 1.0),
@@ -122,7 +122,7 @@ def _enhanced(plane: Plane, index: int, shared: Any, own: Any) -> Plane:
 
     measures, values = find("PixelMeasuresSequence"), find("PixelValueTransformationSequence")
     position = _vector(find("PlanePositionSequence").get("ImagePositionPatient"), 3)
-    orientation = _vector(find("PlaneOrientationSequence").get("ImageOrientationPatient"), 6)
+    orientation = _directions(find("PlaneOrientationSequence").get("ImageOrientationPatient"))
     spacing = _vector(measures.get("PixelSpacing"), 2)
     thickness = _positive(measures.get("SpacingBetweenSlices")) or _positive(measures.get("SliceThickness"))
     return replace(
@@ -160,6 +160,7 @@ def decode(member: Member, rows: int, columns: int) -> np.ndarray:
     name = syntax.name if isinstance(syntax, UID) else str(syntax)
     try:
         colour = int(dataset.get("SamplesPerPixel") or 1) > 1
+        colour |= dataset.get("PhotometricInterpretation") == "PALETTE COLOR"  # numbers of colours, not values
         pixels = None if colour else np.asarray(dataset.pixel_array)
     except (RuntimeError, *UNREADABLE) as error:
         if isinstance(syntax, UID) and syntax.is_transfer_syntax and syntax.is_compressed:
@@ -180,6 +181,12 @@ def _vector(value: Any, length: int) -> np.ndarray | None:
         return None
     numbers = np.array([float(number) for number in value])
     return numbers if np.all(np.isfinite(numbers)) else None
+
+
+def _directions(value: Any) -> np.ndarray | None:
+    """Of a row and of a column, (6,); None where they span no plane (the standard wants them at right angles)."""
+    numbers = _vector(value, 6)
+    return None if numbers is None or np.linalg.norm(np.cross(numbers[:3], numbers[3:])) < 0.5 else numbers
 
 
 def _positive(value: Any) -> float | None:

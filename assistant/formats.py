@@ -125,6 +125,14 @@ def scan_name(path: Path) -> str:
     return path.name
 
 
+def is_dicom_file(path: Path) -> bool:
+    """Whether a file has the DICOM preamble (PS3.10 7.1) or is named .dcm."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM" or path.suffix.lower() == ".dcm"
+
+
 def read_nifti(path: Path, frame: int | None = None) -> StoredScan:
     """Read a NIfTI-1 or NIfTI-2 file (https://nifti.nimh.nih.gov). Orientation: sform, else qform, as nibabel does."""
     import nibabel
@@ -157,10 +165,7 @@ def read_nifti(path: Path, frame: int | None = None) -> StoredScan:
             voxels = np.asanyarray(image.dataobj[(slice(None), slice(None), slice(None), *where)])
             notes.append(f"frame {index} of {int(np.prod(image.shape[3:]))} taken")
     except damaged as error:
-        raise ScanError(
-            f"{path.name} ends early or is damaged ({first_line(error, path)}): its header promises "
-            f"{' x '.join(map(str, image.shape))} voxels; copy or download it again."
-        ) from error
+        raise _damaged(path, first_line(error, path), image.shape) from error
     return StoredScan(
         voxels=_as_3d(voxels),
         affine=affine,
@@ -169,6 +174,14 @@ def read_nifti(path: Path, frame: int | None = None) -> StoredScan:
         path=str(path),
         nifti_header=header,
         notes=tuple(notes),
+    )
+
+
+def _damaged(path: Path, reason: str, promised: Sequence[int]) -> ScanError:
+    size = " x ".join(map(str, promised))
+    return ScanError(
+        f"{path.name} ends early or is damaged ({reason}): its header promises {size} voxels; copy or download it "
+        "again."
     )
 
 
@@ -201,8 +214,7 @@ def read_itk(path: Path, frame: int | None = None) -> StoredScan:
     """Read NRRD or MetaImage through SimpleITK; geometry turned from LPS+ to RAS+."""
     import SimpleITK as sitk
 
-    if path.suffix.lower() in (".mha", ".mhd"):
-        _check_metaimage_header(path)
+    oriented = path.suffix.lower() not in (".mha", ".mhd") or _check_metaimage_header(path)
     _refuse_foreign_data_file(path)
     sitk.ProcessObject.SetGlobalWarningDisplay(False)  # ITK prints to stderr what we raise ourselves
     reader = sitk.ImageFileReader()
@@ -237,22 +249,21 @@ def read_itk(path: Path, frame: int | None = None) -> StoredScan:
         with _printed_by_itk(said):
             image = reader.Execute()
     except RuntimeError as error:
-        raise ScanError(
-            f"{path.name} ends early or is damaged ({_itk_reason(error, said, path)}): its header promises "
-            f"{' x '.join(map(str, size))} voxels; copy or download it again."
-        ) from error
-    voxels = np.asarray(sitk.GetArrayViewFromImage(image)).transpose()
+        raise _damaged(path, _itk_reason(error, said, path), size) from error
+    voxels = sitk.GetArrayViewFromImage(image).transpose()
     if np.iscomplexobj(voxels):
         raise ScanError(f"{path.name} holds complex numbers; save the magnitude.")
     affine = _itk_affine(reader.GetSpacing(), reader.GetDirection(), reader.GetOrigin())
-    if path.suffix.lower() in (".nrrd", ".nhdr") and "NRRD_space" not in reader.GetMetaDataKeys():
+    if path.suffix.lower() in (".nrrd", ".nhdr"):
+        oriented = "NRRD_space" in reader.GetMetaDataKeys()
+    if not oriented:
         notes.append("the header holds no orientation: left and right are assumed, check them before use")
     check_affine(affine, path.name)
     modality = None
     if "Modality" in reader.GetMetaDataKeys():
         modality = {"MET_MOD_CT": "CT", "MET_MOD_MR": "MR"}.get(reader.GetMetaData("Modality").strip().upper())
     return StoredScan(
-        voxels=_as_3d(voxels),
+        voxels=_as_3d(voxels, copy=True),  # a view would outlive the image, whose memory is freed when this ends
         affine=affine,
         stored_shape=stored_shape,
         name=scan_name(path),
@@ -306,8 +317,10 @@ def _itk_affine(spacing: Sequence[float], direction: Sequence[float], origin: Se
     return LPS_TO_RAS @ affine
 
 
-def _check_metaimage_header(path: Path) -> None:
-    """ITK's MetaImage parser overruns its buffers on a broken header and takes the process with it: look first."""
+def _check_metaimage_header(path: Path) -> bool:
+    """ITK's MetaImage parser overruns its buffers on a broken header and takes the process with it: look first.
+
+    Returns whether the header holds the directions of its axes, under one of the names that MetaImage has for them."""
     fields: dict[str, str] = {}
     with path.open("rb") as stream:
         while len(fields) < 1000 and "elementdatafile" not in fields:
@@ -326,6 +339,7 @@ def _check_metaimage_header(path: Path) -> None:
             f"{path.name} ({path.stat().st_size} bytes) is not a readable MetaImage file: its text header is damaged; "
             "copy or download it again."
         )
+    return not fields.keys().isdisjoint(("transformmatrix", "rotation", "orientation"))
 
 
 def _refuse_foreign_data_file(path: Path) -> None:
@@ -402,11 +416,11 @@ def check_affine(affine: np.ndarray, name: str) -> None:
         )
 
 
-def _as_3d(voxels: np.ndarray) -> np.ndarray:
-    """float32 (I, J, K); missing axes are added at the end, singleton further ones dropped."""
+def _as_3d(voxels: np.ndarray, copy: bool | None = None) -> np.ndarray:
+    """float32 (I, J, K); missing axes are added at the end, singleton further ones dropped. copy: as of `np.array`."""
     shape = (*voxels.shape, 1)[:3] if voxels.ndim < 3 else voxels.shape[:3]
     with np.errstate(over="ignore"):  # a double too large for float32 becomes infinite, and is then reported as such
-        return np.asarray(voxels, dtype=np.float32).reshape(shape)
+        return np.array(voxels, dtype=np.float32, copy=copy).reshape(shape)
 
 
 def first_line(error: BaseException, path: Path | None = None) -> str:

@@ -104,8 +104,7 @@ class Segmenter(nn.Module):
 
         States of different phrases differ by little beside what they share ("left hippocampus" and "right hippocampus"
         have a cosine of 0.85 even after standardising). Whitened along the principal axes of the phrases themselves
-        they
-        are nearly orthogonal, and a linear map of them serves as well as a class number would."""
+        they are nearly orthogonal, and a linear map of them serves as well as a class number would."""
         self.state_mean.copy_(states.mean(0))
         _, size, axes = torch.linalg.svd(states - self.state_mean, full_matrices=False)
         variance = size.square() / len(states)
@@ -148,8 +147,8 @@ class Segmenter(nn.Module):
 
     def whiten(self, states: Tensor) -> Tensor:
         """`<SEG>` states (N, lm_dim) -> codes (N, state_dim) in which phrases are far apart. Fixed once fitted: the
-        Converse
-        stage pulls in-context states onto the codes of their phrases here, whatever the See stage still learns."""
+        Converse stage pulls in-context states onto the codes of their phrases here, whatever the See stage still
+        learns."""
         return (states.float() - self.state_mean) @ self.state_axes
 
     def seg_query(self, states: Tensor) -> Tensor:
@@ -196,8 +195,7 @@ class Segmenter(nn.Module):
         masks: Sequence[Tensor | None] | None = None,
     ) -> Tensor:
         """Masks on a fine tile: fine (N, P + 1) of `Heads`; pixel (P, X, Y, Z); start: the tile's first voxel on the
-        fine
-        grid; masks: earlier masks on this tile where a prompt has one -> (N, X, Y, Z) logits."""
+        fine grid; masks: earlier masks on this tile where a prompt has one -> (N, X, Y, Z) logits."""
         return self._draw(fine, pixel, prompts, start, 0.5, masks)
 
     def _draw(

@@ -22,6 +22,7 @@ from assistant.drawing import Decoded, Drawing
 from assistant.errors import QuestionError
 from assistant.preprocess import Canonical
 from assistant.prompt_encoder import Prompt, sample
+from assistant.question import world_bounds
 from assistant.rivals import Claims, Rivals
 from assistant.segmenter import Segmenter
 from assistant.tiles import tile_starts
@@ -209,19 +210,16 @@ class Study:
 
     def inside(self, points_mm: np.ndarray, what: str) -> np.ndarray:
         """World points -> voxel indices; those outside are refused (a point) or left out (of a box)."""
-        index = self.volume.to_index(points_mm)
-        size = np.array(self.volume.shape)
-        good = ((index >= -0.5) & (index <= size - 0.5)).all(1)
+        good = self.volume.inside(points_mm)
         if not good.any() or (what == "point" and not good.all()):
-            low, high = self.volume.to_world(np.array([np.zeros(3), size - 1]))
-            shown = ", ".join(f"{v:.1f}" for v in points_mm[~good][0])
-            raise QuestionError(
-                f"the {what} ({shown}) mm lies outside the scan, which reaches from "
-                f"({', '.join(f'{v:.1f}' for v in np.minimum(low, high))}) to "
-                f"({', '.join(f'{v:.1f}' for v in np.maximum(low, high))}) mm (RAS+): give a position inside"
+            place, low, high = (
+                ", ".join(f"{v:.1f}" for v in at) for at in (points_mm[~good][0], *world_bounds(self.volume))
             )
-        return index[good]
-
+            raise QuestionError(
+                f"the {what} ({place}) mm lies outside the scan, which reaches from ({low}) to ({high}) mm (RAS+): "
+                "give a position inside"
+            )
+        return self.volume.to_index(points_mm)[good]
 
     def tensor(self, values: np.ndarray) -> Tensor:
         return torch.as_tensor(values, dtype=torch.float32, device=self.device)

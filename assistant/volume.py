@@ -26,6 +26,7 @@ from assistant.formats import (
     StoredScan,
     check_affine,
     check_size,
+    is_dicom_file,
     read_itk,
     read_nifti,
 )
@@ -174,11 +175,15 @@ class Volume:
         inverse = np.linalg.inv(self.affine[:3, :3])
         return (np.asarray(mm, np.float64) - self.affine[:3, 3]) @ inverse.T
 
-    def contains(self, mm: np.ndarray) -> bool:
-        """Whether all of (..., 3) RAS+ mm lie inside the block of voxels, edges included."""
+    def inside(self, mm: np.ndarray) -> np.ndarray:
+        """Which of (..., 3) RAS+ mm lie in the block of voxels, edges included: (...) bool."""
         index = self.to_index(mm)
         edge = 0.5 + 1e-6
-        return bool(np.all((index >= -edge) & (index <= np.asarray(self.shape) - 1 + edge)))
+        return np.asarray(np.all((index >= -edge) & (index <= np.asarray(self.shape) - 1 + edge), axis=-1))
+
+    def contains(self, mm: np.ndarray) -> bool:
+        """Whether all of (..., 3) RAS+ mm lie in the block of voxels, edges included."""
+        return bool(self.inside(mm).all())
 
     def to_native(self, mask: np.ndarray) -> np.ndarray:
         """(X, Y, Z) -> (I, J, K) in the file's order: the exact inverse of ``from_native``. Always a copy."""
@@ -207,7 +212,11 @@ def open_volume(path: str | os.PathLike[str], *, series: str | None = None, fram
     estimate.
     Raises ScanError, one sentence, for anything that cannot be read as one 3D scan.
     """
+    if not str(path):
+        raise ScanError("The scan's path is empty; give the path of a file or of a DICOM folder.")
     path = Path(path).expanduser()
+    if path.name in ("", ".."):  # "." and ".." have no name to speak of the scan by
+        path = path.resolve()
     given = None if modality is None else canonical_modality(modality)
     if not path.exists():
         raise ScanError(f"{path} does not exist; check the path.")
@@ -221,11 +230,11 @@ def open_volume(path: str | os.PathLike[str], *, series: str | None = None, fram
 
 def _read(path: Path, series: str | None, frame: int | None, given: str | None) -> StoredScan:
     """The reader for the kind of file."""
-    from assistant import dicom
-
     lowered = path.name.lower()
-    if path.is_dir() or lowered.endswith(".zip") or dicom.is_dicom_file(path):
-        return dicom.read_dicom(path, series=series, frame=frame, modality=given)
+    if path.is_dir() or lowered.endswith(".zip") or is_dicom_file(path):
+        from assistant.dicom import read_dicom  # slow: pydicom
+
+        return read_dicom(path, series=series, frame=frame, modality=given)
     if series is not None:
         raise ScanError(f"{path.name} is not DICOM and has no series {series!r}; leave the series out.")
     if path.stat().st_size == 0:

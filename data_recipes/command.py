@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from assistant.cli import BAD_INPUT, Parser
+from assistant.commands.arguments import BAD_INPUT, Parser
 from assistant.errors import DeixisError
 from data_recipes import registry
 from data_recipes.schema import SPLITS, RecipeError, Record

@@ -17,7 +17,8 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from tests.test_desk_browser import GPU, Page, ScriptedSession
+from tests.chromium import GPU, Page
+from tests.scripted import ScriptedSession
 
 # Scrolls one slice a frame for some seconds, as a wheel does; answers with the slices seen in a second.
 SCROLL = """

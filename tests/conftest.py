@@ -6,6 +6,7 @@ Nothing here reads the user's cache or a network.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from fastapi.testclient import TestClient
 
     from assistant.model import DeixisModel
+    from tests.chromium import Page
 
 # Stored axes (i, j, k) run to the front, to the left and up, 3 x 2 x 2.5 mm: every axis swap or flip that is forgotten
 # shows. The origin is chosen so that world 0 lies inside.
@@ -87,3 +89,32 @@ def client(tiny_model: DeixisModel) -> Iterator[TestClient]:
 
     with client_of(tiny_model) as client:
         yield client
+
+
+@pytest.fixture
+def sentences_checked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Each sentence that the recipes write from now on must pass the program's own check of finished replies (`claims`)
+    against the notes and the question that it is written for; those that passed."""
+    from assistant import claims, conversation
+    from data_recipes.instructions.dialogue import Thread
+
+    passed: list[str] = []
+    plain = Thread.turn
+
+    def turn(self, question, notes, sentence, region=None):  # type: ignore[no-untyped-def]
+        plain(self, question, notes, sentence, region)
+        known = [n for m in self.messages if m.role == "assistant" for n in conversation.notes(m.content)]
+        for part in re.split(r"(?<=[.!?])\s+", sentence):
+            assert claims.flaw(part, list(notes), known, question) is None, (question, part)
+            passed.append(part)
+
+    monkeypatch.setattr(Thread, "turn", turn)
+    return passed
+
+
+@pytest.fixture
+def page(browser: Page, tmp_path: Path) -> Iterator[Page]:
+    """The module's own `browser` on a seat of its own; afterwards: no error in the console, no request to elsewhere."""
+    browser.open(tmp_path)
+    yield browser
+    browser.check()

@@ -12,9 +12,10 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator, DistributedType, FullyShardedDataParallelPlugin
 
-from tests.test_training_smoke import Killed, align_config, converse_config
+from tests.killed import dies
+from tests.test_training_smoke import align_config, converse_config
 from tests.tiny_language import tiny_base
-from training import align, converse, run
+from training import align, converse
 from training.align import AlignConfig
 from training.converse import ConverseConfig
 
@@ -33,21 +34,9 @@ def runs(folder: Path, out: Path) -> None:
     align.train(align_settings(folder), out / "align", tiny_base())
     config = settings(folder)
     converse.train(config, out / "whole", tiny_base())
-    save = run.Run.save_when_due
-
-    def dying(self, step, parameters, optimizer):  # type: ignore[no-untyped-def]
-        if step == 3:
-            self.save(step, parameters, optimizer)
-        if step == 5:
-            raise Killed
-        return False
-
-    run.Run.save_when_due = dying  # type: ignore[method-assign]
-    try:
+    with dies(at=5, saved=3):
         converse.train(config, out / "killed", tiny_base())
-    except Killed:
-        run.Run.save_when_due = save  # type: ignore[method-assign]
-        converse.train(config, out / "killed", tiny_base())
+    converse.train(config, out / "killed", tiny_base())
 
 
 def shard_on_cpu() -> None:

@@ -20,7 +20,7 @@ from PIL import Image
 from scipy import ndimage
 
 from assistant.examples import EXAMPLE_REPORT, example_scan
-from tests.test_desk_browser import Page
+from tests.chromium import Page
 from tests.test_workspaces_browser import attach, choose
 
 PATIENCE = 600  # seconds: this machine may have other work

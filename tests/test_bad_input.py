@@ -35,7 +35,7 @@ def patched(path: Path, **fields: object) -> Path:
     return path
 
 
-def refused(path: Path, message: str, **options: object) -> None:
+def refused(path: Path | str, message: str, **options: object) -> None:
     with pytest.raises(ScanError, match=message) as caught:
         open_volume(path, **options)
     text = str(caught.value)
@@ -45,6 +45,14 @@ def refused(path: Path, message: str, **options: object) -> None:
 
 def test_no_file(tmp_path: Path) -> None:
     refused(tmp_path / "nothing.nii.gz", r"nothing\.nii\.gz does not exist")
+
+
+def test_no_path_and_a_path_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused("", "path is empty")
+    (tmp_path / "study" / "below").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "study" / "below")
+    refused(".", "^below holds no DICOM image")
+    refused("..", "^study holds no DICOM image")
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.nrrd", "a.mha", "a.zip"])

@@ -16,6 +16,8 @@ import pytest
 import SimpleITK as sitk
 
 from assistant import cli
+from assistant.commands import single
+from assistant.commands.arguments import attach_coordinates, point
 from assistant.glossary import Glossary
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -72,6 +74,11 @@ def test_modality_can_be_given(capsys, tiny_scan):
         (["ask", "x.nii", "where?", "--point", "-1,north,3"], "north"),
         (["ask", "x.nii", "where?", "--box", "1,2,3"], "6 numbers"),
         (["info", "x.nii", "--modality", "X-ray"], "X-ray"),
+        (["info", ""], "path is empty"),
+        (["ask", "x.nii", "where?", "--temperature", "-1"], "'-1' is not a temperature"),
+        (["ask", "x.nii", "where?", "--temperature", "nan"], "'nan' is not a temperature"),
+        (["ask", "x.nii", "where?", "--out", __file__], "is a file; give a folder"),
+        (["compare", "x.nii", "y.nii", " "], "question is empty"),
         (["frobnicate"], "frobnicate"),
         (["info", "nowhere.nii.gz"], "nowhere.nii.gz"),
         (["ask", "x.nii", "   "], "empty"),
@@ -111,7 +118,7 @@ def test_a_bug_is_one_line_too_and_not_exit_code_2(capsys, tiny_scan, monkeypatc
     def broken(options: object) -> None:
         raise ZeroDivisionError("two\nlines")
 
-    monkeypatch.setattr(cli, "info", broken)
+    monkeypatch.setattr(single, "info", broken)
     code, out, err = run(capsys, "info", tiny_scan)
     assert (code, out) == (1, "")
     assert err.count("\n") == 1
@@ -142,7 +149,7 @@ def test_ask_json_prints_one_object_and_nothing_else(capsys, tiny_scan, tiny_che
 def test_ask_json_without_out_still_gives_a_mask_file(
     capsys, tiny_scan, tiny_checkpoint, tiny_base, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(cli.tempfile, "mkdtemp", lambda prefix: str(tmp_path / prefix))
+    monkeypatch.setattr(single.tempfile, "mkdtemp", lambda prefix: str(tmp_path / prefix))
     code, out, _ = run(
         capsys, "ask", tiny_scan, "Where is it?", "--json", "--model", tiny_checkpoint, "--base", tiny_base
     )
@@ -206,6 +213,8 @@ def test_chat_goes_back_forward_and_another_way(capsys, tiny_scan, tiny_checkpoi
     assert "there are 1 questions to go back over" in err
     assert "the question is empty" in err
     assert "there is no mask 'm7'" in err
+
+
 def test_chat_is_kept_and_goes_on_after_its_end(capsys, tiny_scan, tiny_checkpoint, tiny_base, tmp_path, monkeypatch):
     given = ("--model", tiny_checkpoint, "--base", tiny_base)
     monkeypatch.setattr("sys.stdin", io.StringIO("Where is it?"))
@@ -275,13 +284,13 @@ def test_a_report_that_is_none_is_one_line_and_exit_code_2(capsys, tiny_scan, tm
 
 @pytest.mark.parametrize("option", ["--point", "--box"])
 def test_coordinates_may_start_with_a_minus(option):
-    assert cli.attach_coordinates(["ask", option, "-1,-2,3", "--json"]) == ["ask", f"{option}=-1,-2,3", "--json"]
-    assert cli.attach_coordinates(["ask", option, "--json"]) == ["ask", option, "--json"]
+    assert attach_coordinates(["ask", option, "-1,-2,3", "--json"]) == ["ask", f"{option}=-1,-2,3", "--json"]
+    assert attach_coordinates(["ask", option, "--json"]) == ["ask", option, "--json"]
 
 
 def test_points_with_and_without_a_label():
-    assert cli.point("1,-2.5,3") == (1.0, -2.5, 3.0)
-    assert cli.point("1,-2.5,3,0") == (1.0, -2.5, 3.0, 0.0)
+    assert point("1,-2.5,3") == (1.0, -2.5, 3.0)
+    assert point("1,-2.5,3,0") == (1.0, -2.5, 3.0, 0.0)
 
 
 def test_help_and_version_do_not_import_torch():
@@ -297,7 +306,7 @@ def test_python_m_assistant_is_the_same_command(tiny_scan):
     assert np.allclose(json.loads(done.stdout)["spacing_mm"], [2, 3, 2.5])
 
 
-def test_other_packages_add_commands_by_entry_point(monkeypatch):
+def test_other_packages_add_commands_by_entry_point(monkeypatch, capsys):
     class Entry:
         name = "app"
 
@@ -306,3 +315,5 @@ def test_other_packages_add_commands_by_entry_point(monkeypatch):
 
     monkeypatch.setattr(cli.importlib.metadata, "entry_points", lambda group: {cli.COMMANDS: [Entry()]}[group])
     assert cli.main(["app", "--port", "1"]) == 7
+    assert cli.main(["--help"]) == 0
+    assert re.search(r"^ +app +open the desk", capsys.readouterr().out, re.MULTILINE)

@@ -303,6 +303,7 @@ def test_slices_without_places_are_taken_in_order_with_a_warning(tmp_path: Path)
         ({"PixelSpacing": None}, "no PixelSpacing"),
         ({"Modality": "US"}, "is US; this program reads CT, MR and PET"),
         ({"SliceThickness": None, "ImagePositionPatient": None}, "neither positions nor a thickness"),
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "is a colour image"),
     ],
 )
 def test_what_cannot_be_used_says_why(tags: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -311,6 +312,22 @@ def test_what_cannot_be_used_says_why(tags: dict[str, Any], message: str, tmp_pa
         open_volume(tmp_path / "s")
 
 
+def test_a_mosaic_is_not_taken_for_a_slice(tmp_path: Path) -> None:
+    write_series(tmp_path / "s", slices=1, Modality="MR", ImageType=["ORIGINAL", "PRIMARY", "M", "MOSAIC"])
+    with pytest.raises(ScanError, match=r"is a mosaic, .* convert it with dcm2niix"):
+        open_volume(tmp_path / "s")
+
+
+@pytest.mark.parametrize("directions", [(0.0,) * 6, (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)])
+def test_directions_that_span_no_plane_are_none(directions: tuple[float, ...], tmp_path: Path) -> None:
+    """Their normal is 0, and along it all slices lie at one place."""
+    values = write_series(tmp_path / "s", ImageOrientationPatient=list(directions))
+    volume = open_volume(tmp_path / "s")
+    assert any("hold no orientation" in note for note in volume.notes)
+    assert np.array_equal(volume.to_native(volume.voxels), values.transpose(2, 1, 0) - 1024.0)
+
+
+@pytest.mark.filterwarnings("ignore:Expected explicit VR:UserWarning")  # pydicom, of the damage
 def test_damaged_files_are_left_out_or_named(tmp_path: Path) -> None:
     write_series(tmp_path / "s")
     (tmp_path / "s" / "broken.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\x02\x00\x10\x00garbage" * 9)

@@ -5,42 +5,25 @@ Needs chromium, chromedriver and node_modules (`npm ci`).
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from assistant.desk import texts
-from tests.test_desk_browser import Page
-from tests.test_workspaces_browser import Scripted, choose, write_block
+from tests.chromium import MARKS, Page, browsing, served
+from tests.scripted import write_block
+from tests.test_workspaces_browser import Scripted, choose
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not shutil.which("chromium") or not shutil.which("chromedriver"), reason="no Chromium here"),
-]
+pytestmark = MARKS
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    import app
-    import assistant.generate  # noqa: F401  here, and not while the first question waits: it imports torch
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DEIXIS_CACHE", str(tmp_path_factory.mktemp("cache")))
         scan = write_block(tmp_path_factory.mktemp("scan") / "block.nii.gz", 120)
-        blocks = app.build_desk(scan=scan, open_session=Scripted)
-        page = Page(app.launch(blocks, wait=False))
-        yield page
-        page.driver.quit()
-        blocks.close()
-
-
-@pytest.fixture
-def page(browser: Page, tmp_path: Path) -> Iterator[Page]:
-    browser.open(tmp_path)
-    yield browser
-    browser.check()
+        with served(scan, Scripted) as address, browsing(address) as page:
+            yield page
 
 
 def test_the_drawn_examples_open_with_the_questions_of_their_modality(page: Page) -> None:

@@ -11,7 +11,8 @@ import torch
 
 from assistant import checkpoint, model_card
 from assistant.language import BaseIdentity
-from tests.test_training_smoke import Killed, align_config, converse_config, started  # noqa: F401  a fixture
+from tests.killed import dies
+from tests.test_training_smoke import align_config, converse_config, started  # noqa: F401  a fixture
 from tests.tiny_language import tiny_base
 from training import align, converse, run, trackers
 from training.keeper import Keeper
@@ -65,7 +66,7 @@ def test_without_settings_nothing_is_kept():
 
 
 @pytest.mark.slow
-def test_a_killed_run_with_all_of_these_goes_on_to_the_digit_and_ends_early(started, monkeypatch):  # noqa: F811
+def test_a_killed_run_with_all_of_these_goes_on_to_the_digit_and_ends_early(started):  # noqa: F811
     """An untrained model probes at 0: after the first, patience 2 ends the run at the third, in step 6 of 20."""
     align.train(align_config(started), started / "align", tiny_base())
     config = replace(
@@ -73,19 +74,8 @@ def test_a_killed_run_with_all_of_these_goes_on_to_the_digit_and_ends_early(star
         mixture={"show": 5.0}, temperature=2.0, checkpoint_minutes=0.0,
     )  # fmt: skip
     converse.train(config, started / "whole", tiny_base())
-    save = run.Run.save_when_due
-
-    def dying(self, step, parameters, optimizer):  # type: ignore[no-untyped-def]
-        if step == 3:
-            self.save(step, parameters, optimizer)
-        if step == 5:
-            raise Killed
-        return False
-
-    monkeypatch.setattr(run.Run, "save_when_due", dying)
-    with pytest.raises(Killed):
+    with dies(at=5, saved=3):
         converse.train(config, started / "killed", tiny_base())
-    monkeypatch.setattr(run.Run, "save_when_due", save)
     converse.train(config, started / "killed", tiny_base())
     whole, killed = (torch.load(started / name / "state.pt") for name in ("whole", "killed"))
     assert whole["step"] == killed["step"] == 6

@@ -1,6 +1,6 @@
 """The desk in a real headless Chromium: it is loaded anew and killed, several readers use it, and bad files are sent.
 
-Sessions are scripted as in `test_desk_browser`. Needs chromium, chromedriver and node_modules (`npm ci`).
+Sessions are scripted as in `tests/scripted.py`. Needs chromium, chromedriver and node_modules (`npm ci`).
 """
 
 from __future__ import annotations
@@ -20,13 +20,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.test_desk_browser import Page, ScriptedSession
-from tests.test_workspaces_browser import write_block
+from tests.chromium import MARKS, Page, browsing, served
+from tests.scripted import ScriptedSession, write_block
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not shutil.which("chromium") or not shutil.which("chromedriver"), reason="no Chromium here"),
-]
+pytestmark = MARKS
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = 2 * 2**20  # bytes an upload may have here
@@ -62,29 +59,17 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(scan: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    import app
-    import assistant.generate  # noqa: F401  here, and not while the first question waits: it imports torch
     from assistant.desk.room import Limits
 
-    blocks = app.build_desk(
-        scan=scan, open_session=KeptSession, keep=tmp_path_factory.mktemp("kept"), limits=Limits(upload_bytes=SMALL)
-    )
-    yield app.launch(blocks, wait=False, upload_bytes=SMALL)
-    blocks.close()
+    kept, limits = tmp_path_factory.mktemp("kept"), Limits(upload_bytes=SMALL)
+    with served(scan, KeptSession, SMALL, keep=kept, limits=limits) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
 def browser(address: str) -> Iterator[Page]:
-    page = Page(address)
-    yield page
-    page.driver.quit()
-
-
-@pytest.fixture
-def page(browser: Page, tmp_path: Path) -> Iterator[Page]:
-    browser.open(tmp_path)
-    yield browser
-    browser.check()
+    with browsing(address) as page:
+        yield page
 
 
 def test_a_page_that_is_loaded_anew_is_as_it_was(page: Page, tmp_path: Path) -> None:

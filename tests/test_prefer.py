@@ -14,6 +14,7 @@ import torch
 
 from assistant.conversation import IGNORED, Message
 from data_recipes.instructions.contradictions import KINDS, contradicted
+from tests.killed import dies
 from tests.test_training_smoke import started  # noqa: F401  a fixture
 from tests.tiny_language import IMAGE_TOKENS as TOKENS
 from tests.tiny_language import tiny_base
@@ -156,7 +157,7 @@ def config_for(folder) -> PreferConfig:  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.slow
-def test_the_margin_rises_and_a_killed_run_goes_on(started, monkeypatch):  # noqa: F811
+def test_the_margin_rises_and_a_killed_run_goes_on(started):  # noqa: F811
     model = moved_model()
     model.segmenter = tiny_segmenter()
     model.save_pretrained(started / "start")
@@ -169,21 +170,8 @@ def test_the_margin_rises_and_a_killed_run_goes_on(started, monkeypatch):  # noq
     assert np.mean(margins[-5:]) > 0.5
     assert before["held_out/loss"] == pytest.approx(math.log(2), abs=1e-4)
     assert after["held_out/margin"] != before["held_out/margin"]  # 24 pairs teach so small a model nothing that lasts
-    save = run.Run.save_when_due
-
-    class Killed(Exception):
-        pass
-
-    def dying(self, step, parameters, optimizer):  # type: ignore[no-untyped-def]
-        if step == 7:
-            self.save(step, parameters, optimizer)
-            raise Killed
-        return False
-
-    monkeypatch.setattr(run.Run, "save_when_due", dying)
-    with pytest.raises(Killed):
+    with dies(at=7, saved=7):
         prefer.train(config, started / "killed", tiny_base())
-    monkeypatch.setattr(run.Run, "save_when_due", save)
     prefer.train(config, started / "killed", tiny_base())
     again = [line["margin"] for line in run.read_log(started / "killed") if "margin" in line]
     assert again == margins

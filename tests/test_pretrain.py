@@ -22,6 +22,7 @@ from data_recipes import arrow, ct_rate, ontology
 from data_recipes.arrow import Settings
 from data_recipes.schema import RecipeError, write_records
 from data_recipes.units import Source
+from tests.killed import dies
 from tests.test_encoders import random_state
 from tests.test_training_smoke import head
 from tests.tiny_language import tiny_base
@@ -275,10 +276,6 @@ def settings(task: str, folder: Path, case: PackedCase | None = None, **changes)
     return replace(config, records=folder / "records.jsonl", data=root, segmenter={**TINY, "coarse_size": 32})
 
 
-class Killed(Exception):
-    """Stands for the kill."""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["masked", "contrastive"])
 def test_a_killed_run_walks_the_same_loss_curve(task, tmp_path, monkeypatch, capsys):
@@ -287,21 +284,13 @@ def test_a_killed_run_walks_the_same_loss_curve(task, tmp_path, monkeypatch, cap
     whole = torch.load(pretrain.train(config, tmp_path / "whole", tiny_base()), weights_only=True)
     assert "step 4/4 loss" in capsys.readouterr().out
 
-    def dying(self, step, parameters, optimizer):  # type: ignore[no-untyped-def]
-        if step == 2:
-            self.save(step, parameters, optimizer)
-        if step == 3:
-            raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(run.Run, "save_when_due", dying)
-        with pytest.raises(Killed):
-            pretrain.train(config, tmp_path / "killed", tiny_base())
-    killed = torch.load(pretrain.train(config, tmp_path / "killed", tiny_base()), weights_only=True)
+    with dies(at=3, saved=2):
+        pretrain.train(config, tmp_path / "killed", tiny_base())
+    again = torch.load(pretrain.train(config, tmp_path / "killed", tiny_base()), weights_only=True)
     curves = [[(line["step"], line["loss"]) for line in run.read_log(tmp_path / n)] for n in ("whole", "killed")]
     assert [step for step, _ in curves[0]] == list(range(4))
     assert curves[0] == curves[1]
-    assert all(torch.equal(value, killed["encoder"][name]) for name, value in whole["encoder"].items())
+    assert all(torch.equal(value, again["encoder"][name]) for name, value in whole["encoder"].items())
     (made,) = whole["history"]
     assert (made["stage"], made["settings"]["seed"], made["settings"]["task"]) == ("pretrain", 0, task)
     assert whole["steps_done"] == 4

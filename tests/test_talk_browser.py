@@ -6,22 +6,17 @@ words and measurements that the program itself makes. Needs chromium, chromedriv
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.test_desk_browser import ORANGE, SKY, Page, ball, tinted
-from tests.test_workspaces_browser import write_block
+from tests.chromium import MARKS, ORANGE, SKY, Page, browsing, served, tinted
+from tests.scripted import ball, write_block
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not shutil.which("chromium") or not shutil.which("chromedriver"), reason="no Chromium here"),
-]
+pytestmark = MARKS
 
 BOTH = "Show me the larger of the left block and the right block."
 PLACES = {"left block": (0.36, 0.12), "right block": (0.64, 0.16)}  # part of the width, radius by the shortest side
@@ -55,7 +50,6 @@ class Balls:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory, tiny_model: Any) -> Iterator[Page]:
-    import app
     from assistant.glossary import Glossary
     from assistant.session import Session
 
@@ -68,19 +62,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory, tiny_model: Any) -> Iterat
         return session
 
     scan = write_block(tmp_path_factory.mktemp("scan") / "block.nii.gz", 120)
-    blocks = app.build_desk(scan=scan, open_session=open_session)
-    page = Page(app.launch(blocks, wait=False))
-    yield page
-    page.driver.quit()
-    blocks.close()
+    with served(scan, open_session) as address, browsing(address) as page:
+        yield page
     tiny_model.glossary = glossary
-
-
-@pytest.fixture
-def page(browser: Page, tmp_path: Path) -> Iterator[Page]:
-    browser.open(tmp_path)
-    yield browser
-    browser.check()
 
 
 def chip(mask_id: str) -> str:

@@ -15,6 +15,7 @@ from assistant.model import DeixisModel
 from assistant.session import Session
 from data_recipes import ontology
 from data_recipes.synthesis.contrast import SHARES
+from tests.killed import dies
 from tests.tiny_language import tiny_base, tiny_lm, tiny_tokenizer
 from tests.tiny_training import SEGMENTER, tiny_bank, tiny_segmenter
 from training import align, compare, converse, run, see
@@ -175,30 +176,17 @@ def test_see_then_align_then_converse_then_a_mask(tmp_path):
     assert decoded.mask.shape == (48, 48, 48)
 
 
-class Killed(Exception):
-    """Stands for the kill."""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["align", "converse"])
-def test_a_killed_run_walks_the_same_loss_curve(started, stage, monkeypatch):
+def test_a_killed_run_walks_the_same_loss_curve(started, stage):
     """Killed after step 4 with the last save after step 3: steps 3 to 5 are made again, to the last digit."""
     align.train(align_config(started), started / "align", tiny_base())
     module = {"align": align, "converse": converse}[stage]
     config = replace({"align": align_config, "converse": converse_config}[stage](started), checkpoint_minutes=0.0)
     module.train(config, started / "whole", tiny_base())
 
-    def dying(self, step, parameters, optimizer):  # type: ignore[no-untyped-def]
-        if step == 3:
-            self.save(step, parameters, optimizer)
-        if step == 5:
-            raise Killed
-        return False
-
-    with monkeypatch.context() as patch:
-        patch.setattr(run.Run, "save_when_due", dying)
-        with pytest.raises(Killed):
-            module.train(config, started / "killed", tiny_base())
+    with dies(at=5, saved=3):
+        module.train(config, started / "killed", tiny_base())
     assert [step for step, _ in losses(started / "killed")] == [0, 1, 2, 3, 4]
     module.train(config, started / "killed", tiny_base())
     assert losses(started / "killed") == losses(started / "whole")

@@ -1,12 +1,11 @@
 """The desk's viewer in a real headless Chromium: wheel, keys, window, looks of masks, read-out, uncertainty, picture.
 And that axe finds no serious fault on any tab.
 
-The session is scripted as in `test_desk_browser`. Needs chromium, chromedriver and node_modules (`npm ci`).
+The session is scripted as in `tests/scripted.py`. Needs chromium, chromedriver and node_modules (`npm ci`).
 """
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -17,12 +16,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.test_desk_browser import GPU, ORANGE, SKY, Page, ScriptedSession, tinted
+from tests.chromium import GPU, MARKS, ORANGE, SKY, Page, browsing, served, tinted
+from tests.scripted import ScriptedSession
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not shutil.which("chromium") or not shutil.which("chromedriver"), reason="no Chromium here"),
-]
+pytestmark = MARKS
 
 AXE = Path(__file__).parent.parent / "node_modules" / "axe-core" / "axe.min.js"
 STAGE = ".dx-stage canvas"
@@ -34,9 +31,6 @@ class Scripted(ScriptedSession):
     """With an uncertainty: one bit in a shell around the middle of the left ball, when it is let out."""
 
     may_answer = threading.Event()
-
-    def read_on(self) -> bool:
-        return False
 
     def uncertainty(self, mask_id: str) -> Any:
         from assistant.errors import QuestionError
@@ -71,26 +65,14 @@ def scan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def address(scan: Path) -> Iterator[str]:
-    import app
-    import assistant.generate  # noqa: F401  here, and not while the first question waits: it imports torch
-
-    blocks = app.build_desk(scan=scan, open_session=Scripted)
-    yield app.launch(blocks, wait=False)
-    blocks.close()
+    with served(scan, Scripted) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")
 def browser(address: str) -> Iterator[Page]:
-    page = Page(address, (*GPU, *SMALL))
-    yield page
-    page.driver.quit()
-
-
-@pytest.fixture
-def page(browser: Page, tmp_path: Path) -> Iterator[Page]:
-    browser.open(tmp_path)
-    yield browser
-    browser.check()
+    with browsing(address, (*GPU, *SMALL)) as page:
+        yield page
 
 
 def mm(page: Page) -> list[float]:

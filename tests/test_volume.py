@@ -11,6 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from assistant.errors import ResourceError, ScanError
+from assistant.formats import read_itk
 from assistant.modality import estimate_modality, looks_like_stored_ct, name_hint
 from assistant.volume import Volume, open_volume, save_label_map, save_mask
 
@@ -83,6 +84,7 @@ def test_world_and_index_are_inverse_and_contains_knows_the_edges() -> None:
     assert np.allclose(volume.to_index(volume.to_world(index)), index)
     assert volume.contains(volume.to_world(np.array([-0.5, 0, 0])))
     assert not volume.contains(volume.to_world(np.array([-0.6, 0, 0])))
+    assert volume.inside(volume.to_world(np.array([[-0.5, 0, 0], [-0.6, 0, 0], [1, 1, 1]]))).tolist() == [1, 0, 1]
     assert sorted(volume.spacing) == pytest.approx([0.7, 0.9, 4.0])
     assert volume.voxel_ml == pytest.approx(0.7 * 0.9 * 4.0 / 1000)
 
@@ -119,6 +121,28 @@ def test_itk_formats_agree_with_nifti(suffix: str, tmp_path: Path) -> None:
     saved = nibabel.load(save_mask(one, one.voxels > 500, tmp_path / "mask.nii.gz"))
     assert saved.shape == (5, 6, 4)
     assert np.allclose(saved.affine, nibabel.load(tmp_path / "scan.nii.gz").affine, atol=1e-4)
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha"])
+def test_voxels_of_an_itk_file_are_still_there_when_itk_has_let_go_of_them(suffix: str, tmp_path: Path) -> None:
+    """float32 needs no conversion, so a view of ITK's memory would come through: freed, and soon somebody else's."""
+    voxels = np.random.default_rng(0).normal(100, 10, (96, 96, 96)).astype(np.float32)
+    sitk.WriteImage(sitk.GetImageFromArray(voxels), str(tmp_path / f"a{suffix}"))
+    stored = read_itk(tmp_path / f"a{suffix}")
+    taken = [np.full(voxels.shape, 7, np.float32) for _ in range(3)]
+    assert np.array_equal(stored.voxels, voxels.transpose())
+    assert all(array.max() == 7 for array in taken)
+    volume = open_volume(tmp_path / f"a{suffix}")
+    assert np.array_equal(volume.to_native(volume.voxels), voxels.transpose())
+
+
+def test_a_metaimage_without_orientation_says_so(tmp_path: Path) -> None:
+    image = sitk.GetImageFromArray(np.arange(24, dtype=np.int16).reshape(2, 3, 4))
+    sitk.WriteImage(image, str(tmp_path / "a.mha"))
+    assert not any("left and right are assumed" in note for note in open_volume(tmp_path / "a.mha").notes)
+    lines = (tmp_path / "a.mha").read_bytes().split(b"\n")
+    (tmp_path / "a.mha").write_bytes(b"\n".join(line for line in lines if not line.startswith(b"TransformMatrix")))
+    assert any("left and right are assumed" in note for note in open_volume(tmp_path / "a.mha").notes)
 
 
 def test_a_frame_of_a_series_and_its_mask(tmp_path: Path) -> None:

@@ -1,27 +1,23 @@
 """The desk's other workspaces in a real headless Chromium: ground a report, compare with a prior.
 
-The session is scripted as in `test_desk_browser`; the report is read and checked, and the change put in words, by the
+The session is scripted as in `tests/scripted.py`; the report is read and checked, and the change put in words, by the
 real code. Needs chromium, chromedriver and node_modules (`npm ci`).
 """
 
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import pytest
 
-from tests.test_desk_browser import ORANGE, Page, ScriptedSession, ball, tinted
+from tests.chromium import MARKS, ORANGE, Page, browsing, served, tinted
+from tests.scripted import ScriptedSession, ball, write_block
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not shutil.which("chromium") or not shutil.which("chromedriver"), reason="no Chromium here"),
-]
+pytestmark = MARKS
 
 BEFORE = (255, 95, 210)  # masks of the prior
 REPORT = """FINDINGS:
@@ -35,9 +31,6 @@ The brain is unremarkable.
 
 class Scripted(ScriptedSession):
     """Two balls by name; an untaught liver; a prior that is registered already, its ball half as wide."""
-
-    def read_on(self) -> bool:
-        return False
 
     def find(self, phrase: str) -> Any:
         from assistant.findings import Finding
@@ -92,33 +85,11 @@ class ScriptedPrior:
         return Comparison(question, Alignment(np.eye(4), 0.7, 0.93, 0.95), 91, (change,))
 
 
-def write_block(path: Path, corner: int) -> Path:
-    voxels = np.full((40, 48, 36), 60, np.int16)
-    voxels[:4] = voxels[-4:] = voxels[:, :4] = voxels[:, -4:] = voxels[:, :, :4] = voxels[:, :, -4:] = 0
-    voxels[24:32, 30:40, 20:30] = corner
-    affine = np.array([[-2.0, 0, 0, 40], [0, 2.0, 0, -48], [0, 0, 2.5, -45], [0, 0, 0, 1]])
-    nib.save(nib.Nifti1Image(voxels, affine), path)
-    return path
-
-
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    import app
-    import assistant.generate  # noqa: F401  here, and not while the first report waits: it imports torch
-
     scan = write_block(tmp_path_factory.mktemp("scan") / "block.nii.gz", 120)
-    blocks = app.build_desk(scan=scan, open_session=Scripted)
-    page = Page(app.launch(blocks, wait=False))
-    yield page
-    page.driver.quit()
-    blocks.close()
-
-
-@pytest.fixture
-def page(browser: Page, tmp_path: Path) -> Iterator[Page]:
-    browser.open(tmp_path)
-    yield browser
-    browser.check()
+    with served(scan, Scripted) as address, browsing(address) as page:
+        yield page
 
 
 def choose(page: Page, name: str) -> None:

@@ -13,7 +13,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from assistant.cli import Parser
+from assistant.commands.arguments import Parser
 
 OWN = "own"
 STAGES = {

@@ -29,7 +29,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedModel
 
 from assistant import checkpoint
-from assistant.cli import Parser
+from assistant.commands.arguments import Parser
 from assistant.errors import DeixisError
 from assistant.examples import example_scan
 from assistant.language import phrase_states

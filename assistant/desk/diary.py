@@ -22,7 +22,7 @@ from assistant.export import write_json
 from assistant.keeping import MaskFolder, finding_of, finding_state, read_saved, reading, saved_scan, scan_reference
 
 if TYPE_CHECKING:
-    from assistant.desk.seat import Seat
+    from assistant.desk.shown import Shown
     from assistant.desk.turn import Notice, Turn
     from assistant.prior import Comparison
     from assistant.report import Report
@@ -37,7 +37,7 @@ def is_kept(folder: Path) -> bool:
     return (folder / FILE).is_file()
 
 
-def write(seat: Seat) -> None:
+def write(seat: Shown) -> None:
     """Save what a seat shows. Raises ResourceError when it cannot be written, ScanError for a scan that is no file."""
     if seat.volume is None or seat.scan_file is None:
         return
@@ -60,7 +60,7 @@ def write(seat: Seat) -> None:
     masks.sweep()
 
 
-def read(seat: Seat) -> Volume:
+def read(seat: Shown) -> Volume:
     """Put what was saved back into a seat of that folder; returns the scan, which was read again.
 
     Raises ScanError when the scan is gone or has changed, or the folder is damaged; the seat is as it was then.
