@@ -1,6 +1,6 @@
 """What `tests/test_distributed.py` starts in each process: a whole run, and one that is killed and goes on.
 
-    accelerate launch --config_file training/configs/accelerate/ddp.yaml tests/distributed_run.py START OUT [fsdp2]
+    accelerate launch --config_file training/configs/accelerate/ddp.yaml tests/distributed_run.py START OUT [fsdp2|see]
 """
 
 from __future__ import annotations
@@ -12,11 +12,18 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator, DistributedType, FullyShardedDataParallelPlugin
 
-from tests.test_training_smoke import Killed, align_config, converse_config
+from assistant.language import phrase_states
+from data_recipes import ontology
+from tests.test_pretrain import finer_head
+from tests.test_training_smoke import Killed, align_config, converse_config, head
 from tests.tiny_language import tiny_base
-from training import align, converse, run
+from tests.tiny_training import SEGMENTER
+from training import align, converse, run, see
 from training.align import AlignConfig
 from training.converse import ConverseConfig
+from training.pack import save_packed
+from training.phrases import PhraseBank
+from training.see import SeeConfig
 
 
 def align_settings(folder: Path) -> AlignConfig:
@@ -50,6 +57,44 @@ def runs(folder: Path, out: Path) -> None:
         converse.train(config, out / "killed", tiny_base())
 
 
+def see_inputs(folder: Path) -> SeeConfig:
+    """Two label maps, of which the coarser one gives no fine tile: not every sample has a gradient for every weight."""
+    save_packed(replace(head(), id="coarse"), folder / "pack")
+    save_packed(replace(finer_head(), id="fine"), folder / "pack")
+    lm, tokenizer, _ = tiny_base()
+    names = [structure.name for structure in ontology.all_structures()]
+    bank = PhraseBank(phrase_states(lm, tokenizer, names), {name: [i] for i, name in enumerate(names)})
+    bank.save(folder / "phrases.pt")
+    return see_settings(folder)
+
+
+def see_settings(folder: Path) -> SeeConfig:
+    """Four steps of two samples; saved after the second."""
+    return SeeConfig(
+        packed=str(folder / "pack"), phrases=str(folder / "phrases.pt"), steps=4, decay_steps=2, warmup=2, batch=2,
+        workers=0, bf16=False, save_every=2, log_every=1, mixture={"brain": 1.0},
+        segmenter={k: v for k, v in SEGMENTER.to_dict().items() if k != "lm_dim"},
+    )  # fmt: skip
+
+
+def see_runs(folder: Path, out: Path) -> None:
+    config = see_settings(folder)
+    see.train(config, out / "whole")
+    ending = see.ending
+
+    def dying(config: SeeConfig, step: int) -> float:
+        if step == 3:
+            raise Killed
+        return ending(config, step)
+
+    see.ending = dying
+    try:
+        see.train(config, out / "killed")
+    except Killed:
+        see.ending = ending
+        see.train(config, out / "killed")
+
+
 def shard_on_cpu() -> None:
     """accelerate takes FSDP for GPUs alone and PyTorch does not: tell its state what a launch with GPUs would."""
     state = Accelerator().state
@@ -67,6 +112,9 @@ def main() -> None:
         return
     if "fsdp2" in sys.argv:
         shard_on_cpu()
+    if "see" in sys.argv:
+        see_runs(folder, out)
+        return
     runs(folder, out)
 
 

@@ -73,6 +73,29 @@ def test_two_processes_train_what_one_does(alone, tmp_path, arguments):
 
 
 @pytest.mark.slow
+def test_two_processes_learn_to_see_what_one_does(tmp_path):
+    """Whole, and killed after a save: the same losses, weights and averaged weights."""
+    distributed_run.see_inputs(tmp_path)
+    distributed_run.see_runs(tmp_path, tmp_path / "one")
+    launched("ddp.yaml", str(tmp_path), str(tmp_path / "two"), "see")
+    lines = figures(tmp_path / "one" / "whole")
+    assert [line["step"] for line in lines] == [0, 1, 2, 3]
+    assert figures(tmp_path / "one" / "killed") == lines
+    saved = torch.load(tmp_path / "one" / "whole" / "last.pt")
+    for name in ("whole", "killed"):
+        theirs = figures(tmp_path / "two" / name)
+        assert [line.keys() for line in theirs] == [line.keys() for line in lines]
+        for line, other in zip(theirs, lines, strict=True):
+            assert line == pytest.approx(other, abs=1e-4, rel=1e-4)  # Muon computes in bfloat16
+        other = torch.load(tmp_path / "two" / name / "last.pt")
+        for part in ("model", "average"):
+            for key, value in saved[part].items():
+                torch.testing.assert_close(other[part][key], value, atol=1e-4, rtol=1e-4)
+    with pytest.raises(AssertionError, match="see does not run with FSDP"):
+        launched("ddp.yaml", str(tmp_path), str(tmp_path / "cut"), "see", "fsdp2")
+
+
+@pytest.mark.slow
 def test_a_run_that_was_killed_ends_as_the_whole_one(alone):
     one, other = (torch.load(alone / "one" / name / "state.pt") for name in ("whole", "killed"))
     for part in ("parameters", "kept"):

@@ -222,7 +222,8 @@ def _content(case: PackedCase, strip: bool, rng: np.random.Generator) -> tuple[n
     more than 0.1 to 1.6 SUV: how much of a body does depends on tracer and time, and the view with it."""
     if case.modality == "PET" and case.image is not None:
         first = preprocess.windows(case.image, "PET")[0]
-        return preprocess.foreground_box(first, "PET", case.spacing, float(0.08 * np.exp(rng.uniform(np.log(1 / 16), 0))))
+        least = float(0.08 * np.exp(rng.uniform(np.log(1 / 16), 0)))
+        return preprocess.foreground_box(first, "PET", case.spacing, least)
     if not strip:
         return np.zeros(3), np.array(case.labels.shape, float)
     brain = torch.tensor([0 < v < 500 for v in case.values])[case.labels.long()]
