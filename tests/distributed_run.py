@@ -77,9 +77,9 @@ def see_settings(folder: Path) -> SeeConfig:
     )  # fmt: skip
 
 
-def see_runs(folder: Path, out: Path) -> None:
+def killed_see(folder: Path, out: Path) -> None:
+    """Killed in its fourth step; it goes on from after the second."""
     config = see_settings(folder)
-    see.train(config, out / "whole")
     ending = see.ending
 
     def dying(config: SeeConfig, step: int) -> float:
@@ -89,10 +89,10 @@ def see_runs(folder: Path, out: Path) -> None:
 
     see.ending = dying
     try:
-        see.train(config, out / "killed")
+        see.train(config, out)
     except Killed:
         see.ending = ending
-        see.train(config, out / "killed")
+        see.train(config, out)
 
 
 def shard_on_cpu() -> None:
@@ -113,7 +113,7 @@ def main() -> None:
     if "fsdp2" in sys.argv:
         shard_on_cpu()
     if "see" in sys.argv:
-        see_runs(folder, out)
+        killed_see(folder, out)
         return
     runs(folder, out)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from accelerate import DistributedType
 
 from assistant.errors import DeixisError
 from assistant.segmenter import Segmenter
@@ -18,6 +20,7 @@ from training import program, run, see
 from training.converse import ConverseConfig
 from training.optimizer import MuonWithAdamW
 from training.phrases import PhraseBank
+from training.processes import alone
 from training.see import SampleLoss, Samples, SeeConfig
 
 CONFIGS = Path(__file__).resolve().parent.parent / "training" / "configs"
@@ -54,7 +57,7 @@ def test_a_step_of_two_samples_has_the_mean_of_their_gradients(config, tmp_path,
         queries = see.choose(sample.queries, one_step.most_queries, rng)
         states = bank.pick([q.phrase for q in queries], rng)
         parts, _ = see.step_losses(model, sample, states, queries, one_step, one_step.balance)
-        (sum(parts.values()) / 2).backward()
+        (torch.stack(list(parts.values())).sum() / 2).backward()
     by_hand = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
     assert by_hand.keys() == taken[0].keys()
     for name, value in by_hand.items():
@@ -82,9 +85,25 @@ def test_a_run_does_not_go_on_with_other_settings(config, tmp_path):
         see.train(replace(config, lr=0.1, log_every=5), tmp_path / "see")
 
 
-def test_the_device_of_one_process_is_the_settings_own(config, tmp_path):
-    with pytest.raises(DeixisError, match="'gpu' is not known"):
-        see.train(replace(config, device="gpu"), tmp_path / "see")
+@pytest.mark.parametrize(
+    ("changes", "launch", "message"),
+    [
+        ({"device": "gpu"}, {}, "'gpu' is not known"),
+        ({}, {"distributed_type": DistributedType.FSDP}, "does not run with FSDP: launch it with ddp.yaml"),
+        ({}, {"num_processes": 4}, "a step of 2 samples cannot be shared by 4 processes: set batch to a multiple of 4"),
+        ({}, {"num_processes": 2, "device": torch.device("cuda", 1)}, "device is 'cpu', .* set device=cuda"),
+    ],
+)
+def test_a_launch_that_see_cannot_follow_is_refused(changes, launch, message):
+    usual = {"distributed_type": DistributedType.NO, "num_processes": 1, "device": torch.device("cpu")}
+    with pytest.raises(DeixisError, match=message):
+        see.device_for(SeeConfig(batch=2, **changes), SimpleNamespace(**{**usual, **launch}))
+
+
+def test_stages_of_one_process_say_so():
+    alone(SimpleNamespace(num_processes=1), "prefer")
+    with pytest.raises(DeixisError, match="prefer runs on one process, and this is one of 2"):
+        alone(SimpleNamespace(num_processes=2), "prefer")
 
 
 def test_a_stage_is_started_in_either_way_of_writing(tmp_path, capsys):

@@ -295,7 +295,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--probe", action="store_true", help="look at the run as it stands, train nothing")
 
     def work(config: ConverseConfig, given: argparse.Namespace) -> Path | None:
-        return look(config, given.out) if given.probe else train(config, given.out)
+        if not given.probe:
+            return train(config, given.out)
+        look(config, given.out)
+        return None
 
     return program.main(ConverseConfig, work, __doc__, argv, options)
 

@@ -13,6 +13,7 @@ import os
 import random
 import time
 import typing
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
@@ -324,12 +325,13 @@ class Means(Meter):
             self.given[name] = self.given.get(name, 0) + 1
 
     def read_together(self, accelerator: Accelerator) -> dict[str, float]:
-        sums, given = ({}, {})
-        for of_one in gathered(accelerator, (self.sums, self.given)):
-            for together, its in zip((sums, given), of_one, strict=True):
-                for name, value in its.items():
-                    together[name] = together.get(name, 0) + value
-        rate = super().read()["steps_per_second"]
+        sums: dict[str, float] = defaultdict(float)
+        given: dict[str, int] = defaultdict(int)
+        for its_sums, its_given in gathered(accelerator, (self.sums, self.given)):
+            for name, count in its_given.items():
+                sums[name] += its_sums[name]
+                given[name] += count
+        rate = self.read()["steps_per_second"]
         return {name: sums[name] / given[name] for name in sorted(sums)} | {"steps_per_second": rate}
 
 

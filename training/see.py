@@ -243,7 +243,7 @@ def device_for(config: SeeConfig, accelerator: Accelerator) -> torch.device:
             f"device is {config.device!r}, and the {processes} processes were launched on {accelerator.device.type}: "
             f"set device={accelerator.device.type}"
         )
-    return accelerator.device
+    return accelerator.device if device.type == "cuda" else device  # accelerate's "cpu:1" is no place to load to
 
 
 def resumed(path: Path, segmenter: Segmenter, optimizer: MuonWithAdamW, device: torch.device) -> dict[str, Any]:
