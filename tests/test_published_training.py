@@ -166,8 +166,8 @@ def test_sources_are_checked(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_from_a_download_to_a_model_that_answers(tmp_path, downloaded, base):
-    """pack, See, calibrate, features, Align, Converse, evaluate: the commands of the README on a tiny AMOS, with the
-    files that they name."""
+    """pack, See, calibrate, features, Align, Converse, readout, evaluate: the commands of the README on a tiny AMOS,
+    with the files that they name."""
     source, made = f"amos={downloaded}", tmp_path / "runs"
     assert command.main(["pack", source, "--out", str(made / "body")]) == 0
     packed = sorted(p.name for p in (made / "body").iterdir())
@@ -197,7 +197,8 @@ def test_from_a_download_to_a_model_that_answers(tmp_path, downloaded, base):
     assert command.main(["align", config, "--out", str(align), f"segmenter={body}", *settings]) == 0
     settings += [f"start={align / 'checkpoint'}", "accumulate=2", "probe_every=2", "probe_talks=4"]
     assert command.main(["converse", config, "--out", str(converse), *settings]) == 0
-    done = converse / "checkpoint"
+    done, trained = made / "model", ["--model", str(converse / "checkpoint"), "--base", base]
+    assert command.main(["readout", *trained, "--features", str(bank), "--out", str(done), "--batches", "4"]) == 0
     model = DeixisModel.from_pretrained(done, base)
     assert isinstance(model.base, BaseIdentity)
     scan = downloaded / "amos22" / "imagesVa" / "amos_0003.nii.gz"
