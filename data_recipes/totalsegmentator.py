@@ -56,8 +56,8 @@ NAMES = {
 
 
 def cases(root: Path, split: str, skip: Skip = None) -> Iterator[Case]:
-    """Cases of the unpacked archive."""
-    root = Path(root)
+    """Cases of the unpacked archive, or of the folder that it was unpacked in."""
+    root = layouts.below(Path(root), "Totalsegmentator_dataset_v201", "Totalsegmentator_dataset")
     published = published_splits(root)
     nothing = f"{root} has no s*/ct.nii.gz: give the unpacked Totalsegmentator_dataset folder"
     return layouts.chosen(found(root, ABOUT, "ct.nii.gz", "CT", published, skip), split, skip, nothing)

@@ -17,7 +17,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 from assistant import checkpoint
 from tests import distributed_run
 from tests.tiny_training import tiny_bank, tiny_segmenter
-from training import align, run
+from training import align, run, see
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = ROOT / "training" / "configs" / "accelerate"
@@ -70,6 +70,22 @@ def test_two_processes_train_what_one_does(alone, tmp_path, arguments):
             torch.testing.assert_close(second[key], value, atol=1e-5, rtol=1e-5)
     _, manifest = checkpoint.read(tmp_path / "whole" / "checkpoint")
     assert manifest.training["converse"]["processes"] == 2
+
+
+@pytest.mark.slow
+def test_two_processes_learn_to_see_what_one_does(tmp_path):
+    """Two that are killed and go on, one that is not: the same losses, weights and averaged weights."""
+    see.train(distributed_run.see_inputs(tmp_path), tmp_path / "one")
+    launched("ddp.yaml", str(tmp_path), str(tmp_path / "two"), "see")
+    ours, theirs = figures(tmp_path / "two"), figures(tmp_path / "one")
+    assert [line["step"] for line in ours] == [0, 1, 2, 3]
+    assert [line.keys() for line in ours] == [line.keys() for line in theirs]
+    for line, other in zip(ours, theirs, strict=True):
+        assert line == pytest.approx(other, abs=1e-4, rel=1e-4)  # Muon computes in bfloat16
+    two, one = (torch.load(tmp_path / name / "last.pt") for name in ("two", "one"))
+    for part in ("model", "average"):
+        for key, value in one[part].items():
+            torch.testing.assert_close(two[part][key], value, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.slow

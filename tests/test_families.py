@@ -134,6 +134,13 @@ def test_what_is_missing_of_a_list_is_named():
     }
 
 
+def test_a_list_of_which_nothing_is_there_is_told_to_be_missing():
+    """As a trunk with two organs outlined may be asked: no sentence about what is there then."""
+    facts = Facts("body_ct", "CT", {}, ("liver", "spleen", "left kidney", "pancreas"))
+    for talk in asked(exclusion.which_is_not_there, facts):
+        assert talk.messages[1].content.endswith(" not found in this scan.")
+
+
 def test_where_things_lie_is_what_the_masks_show():
     """Every sentence about the belly is held against its boxes."""
     axis = {"above": (2, 1), "below": (2, -1), "in front of": (1, 1), "behind": (1, -1), "to the right of": (0, 1),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import nibabel as nib
@@ -17,17 +19,16 @@ from data_recipes import amos, ontology
 from data_recipes.schema import RecipeError
 from tests.tiny_language import tiny_lm, tiny_tokenizer
 from tests.tiny_training import SEGMENTER
-from training import align, calibrate, converse, evaluate, features, pack, run, scans, see
-from training.align import AlignConfig
-from training.converse import ConverseConfig
+from training import command, pack, scans, see
 from training.data import FeatureBank
 from training.pack import load_packed, packed_name, parts_and_wholes, save_packed
 from training.phrases import PhraseBank
 from training.run import ConfigError
 from training.samples import FAMILIES, PackedCase, draw
+from training.stage import load_segmenter
 from training.taught import Taught, taught
 
-SMOKE = Path(__file__).resolve().parent.parent / "training" / "configs" / "smoke.yaml"
+CONFIGS = Path(__file__).resolve().parent.parent / "training" / "configs"
 AFFINE = np.diag([-6.0, -6.0, 6.0, 1.0])  # stored right to left and front to back, as most CTs are
 
 
@@ -165,43 +166,47 @@ def test_sources_are_checked(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_from_a_download_to_a_model_that_answers(tmp_path, downloaded, base):
-    """pack, See, features, Align, Converse, calibrate, evaluate: the commands of the README on a tiny AMOS."""
-    source = f"amos={downloaded}"
-    assert pack.main([source, "--out", str(tmp_path / "pack")]) == 0
-    packed = sorted(p.name for p in (tmp_path / "pack").iterdir())
+    """pack, See, calibrate, features, Align, Converse, readout, evaluate: the commands of the README on a tiny AMOS,
+    with the files that they name."""
+    source, made = f"amos={downloaded}", tmp_path / "runs"
+    assert command.main(["pack", source, "--out", str(made / "body")]) == 0
+    packed = sorted(p.name for p in (made / "body").iterdir())
     assert packed == [packed_name("amos", f"amos_000{n}") for n in (1, 2)]
-    shape = {k: v for k, v in SEGMENTER.to_dict().items() if k != "lm_dim"}
-    config = see.SeeConfig(
-        packed=str(tmp_path / "pack"), phrases=str(tmp_path / "phrases.pt"), base=base, steps=3, decay_steps=1,
-        warmup=1, workers=0, bf16=False, log_every=1, mixture={"body_ct": 1.0}, segmenter=shape,
-    )  # fmt: skip
-    segmenter = see.train(config, tmp_path / "see")
-    assert set(segmenter.config.taught_names) == {*amos.LABELS.values()}
-    last = tmp_path / "see" / "last.pt"
-    bank = tmp_path / "features.pt"
-    assert features.main([source, "--segmenter", str(last), "--out", str(bank), "--points", "1"]) == 0
+    small = {k: v for k, v in SEGMENTER.to_dict().items() if k != "lm_dim"}
+    phrases = ["--phrases", str(made / "phrases.pt"), "--base", base]
+    assert command.main([
+        "see", "--config", str(CONFIGS / "see_body.yaml"), "--out", str(made / "see"), "--set",
+        f"packed={made / 'body'}", f"phrases={made / 'phrases.pt'}", f"base={base}", "device=cpu", "workers=0",
+        "steps=3", "decay_steps=1", "warmup=1", "mixture={body_ct: 1.0}", f"segmenter={json.dumps(small)}",
+    ]) == 0  # fmt: skip
+    last, body, bank = made / "see" / "last.pt", made / "body.pt", made / "features.pt"
+    assert set(load_segmenter(last).config.taught_names) == {*amos.LABELS.values()}
+    calibrated = ["calibrate", "--see", str(last), "--out", str(body), *phrases, "--families", source]
+    assert command.main([*calibrated, "--skip", "6"]) == 2  # there is one dev scan
+    assert command.main([*calibrated, "--skip", "0"]) == 0
+    assert command.main(["features", source, "--segmenter", str(body), "--out", str(bank), "--points", "1"]) == 0
     (one, other) = FeatureBank.load(bank).families["body_ct"]
     assert one.facts is not None
     assert set(one.facts.found) == {"liver", "spleen"}
     assert {"pancreas", "gallbladder"} <= set(one.facts.absent)
     assert set(one.regions) == set(other.regions) == {"liver", "spleen"}
-    settings = [f"segmenter={last}", f"features={bank}", f"base={base}", "steps=2"]
-    align.train(run.read_config(AlignConfig, SMOKE, settings), tmp_path / "align")
-    settings[0] = f"start={tmp_path / 'align' / 'checkpoint'}"
-    start = [*settings, "probe_every=2"]
-    done = converse.train(run.read_config(ConverseConfig, SMOKE, start), tmp_path / "converse")
+    settings = [f"features={bank}", f"base={base}", "steps=2", "rows=1", "chunk=24"]
+    if find_spec("bitsandbytes") is None:
+        settings.append("quantize=null")
+    config, align, converse = str(CONFIGS / "body_7b.yaml"), made / "align", made / "converse"
+    assert command.main(["align", config, "--out", str(align), f"segmenter={body}", *settings]) == 0
+    settings += [f"start={align / 'checkpoint'}", "accumulate=2", "probe_every=2", "probe_talks=4"]
+    assert command.main(["converse", config, "--out", str(converse), *settings]) == 0
+    done, trained = made / "model", ["--model", str(converse / "checkpoint"), "--base", base]
+    assert command.main(["readout", *trained, "--features", str(bank), "--out", str(done), "--batches", "4"]) == 0
     model = DeixisModel.from_pretrained(done, base)
     assert isinstance(model.base, BaseIdentity)
     scan = downloaded / "amos22" / "imagesVa" / "amos_0003.nii.gz"
     session = Session.open(scan, model=model, modality="CT")
     reply = session.ask("Where is the liver?")
     assert all(f.mask is None or f.mask.shape == (32, 32, 32) for f in reply.findings)
-    calibrated = tmp_path / "calibrated.pt"
-    options = ["--see", str(last), "--out", str(calibrated), "--phrases", str(tmp_path / "phrases.pt"), "--base", base]
-    assert calibrate.main([*options, "--families", source, "--skip", "6"]) == 2  # there is one dev scan
-    assert calibrate.main([*options, "--families", source, "--skip", "0"]) == 0
     report = ["--model", str(done), "--base", base, "--families", source, "--out", str(tmp_path / "report")]
-    assert evaluate.main([*report, "--studies", "masks", "--no-timings"]) == 0
+    assert command.main(["evaluate", *report, "--studies", "masks", "--no-timings"]) == 0
     assert "amos" in (tmp_path / "report" / "report.md").read_text()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -71,6 +73,19 @@ def test_coarse_and_fine_labels_lie_on_each_other():
                     assert 2 * (fine & coarse).sum() / (fine.sum() + coarse.sum()) > 0.93
                     compared += 1
     assert compared > 3
+
+
+def test_voxels_of_any_size_can_be_synthesised_from():
+    """Slices are thickened up to 6 mm: voxels that are thicker stay as they are, with and without lesions."""
+    image = torch.rand(24, 20, 16)
+    for spacing in (6.0, 6.1, 12.0):
+        for seed in range(3):
+            assert torch.equal(contrast.thick_slices(np.random.default_rng(seed), image, spacing), image)
+    thin = [contrast.thick_slices(np.random.default_rng(seed), image, 1.5) for seed in range(3)]
+    assert all(one.shape == image.shape and not torch.equal(one, image) for one in thin)
+    coarse = replace(heads(), labels=heads().labels[::8, ::8, ::8].contiguous(), spacing=np.full(3, 8.0))
+    for seed in range(20):  # of which 3 in 10 have thick slices
+        assert draw(coarse, np.random.default_rng(seed), size=32).coarse.isfinite().all()
 
 
 def test_a_sample_depends_on_its_seed_alone():

@@ -20,11 +20,15 @@ from tests.tiny_language import tiny_base, tiny_lm, tiny_tokenizer
 from tests.tiny_training import SEGMENTER, tiny_bank, tiny_segmenter
 from training import align, compare, converse, run, see
 from training.align import AlignConfig
+from training.baselines import SpecialistConfig
 from training.converse import ConverseConfig
 from training.data import FeatureBank
 from training.features import features
 from training.pack import save_packed
 from training.phrases import PhraseBank
+from training.prefer import PreferConfig
+from training.pretrain import PretrainConfig
+from training.refine import RefineConfig
 from training.samples import PackedCase
 from training.scans import synthesised
 from training.see import SeeConfig
@@ -226,7 +230,14 @@ def test_settings_that_are_not_there_or_of_another_kind(override, message):
 
 
 def test_every_config_file_can_be_read():
-    for name in ("align", "smoke"):
-        assert run.read_config(AlignConfig, SMOKE.parent / f"{name}.yaml").seed == 0
-    for name in ("converse", "smoke"):
-        assert run.read_config(ConverseConfig, SMOKE.parent / f"{name}.yaml").seed == 0
+    """By the stages that it is of, with every one of its settings."""
+    kinds = {
+        "align": [AlignConfig], "converse": [ConverseConfig], "smoke": [AlignConfig, ConverseConfig],
+        "body_7b": [AlignConfig, ConverseConfig], "see": [SeeConfig], "see_body": [SeeConfig],
+        "prefer": [PreferConfig], "pretrain": [PretrainConfig], "refine": [RefineConfig],
+        "specialist": [SpecialistConfig],
+    }  # fmt: skip
+    assert {file.stem for file in SMOKE.parent.glob("*.yaml")} == set(kinds)
+    for name, found in kinds.items():
+        for kind in found:
+            assert run.read_config(kind, SMOKE.parent / f"{name}.yaml").seed == 0

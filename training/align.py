@@ -16,15 +16,16 @@ from typing import ClassVar
 import numpy as np
 import torch
 
-from assistant.errors import DeixisError
 from assistant.language import DEFAULT_BASE
 from assistant.model import AdapterSettings, Base, DeixisModel
-from training import footprint, run
+from training import footprint, program, run
 from training.data import FeatureBank, collate
 from training.learner import Learner, accelerator_for, gradients, prepared, share
 from training.packed import PackedModel
-from training.stage import Start, compute_type, finish, load_segmenter, made_how, new_start, swapped_start
+from training.stage import LESS_MEMORY, Start, compute_type, finish, load_segmenter, made_how, new_start, swapped_start
 from training.talks import Talks
+
+SAID = "loss {loss:.3f} {tokens_per_second:.0f} tokens/s"
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class AlignConfig:
     """
 
     SECTION: ClassVar[str] = "align"
-    MAY_CHANGE: ClassVar[tuple[str, ...]] = ("minutes", "checkpoint_minutes", "log_every", "track")
+    MAY_CHANGE: ClassVar[tuple[str, ...]] = ("minutes", "checkpoint_minutes", "log_every", "track", "recompute")
+    LESS_MEMORY: ClassVar[str] = LESS_MEMORY
 
     segmenter: Path
     features: Path
@@ -118,14 +120,7 @@ def train(config: AlignConfig, out: Path, base: Base | None = None) -> Path:
         optimizer.zero_grad()
         step += 1
         meter.steps += 1
-        if step % config.log_every == 0 or step == config.steps:
-            figures = {**this.read(meter), "gradient": norm, "rate": rate}
-            this.log(step - 1, figures)
-            left = (config.steps - step) / figures["steps_per_second"]
-            this.say(
-                f"step {step}/{config.steps} loss {figures['loss']:.3f} {figures['tokens_per_second']:.0f} tokens/s "
-                f"{figures['steps_per_second']:.2f} steps/s, {left / 60:.0f} min left"
-            )
+        this.progress(step, meter, SAID.format_map, gradient=norm, rate=rate)
         this.save_when_due(step, parameters, optimizer)
     if step > first:
         this.save(step, parameters, optimizer)
@@ -142,14 +137,7 @@ def freeze(model: DeixisModel) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = run.arguments(__doc__ or "", argv)
-    try:
-        config = run.read_config(AlignConfig, arguments.config, arguments.overrides)
-        print(f"wrote {train(config, arguments.out)}")
-    except DeixisError as error:
-        print(f"align: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return program.main(AlignConfig, lambda config, given: train(config, given.out), __doc__, argv)
 
 
 if __name__ == "__main__":

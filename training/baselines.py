@@ -30,13 +30,13 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from assistant import preprocess
 from assistant.drawing import NOWHERE
-from assistant.errors import DeixisError
 from assistant.vision import IMAGE_CHANNELS
 from assistant.volume import Volume
 from data_recipes import ontology
-from training import losses, metrics, run, scans
+from training import losses, metrics, program, run, scans
 from training.optimizer import MuonWithAdamW
 from training.pack import load_packed
+from training.processes import alone
 from training.samples import TUMOUR, PackedCase, Query, draw, members, owners
 
 #: specialist -> (families of packed cases it learns from, groups of scans it is measured on)
@@ -162,6 +162,7 @@ def train(config: SpecialistConfig, out: Path) -> Path:
     optimizer = MuonWithAdamW(net, config.lr, config.matrix_lr, config.weight_decay)
     parameters = run.trainable(net)
     accelerator = Accelerator(cpu=True, log_with="tensorboard", project_dir=out)
+    alone(accelerator, "baselines")
     this = run.Run(out, config, accelerator=accelerator, checkpoint_minutes=config.checkpoint_minutes)
     step = this.resume(parameters, optimizer)
     meter = run.Meter()
@@ -179,15 +180,7 @@ def train(config: SpecialistConfig, out: Path) -> Path:
         meter.add(loss=float(loss.detach()), dice=dice if dice == dice else 0.0)
         step += 1
         meter.steps += 1
-        if step % config.log_every == 0 or step == config.steps:
-            figures = meter.read()
-            this.log(step - 1, figures)
-            left = (config.steps - step) / figures["steps_per_second"] / 60
-            print(
-                f"{config.family} {step}/{config.steps} loss {figures['loss']:.3f} Dice {figures['dice']:.3f}, "
-                f"{figures['steps_per_second']:.2f} steps/s, {left:.0f} min left",
-                flush=True,
-            )
+        this.progress(step, meter, "loss {loss:.3f} Dice {dice:.3f}".format_map)
         this.save_when_due(step, parameters, optimizer)
     this.save(step, parameters, optimizer)
     accelerator.end_training()
@@ -307,26 +300,23 @@ def evaluate(folder: Path, data: Path, split: str, limit: int | None, contrasts:
 
 def main(argv: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if argv is None else argv)
-    try:
-        if "--evaluate" not in given:
-            arguments = run.arguments(__doc__ or "", given)
-            config = run.read_config(SpecialistConfig, arguments.config, arguments.overrides)
-            print(f"wrote {train(config, arguments.out)}")
-            return 0
-        parser = argparse.ArgumentParser(prog="python -m training.baselines", description="Score trained specialists.")
-        parser.add_argument("--evaluate", type=Path, required=True, metavar="DIR", help="holds a folder a specialist")
-        parser.add_argument("--data", type=Path, required=True)
-        parser.add_argument("--split", default="dev")
-        parser.add_argument("--limit", type=int)
-        parser.add_argument("--contrasts", type=int, default=4)
-        parser.add_argument("--out", type=Path, required=True, help="a JSON file")
-        options = parser.parse_args(given)
+    if "--evaluate" not in given:
+        return program.main(SpecialistConfig, lambda config, options: train(config, options.out), __doc__, given)
+    parser = argparse.ArgumentParser(prog="python -m training.baselines", description="Score trained specialists.")
+    parser.add_argument("--evaluate", type=Path, required=True, metavar="DIR", help="holds a folder a specialist")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--split", default="dev")
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--contrasts", type=int, default=4)
+    parser.add_argument("--out", type=Path, required=True, help="a JSON file")
+    options = parser.parse_args(given)
+
+    def work() -> Path:
         figures = evaluate(options.evaluate, options.data, options.split, options.limit, options.contrasts)
         options.out.write_text(json.dumps(figures, indent=1) + "\n")
-    except DeixisError as error:
-        print(f"baselines: {error}", file=sys.stderr)
-        return 2
-    return 0
+        return Path(options.out)
+
+    return program.ended("baselines", work)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +22,11 @@ import torch
 
 from assistant.language import DEFAULT_BASE
 from assistant.segmenter import Segmenter
+from assistant.session import checked_device
 from assistant.study import Study
 from assistant.volume import Volume
 from data_recipes.schema import RecipeError
-from training import metrics, scans
+from training import metrics, program, scans
 from training.phrases import PhraseBank
 from training.stage import code_version, load_segmenter, made_how
 
@@ -128,28 +128,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--base", default=DEFAULT_BASE, help="the language model whose phrase states those are")
     parser.add_argument("--families", default="openkbp,hippocampus,sts,brain,brain_free")
     parser.add_argument("--skip", type=int, default=6, help="scans of each family that are kept for the report")
-    parser.add_argument("--limit", type=int, default=4)
+    parser.add_argument("--limit", type=int, default=4, help="scans of each family to calibrate on, after those")
     parser.add_argument("--contrasts", type=int, default=2)
     parser.add_argument("--absent", type=int, default=12)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
     options = parser.parse_args(argv)
-    segmenter, bank = load_segmenter(options.see).eval(), PhraseBank.load(options.phrases, options.base)
+    return program.ended("calibrate", lambda: calibrated_run(options))
+
+
+def calibrated_run(options: argparse.Namespace) -> Path:
+    """Ask, fit, print the figures and write the file of the calibrated run."""
+    segmenter = load_segmenter(options.see).eval().to(checked_device(options.device))
+    bank = PhraseBank.load(options.phrases, options.base)
     segmenter.config = dataclasses.replace(
         segmenter.config, presence_threshold=0.0, presence_temperature=1.0, quality_scale=(1.0, 0.0)
     )
     by_threshold: dict[float, list[Answer]] = {t: [] for t in MASK_THRESHOLDS}
     groups = options.families.split(",")
-    try:
-        families = [scans.group_name(group)[0] for group in groups]
-        for threshold, answer in answers(
-            segmenter, bank, options.data, groups, options.skip, options.limit, options.contrasts, options.absent
-        ):
-            by_threshold[threshold].append(answer)
-        missing = [f for f in families if not any(a.there and a.family == f for a in by_threshold[MASK_THRESHOLDS[0]])]
-        if missing:
-            raise RecipeError(f"no dev scan of {', '.join(missing)} after the first {options.skip}: lower --skip")
-    except RecipeError as error:
-        print(f"calibrate: {error}", file=sys.stderr)
-        return 2
+    families = [scans.group_name(group)[0] for group in groups]
+    for threshold, answer in answers(
+        segmenter, bank, options.data, groups, options.skip, options.limit, options.contrasts, options.absent
+    ):
+        by_threshold[threshold].append(answer)
+    missing = [f for f in families if not any(a.there and a.family == f for a in by_threshold[MASK_THRESHOLDS[0]])]
+    if missing:
+        raise RecipeError(f"no dev scan of {', '.join(missing)} after the first {options.skip}: lower --skip")
     print()
     for threshold in MASK_THRESHOLDS:
         for family in families:
@@ -183,9 +186,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     scans_used = {"families": families, "skip": options.skip, "limit": options.limit, "contrasts": options.contrasts}
     this = {"stage": "calibrate", "settings": scans_used, "data": {}, "code": code_version()}
     history = [*made_how(options.see), this]
-    saved = {"average": segmenter.state_dict(), "config": segmenter.config.to_dict(), "history": history}
+    saved = {"average": segmenter.cpu().state_dict(), "config": segmenter.config.to_dict(), "history": history}
     torch.save(saved, options.out)
-    return 0
+    return Path(options.out)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ STAGES = {
     "features": "visual tokens and region features of real scans, for the next two",
     "align": "the projector: the frozen language model learns to read the scan",
     "converse": "LoRA: grounding first, then the sentence",
+    "readout": "how masks are read off the finished language model; the last stage",
     "compare": "kinds of adapter side by side: the same Converse with each, and what it costs",
     "prefer": "the right statement before one with a wrong side, number, presence or comparison",
     "throughput": "samples/s, tokens/s and memory of converse, against a plain Trainer loop",

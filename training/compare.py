@@ -26,9 +26,8 @@ import torch
 
 from assistant import checkpoint
 from assistant.adapter import KINDS
-from assistant.errors import DeixisError
 from assistant.model import Base
-from training import converse, run
+from training import converse, program, run
 from training.converse import ConverseConfig
 
 RATES = {
@@ -99,29 +98,29 @@ def table(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("config", type=Path, help="YAML file with a section converse")
-    parser.add_argument("--out", type=Path, required=True, help="a run for each kind, and the table, go here")
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings in place of the file's")
-    options = parser.parse_intermixed_args(argv)
-    try:
-        config = run.read_config(ConverseConfig, options.config, options.overrides)
-        config = replace(config, log_every=max(1, min(config.log_every, config.steps // 10)), probe_every=config.steps)
-        results = []
-        for kind in options.kinds:
-            one = replace(config, adapter=kind, learning_rate=RATES[kind])
-            # spawned: a forked process would begin with this one's memory
-            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
-                results.append(alone.submit(measured, one, options.out / kind, torch.get_num_threads()).result())
-            (options.out / "table.md").write_text(table(results) + "\n")
-            (options.out / "results.json").write_text(json.dumps([vars(r) for r in results], indent=1) + "\n")
-    except DeixisError as error:
-        print(f"compare: {error}", file=sys.stderr)
-        return 2
+def compared(config: ConverseConfig, out: Path, kinds: Sequence[str]) -> Path:
+    """Train with each kind of adapter; the file of the table, which is printed as well."""
+    config = replace(config, log_every=max(1, min(config.log_every, config.steps // 10)), probe_every=config.steps)
+    results, file = [], out / "table.md"
+    for kind in kinds:
+        one = replace(config, adapter=kind, learning_rate=RATES[kind])
+        # spawned: a forked process would begin with this one's memory
+        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as alone:
+            results.append(alone.submit(measured, one, out / kind, torch.get_num_threads()).result())
+        file.write_text(table(results) + "\n")
+        (out / "results.json").write_text(json.dumps([vars(r) for r in results], indent=1) + "\n")
     print(table(results))
-    return 0
+    return file
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = program.parser(__doc__)
+    options.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+
+    def work(config: ConverseConfig, given: argparse.Namespace) -> Path:
+        return compared(config, given.out, given.kinds)
+
+    return program.main(ConverseConfig, work, __doc__, argv, options)
 
 
 if __name__ == "__main__":

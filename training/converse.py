@@ -12,6 +12,7 @@ segmenter is not changed. A run killed at any moment goes on from its last ``sta
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -24,18 +25,19 @@ import torch
 from accelerate import Accelerator
 
 from assistant import conversation
-from assistant.errors import DeixisError
 from assistant.model import AdapterSettings, Base, DeixisModel
 from data_recipes.instructions.mixture import EMBEDDED, FULL, weighted
-from training import footprint, run
+from training import footprint, program, run
 from training.adalora import RankBudget
 from training.data import FeatureBank, collate
 from training.keeper import Keeper
 from training.learner import Learner, accelerator_for, gradients, prepared, share
 from training.packed import Counts, FrozenCodes, PackedModel, ProbeRow, decode_first, greedy_matches
 from training.processes import on_deepspeed
-from training.stage import Start, compute_type, finish, load_start
+from training.stage import LESS_MEMORY, Start, compute_type, finish, load_start
 from training.talks import Talks
+
+SAID = "ce {ce:.3f} seg {seg_error:.3f} nearest {seg_nearest:.2f} {tokens_per_second:.0f} tokens/s"
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,9 @@ class ConverseConfig:
 
     SECTION: ClassVar[str] = "converse"
     MAY_CHANGE: ClassVar[tuple[str, ...]] = (
-        "minutes", "checkpoint_minutes", "log_every", "probe_every", "probe_talks", "track",
+        "minutes", "checkpoint_minutes", "log_every", "probe_every", "probe_talks", "track", "recompute",
     )  # fmt: skip
+    LESS_MEMORY: ClassVar[str] = LESS_MEMORY
 
     start: Path
     features: Path
@@ -171,15 +174,7 @@ def train(config: ConverseConfig, out: Path, base: Base | None = None) -> Path:
         keeper.step()
         step += 1
         meter.steps += 1
-        if step % config.log_every == 0 or step == config.steps:
-            figures = {**this.read(meter), "gradient": norm, "rate": config.learning_rate * rate}
-            this.log(step - 1, figures)
-            left = (config.steps - step) / figures["steps_per_second"]
-            this.say(
-                f"step {step}/{config.steps} ce {figures['ce']:.3f} seg {figures['seg_error']:.3f} "
-                f"nearest {figures['seg_nearest']:.2f} {figures['tokens_per_second']:.0f} tokens/s "
-                f"{figures['steps_per_second']:.2f} steps/s, {left / 60:.0f} min left"
-            )
+        this.progress(step, meter, SAID.format_map, gradient=norm, rate=config.learning_rate * rate)
         if config.probe_every and (step % config.probe_every == 0 or step == config.steps):
             with keeper.shown():
                 found = probe(module, talks, bank, config, accelerator)
@@ -296,19 +291,16 @@ def look(config: ConverseConfig, out: Path, show: int = 10) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    options = list(sys.argv[1:] if argv is None else argv)
-    probing = "--probe" in options
-    arguments = run.arguments(__doc__ or "", [o for o in options if o != "--probe"])
-    try:
-        config = run.read_config(ConverseConfig, arguments.config, arguments.overrides)
-        if probing:
-            look(config, arguments.out)
-        else:
-            print(f"wrote {train(config, arguments.out)}")
-    except DeixisError as error:
-        print(f"converse: {error}", file=sys.stderr)
-        return 2
-    return 0
+    options = program.parser(__doc__)
+    options.add_argument("--probe", action="store_true", help="look at the run as it stands, train nothing")
+
+    def work(config: ConverseConfig, given: argparse.Namespace) -> Path | None:
+        if not given.probe:
+            return train(config, given.out)
+        look(config, given.out)
+        return None
+
+    return program.main(ConverseConfig, work, __doc__, argv, options)
 
 
 if __name__ == "__main__":

@@ -22,14 +22,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from assistant.errors import DeixisError
 from assistant.segmenter import Segmenter
+from assistant.session import checked_device
 from assistant.study import Study
 from assistant.volume import Volume
 from data_recipes import ontology, registry
 from data_recipes.instructions.facts import facts_of
 from data_recipes.schema import SPLITS, Case, RecipeError, load_case, mask_of
 from data_recipes.synthesis.contrast import SHARES
+from training import program
 from training.data import CaseFeatures, FeatureBank
 from training.scans import synthesised
 from training.stage import fingerprint, load_segmenter
@@ -93,21 +94,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--cases", type=int, default=16, help="scans of each family")
     parser.add_argument("--points", type=int, default=3, help="single points pointed at in each structure")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
     options = parser.parse_args(argv)
-    try:
+
+    def work() -> str:
         recipes = [] if options.data is None else [r.cases(options.data, options.split) for r in registry.shared()]
         for name, folder in (registry.named_folder(text, registry.MASKS) for text in options.sources):
             recipes.append(registry.MASKS[name].cases(folder, options.split))
         if not recipes:
             raise RecipeError("nothing to look at: give --data FOLDER or NAME=FOLDER")
-        segmenter = load_segmenter(options.segmenter).eval()
+        segmenter = load_segmenter(options.segmenter).eval().to(checked_device(options.device))
         bank = make_bank(recipes, segmenter, cases=options.cases, points=options.points, seed=options.seed)
-    except (DeixisError, RecipeError) as error:
-        print(f"features: {error}", file=sys.stderr)
-        return 2
-    bank.save(options.out)
-    print(f"wrote {options.out}: {', '.join(f'{name} {len(c)}' for name, c in bank.families.items())}")
-    return 0
+        bank.save(options.out)
+        return f"{options.out}: {', '.join(f'{name} {len(c)}' for name, c in bank.families.items())}"
+
+    return program.ended("features", work)
 
 
 if __name__ == "__main__":

@@ -26,10 +26,11 @@ from training.trackers import checked
 T = TypeVar("T")
 
 
-def accelerator_for(out: Any, track: str) -> Accelerator:
-    """accelerate's view of this process and the others. ``track``: names of trackers, with commas between them."""
-    # no buffer changes, and every trained parameter has a gradient in every step (PackedModel.embed)
-    kwargs = DistributedDataParallelKwargs(broadcast_buffers=False)
+def accelerator_for(out: Any, track: str, *, some_unused: bool = False) -> Accelerator:
+    """accelerate's view of this process and the others. ``track``: names of trackers, with commas between them.
+    some_unused: a step may leave trained parameters without a gradient, which takes DDP a look at each graph."""
+    # no buffer changes; of Align and Converse every trained parameter has its gradient (PackedModel.embed)
+    kwargs = DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=some_unused)
     return Accelerator(log_with=checked(track) or None, project_dir=out, kwargs_handlers=[kwargs])
 
 

@@ -24,19 +24,20 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.nn import functional as F
 
-from assistant.errors import DeixisError
 from assistant.model import Base, DeixisModel
 from data_recipes.instructions.facts import Facts
-from training import run
+from training import program, run
 from training.converse import probe, probe_line
 from training.data import Batch, FeatureBank, Pack, collate
 from training.learner import Learner, accelerator_for
 from training.pack import load_packed
 from training.packed import PackedModel, States
 from training.pairs import measured, packed_pair, pairs, split
-from training.run import ConfigError
+from training.processes import alone
 from training.stage import Start, compute_type, finish, load_start
 from training.talks import Talks
+
+SAID = "loss {loss:.4f} margin {margin:.3f} gained {gained:.2f} {tokens_per_second:.0f} tokens/s"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class PreferConfig:
 
     SECTION: ClassVar[str] = "prefer"
     MAY_CHANGE: ClassVar[tuple[str, ...]] = ("minutes", "checkpoint_minutes", "log_every", "probe_talks", "track")
+    LESS_MEMORY: ClassVar[str] = "rows=1 length=256 in another --out"
 
     start: Path
     features: Path
@@ -192,8 +194,7 @@ def train(config: PreferConfig, out: Path, base: Base | None = None) -> Path:
     """Run the stage to its end (or its minutes); the checkpoint folder. ``base``: the LM, if not found by name."""
     run.seed_everything(config.seed)
     accelerator = accelerator_for(out, config.track)
-    if accelerator.num_processes > 1:
-        raise ConfigError(f"prefer runs on one process, this is one of {accelerator.num_processes}: launch it without")
+    alone(accelerator, "prefer")
     device = accelerator.device
     bank = FeatureBank.load(config.features)
 
@@ -237,14 +238,7 @@ def train(config: PreferConfig, out: Path, base: Base | None = None) -> Path:
         meter.count(tokens=group.batch.tokens, pairs=len(group.kinds))
         step += 1
         meter.steps += 1
-        if step % config.log_every == 0 or step == config.steps:
-            figures = {**meter.read(), "gradient": norm, "rate": rate}
-            this.log(step - 1, figures)
-            left = (config.steps - step) / figures["steps_per_second"]
-            this.say(
-                f"step {step}/{config.steps} loss {figures['loss']:.4f} margin {figures['margin']:.3f} "
-                f"gained {figures['gained']:.2f} {figures['tokens_per_second']:.0f} tokens/s, {left / 60:.0f} min left"
-            )
+        this.progress(step, meter, SAID.format_map, gradient=norm, rate=rate)
         this.save_when_due(step, parameters, optimizer)
     if step > first:
         this.save(step, parameters, optimizer)
@@ -282,14 +276,7 @@ def look(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = run.arguments(__doc__ or "", argv)
-    try:
-        config = run.read_config(PreferConfig, arguments.config, arguments.overrides)
-        print(f"wrote {train(config, arguments.out)}")
-    except DeixisError as error:
-        print(f"prefer: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return program.main(PreferConfig, lambda config, given: train(config, given.out), __doc__, argv)
 
 
 if __name__ == "__main__":

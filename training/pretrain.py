@@ -9,7 +9,6 @@ the seed and the step's number alone: a killed run goes on with the same losses 
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -24,17 +23,16 @@ from accelerate import Accelerator
 from torch.utils.data import DataLoader
 
 from assistant.encoders import make_encoder
-from assistant.errors import DeixisError
 from assistant.language import DEFAULT_BASE, load_base
 from assistant.model import Base
 from assistant.segmenter import SegmenterConfig
 from assistant.vision import Encoder
-from data_recipes.schema import RecipeError
-from training import run
+from training import program, run
 from training.contrastive import Batch, Batches, ContrastiveModel, cached_states, load_batches, read_pairs
 from training.masked import MaskedModel
 from training.optimizer import MuonWithAdamW
 from training.pack import load_packed
+from training.processes import alone
 from training.samples import Sample
 from training.see import Samples, SeeConfig
 from training.stage import compute_type, data_index, entry, start_encoder
@@ -51,6 +49,7 @@ class PretrainConfig:
 
     SECTION: ClassVar[str] = "pretrain"
     MAY_CHANGE: ClassVar[tuple[str, ...]] = ("minutes", "checkpoint_minutes", "log_every", "workers", "threads")
+    LESS_MEMORY: ClassVar[str] = "chunk=1 (contrastive; the same gradients) or tiles=1 (masked), or a narrower encoder"
 
     task: str = "masked"
     segmenter: dict = field(default_factory=dict)
@@ -174,6 +173,7 @@ def train(config: PretrainConfig, out: Path, base: Base | None = None) -> Path:
     torch.set_num_threads(config.threads)
     run.seed_everything(config.seed)
     accelerator = Accelerator(log_with="tensorboard", project_dir=out)
+    alone(accelerator, "pretrain")
     task, segmenter, history = make_task(config, out, accelerator.device, base)
     history = [*history, entry("pretrain", config, task.index)]
     parameters = run.trainable(task.model)
@@ -191,15 +191,7 @@ def train(config: PretrainConfig, out: Path, base: Base | None = None) -> Path:
         meter.add(**figures)
         step += 1
         meter.steps += 1
-        if step % config.log_every == 0 or step == config.steps:
-            figures = {**meter.read(), "gradient": norm}
-            this.log(step - 1, figures)
-            left = (config.steps - step) / figures["steps_per_second"]
-            print(
-                f"step {step}/{config.steps} loss {figures['loss']:.4f} {figures['steps_per_second']:.2f} steps/s, "
-                f"{left / 60:.0f} min left",
-                flush=True,
-            )
+        this.progress(step, meter, "loss {loss:.4f}".format_map, gradient=norm)
         this.save_when_due(step, parameters, optimizer)
     if step > first:
         this.save(step, parameters, optimizer)
@@ -217,18 +209,7 @@ def save_encoder(path: Path, encoder: Any, segmenter: SegmenterConfig, history: 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True, help="the run's folder; a run in it goes on where it stands")
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings to change")
-    options = parser.parse_args(argv)
-    try:
-        config = run.read_config(PretrainConfig, options.config, options.set)
-        print(f"wrote {train(config, options.out)}")
-    except (DeixisError, RecipeError, FileNotFoundError) as error:
-        print(f"pretrain: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return program.main(PretrainConfig, lambda config, given: train(config, given.out), __doc__, argv)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,23 @@ from typing import Any, TypeVar
 
 import torch
 from accelerate import Accelerator, DistributedType
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils._pytree import tree_map
 
+from assistant.errors import DeixisError
+
 T = TypeVar("T")
+
+
+def alone(accelerator: Accelerator, stage: str) -> None:
+    """DeixisError for a stage that runs on one process and was launched on several, which would write over another."""
+    if accelerator.num_processes > 1:
+        raise DeixisError(
+            f"{stage} runs on one process, and this is one of {accelerator.num_processes}: start it without "
+            "accelerate launch"
+        )
 
 
 def summed(accelerator: Accelerator, figures: Mapping[str, float]) -> dict[str, float]:
@@ -24,6 +35,11 @@ def summed(accelerator: Accelerator, figures: Mapping[str, float]) -> dict[str, 
         return dict(figures)
     values = torch.tensor(list(figures.values()), dtype=torch.float64, device=accelerator.device)
     return dict(zip(figures, accelerator.reduce(values, "sum").tolist(), strict=True))
+
+
+def gathered(accelerator: Accelerator, value: T) -> list[T]:
+    """The values of all processes, in their order."""
+    return [value] if accelerator.num_processes == 1 else list(gather_object([value]))
 
 
 def agreed(accelerator: Accelerator, value: T) -> T:

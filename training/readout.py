@@ -1,14 +1,12 @@
 """Readout, the last stage: how the segmenter reads a `<SEG>` state is fitted to the finished language model.
 
-    python -m training.readout --model runs/aligned/checkpoint --features runs/features.pt --out
-    assistant/checkpoints/default
+    deixis train readout --model runs/converse/checkpoint --features runs/features.pt --out runs/model
 
 See learns masks from codes of phrases read alone by the frozen base; in a conversation the state at `<SEG>` also
-carries the
-conversation. Converse pulls the two together; what is left is a linear matter. `Segmenter.whiten` is an affine map, and
-ridge regression gives the one that sends in-context states to the codes of their phrases, in closed form, in two
-minutes. Nothing else changes. A model that has been through this stage is for use: train further from the one before
-it.
+carries the conversation. Converse pulls the two together; what is left is a linear matter. `Segmenter.whiten` is an
+affine map, and ridge regression gives the one that sends in-context states to the codes of their phrases, in closed
+form, in two minutes. Nothing else changes. A model that has been through this stage is for use: train further from the
+one before it.
 """
 
 from __future__ import annotations
@@ -23,8 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from assistant.errors import DeixisError
+from assistant.session import checked_device
 from data_recipes import ontology
+from training import program
 from training.converse import freeze
 from training.data import FeatureBank, Pack, collate
 from training.packed import FrozenCodes, PackedModel
@@ -55,16 +54,18 @@ def fit(states: Tensor, codes: Tensor, penalty: float, mean: Tensor, axes: Tenso
 def collect(
     packed: PackedModel, groups: Iterator[list[Pack]], bank: FeatureBank, frozen: FrozenCodes, seed: int, bf16: bool
 ) -> tuple[Tensor, Tensor]:
-    """In-context `<SEG>` states (N, D) of conversations, and which row of the frozen codes each should have (N,)."""
+    """In-context `<SEG>` states (N, D) of conversations, and which row of the frozen codes each should have (N,), both
+    on the CPU."""
     states, rows = [], []
-    autocast = compute_type(bf16, torch.device("cpu"))
+    device = frozen.codes.device
+    autocast = compute_type(bf16, device)
     for number, group in enumerate(groups):
-        batch = collate(group, bank, np.random.default_rng([seed, number]))
+        batch = collate(group, bank, np.random.default_rng([seed, number])).to(device)
         with autocast():
             hidden = packed(batch).hidden
         chosen = [i for i, phrase in enumerate(batch.phrases) if phrase is not None]
         where = batch.seg_index[chosen]
-        states.append(hidden[where[:, 0], where[:, 1]].float())
+        states.append(hidden[where[:, 0], where[:, 1]].float().cpu())
         rows += frozen.rows([p for p in batch.phrases if p is not None])
         print(f"\rreadout: {number + 1} batches, {len(rows)} <SEG> states", end="", flush=True)
     print()
@@ -84,22 +85,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--batches", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--float32", action="store_true", help="read the states in float32, as a CPU does in use")
+    parser.add_argument("--base", help="where its language model is, if its name for it does not lead there")
+    parser.add_argument("--quantize", choices=("4bit", "8bit"), help="as the model was trained")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or auto")
     options = parser.parse_args(argv)
-    bf16 = not options.float32
-    try:
-        bank = FeatureBank.load(options.features)
-        start = load_start(options.model, None, bank, bf16=bf16, device=torch.device("cpu"))
-        freeze(start.model)
-        talks = Talks(start.model.tokenizer, bank, 512, 2, 1000, 0.0, known=start.phrases.index)
-        packed = PackedModel(start.model)
-        codes, segmenter = start.phrases.codes, start.model.segmenter
-        groups = islice(talks.batches(options.seed), options.batches)
-        states, rows = collect(packed, groups, bank, start.phrases, options.seed, bf16)
-        held, held_rows = collect(packed, iter(talks.held_out(options.seed, 100)), bank, start.phrases, 0, bf16)
-    except DeixisError as error:
-        print(f"readout: {error}", file=sys.stderr)
-        return 2
-    reading = (segmenter.state_mean, segmenter.state_axes)
+    return program.ended("readout", lambda: read_out(options))
+
+
+def read_out(options: argparse.Namespace) -> Path:
+    """Collect states, fit, print how well they are read, and write the checkpoint."""
+    bf16, device = not options.float32, torch.device(checked_device(options.device))
+    bank = FeatureBank.load(options.features)
+    start = load_start(options.model, options.base, bank, bf16=bf16, device=device, quantize=options.quantize)
+    freeze(start.model)
+    talks = Talks(start.model.tokenizer, bank, 512, 2, 1000, 0.0, known=start.phrases.index)
+    packed = PackedModel(start.model)
+    groups = islice(talks.batches(options.seed), options.batches)
+    states, rows = collect(packed, groups, bank, start.phrases, options.seed, bf16)
+    held, held_rows = collect(packed, iter(talks.held_out(options.seed, 100)), bank, start.phrases, 0, bf16)
+    segmenter, codes = start.model.segmenter, start.phrases.codes.cpu()
+    reading = (segmenter.state_mean.cpu(), segmenter.state_axes.cpu())
     before = nearest(held, held_rows, *reading, codes)
     print(f"nearest code right in held-out conversations, as Converse left it: {before:.3f}")
     best = (-1.0, 0.0)
@@ -118,8 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         data=start.data,
         training={**start.training, "readout": figures},
     )
-    print(f"wrote {options.out}")
-    return 0
+    return Path(options.out)
 
 
 if __name__ == "__main__":

@@ -24,13 +24,13 @@ from torch.nn import functional as F
 from assistant import preprocess
 from assistant.click_refiner import Clicks
 from assistant.drawing import BLANK, NOWHERE, Drawing, Layer
-from assistant.errors import DeixisError
 from assistant.study import Study
 from assistant.volume import Volume
 from data_recipes.synthesis.contrast import SHARES, bias_field
-from training import losses, run
+from training import losses, program, run
 from training.clicks import next_click
 from training.pack import load_packed
+from training.processes import alone
 from training.samples import PackedCase
 from training.scans import synthesised
 from training.stage import data_index, entry, load_segmenter, made_how
@@ -113,8 +113,9 @@ def train(config: RefineConfig, out: Path) -> Path:
     cases = load_packed(config.packed)
     families = sorted({case.family for case in cases})
     accelerator = Accelerator(cpu=True, log_with="tensorboard", project_dir=out)
+    alone(accelerator, "refine")
     this = run.Run(out, config, accelerator=accelerator, checkpoint_minutes=config.checkpoint_minutes)
-    step, meter = this.resume(parameters, optimizer), run.Meter()
+    step, meter = this.resume(parameters, optimizer), run.Means()
     while step < config.steps and not this.over(config.minutes):
         rng = np.random.default_rng([config.seed, step])
         family = families[step % len(families)]
@@ -149,16 +150,7 @@ def train(config: RefineConfig, out: Path) -> Path:
         optimizer.step()
         step += 1
         meter.steps += 1
-        if step % config.log_every == 0 or step == config.steps:
-            figures = meter.read()
-            this.log(step - 1, figures)
-            left = (config.steps - step) / figures["steps_per_second"] / 60
-            print(
-                f"{step}/{config.steps} "
-                + ", ".join(f"{k} {v:.3f}" for k, v in figures.items())
-                + f", {left:.0f} min left",
-                flush=True,
-            )
+        this.progress(step, meter, run.every_figure)
         this.save_when_due(step, parameters, optimizer)
     this.save(step, parameters, optimizer)
     accelerator.end_training()
@@ -169,13 +161,7 @@ def train(config: RefineConfig, out: Path) -> Path:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = run.arguments(__doc__ or "", argv)
-    try:
-        print(f"wrote {train(run.read_config(RefineConfig, arguments.config, arguments.overrides), arguments.out)}")
-    except DeixisError as error:
-        print(f"refine: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return program.main(RefineConfig, lambda config, given: train(config, given.out), __doc__, argv)
 
 
 if __name__ == "__main__":

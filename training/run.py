@@ -7,14 +7,14 @@ a run that was killed and started again walks the same loss curve as one that wa
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
 import random
 import time
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from assistant.errors import DeixisError
-from training.processes import agreed, cut_like, on_deepspeed, summed, whole, whole_parameters
+from training.processes import agreed, cut_like, gathered, on_deepspeed, summed, whole, whole_parameters
 from training.trackers import plain
 
 C = TypeVar("C")
@@ -39,23 +39,24 @@ class ConfigError(DeixisError):
 
 def read_config(kind: type[C], path: Path | None, overrides: Sequence[str] = ()) -> C:
     """A config dataclass from the section of YAML named by its ``SECTION``, then ``key=value`` overrides (YAML values).
+    A file of one stage alone may leave the section's name out.
 
     Each value must be of its field's type: an int where a float is due is taken, anything else is an error by name.
     """
     section = vars(kind)["SECTION"]
+    names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
     values: dict[str, Any] = {}
     if path is not None:
         loaded = yaml.safe_load(path.read_text())
-        if not isinstance(loaded, dict) or section not in loaded:
+        if not isinstance(loaded, dict) or not {section, *names} & set(loaded):
             raise ConfigError(f"{path} has no section {section!r}: start from one of training/configs/")
-        values = dict(loaded[section] or {})
+        values = dict(loaded[section] or {}) if section in loaded else dict(loaded)
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals:
             raise ConfigError(f"{override!r} is no key=value")
         values[key] = yaml.safe_load(value)
     hints = typing.get_type_hints(kind)
-    names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
     for key, value in values.items():
         if key not in names:
             raise ConfigError(f"{section} has no setting {key!r}: it has {', '.join(names)}")
@@ -87,15 +88,6 @@ def _typed(section: str, key: str, value: Any, hint: Any) -> Any:
     raise ConfigError(f"{section}.{key} is {value!r}, which is not of type {hint}")
 
 
-def arguments(description: str, argv: Sequence[str] | None) -> argparse.Namespace:
-    """``CONFIG.yaml --out DIR [key=value ...]``, the command line of each stage."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("config", type=Path, help="YAML file, e.g. training/configs/converse.yaml")
-    parser.add_argument("--out", type=Path, required=True, help="the run's folder; a run in it goes on where it stands")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="settings in place of the file's")
-    return parser.parse_intermixed_args(argv)
-
-
 def seed_everything(seed: int) -> None:
     """Python, NumPy and torch. What a stage draws for its data comes from its own generators, not from these."""
     random.seed(seed)
@@ -124,32 +116,50 @@ def trainable(module: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
     return {name: p for name, p in sorted(module.named_parameters()) if p.requires_grad}
 
 
+def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON and YAML keep it."""
+    return dict(json.loads(json.dumps(values, default=str)))
+
+
+def check_settings(out: Path, before: Mapping[str, Any], config: Any) -> None:
+    """ConfigError where the run in ``out``, of the settings ``before``, would go on with others that bend its loss
+    curve. It may be made longer or saved more often: each config's ``MAY_CHANGE``."""
+    # a setting that a run's file does not know yet was what it is by default
+    usual = {f.name: f.default for f in fields(type(config)) if f.default is not MISSING}
+    usual |= {f.name: f.default_factory() for f in fields(type(config)) if f.default_factory is not MISSING}
+    known, now = {**_plain(usual), **before}, _plain(asdict(config))
+    differing = [k for k in now if known.get(k) != now[k] and k not in vars(type(config))["MAY_CHANGE"]]
+    if differing:
+        told = "; ".join(f"{k} {known.get(k)!r}, now {now[k]!r}" for k in differing)
+        raise ConfigError(
+            f"{out} holds a run with other settings ({told}): set them back, or give another --out, or remove it"
+        )
+
+
 class Run:
     """A run's folder: logs, the state it can go on from, and the clock. All processes of a run call it alike; the main
     one writes."""
 
-    def __init__(self, out: Path, config: Any, *, accelerator: Accelerator, checkpoint_minutes: float) -> None:
-        self.out, self.accelerator = out, accelerator
+    def __init__(
+        self,
+        out: Path,
+        config: Any,
+        *,
+        accelerator: Accelerator,
+        checkpoint_minutes: float = 0.0,
+        state: str = "state.pt",
+    ) -> None:
+        """state: the file that the stage goes on from, where it writes one of its own."""
+        self.out, self.accelerator, self.config = out, accelerator, config
         self.kept: Stateful | None = None  # what else a stage wants back when it goes on
         self.checkpoint_seconds = 60 * checkpoint_minutes
         self.started = self.saved = time.monotonic()
         self.earlier_seconds = 0.0
         out.mkdir(parents=True, exist_ok=True)
-        described = json.loads(json.dumps(asdict(config), default=str))
+        described = _plain(asdict(config))
         kept = out / "config.yaml"
-        if (out / "state.pt").is_file() and kept.is_file():
-            # a setting that a run's file does not know yet was what it is by default
-            usual = {f.name: f.default for f in fields(type(config)) if f.default is not MISSING}
-            usual |= {f.name: f.default_factory() for f in fields(type(config)) if f.default_factory is not MISSING}
-            before = {**json.loads(json.dumps(usual, default=str)), **yaml.safe_load(kept.read_text())}
-            # a run may be made longer or saved more often; anything else would bend its loss curve without a word
-            differing = [
-                k for k in described if before.get(k) != described[k] and k not in vars(type(config))["MAY_CHANGE"]
-            ]
-            if differing:
-                raise ConfigError(
-                    f"{out} holds a run with other settings ({', '.join(differing)}): give another --out or remove it"
-                )
+        if (out / state).is_file() and kept.is_file():
+            check_settings(out, yaml.safe_load(kept.read_text()), config)
         accelerator.wait_for_everyone()  # who comes late must not read what the first has written
         if accelerator.is_main_process:
             kept.write_text(yaml.safe_dump(described, sort_keys=False))
@@ -179,14 +189,15 @@ class Run:
         torch.set_rng_state(state["torch_rng"])
         self.earlier_seconds = state["seconds"]
         self.accelerator.wait_for_everyone()
-        if not self.accelerator.is_main_process:
-            return int(state["step"])
-        # what was logged after the state was saved will be logged again: keep one line a step
-        log = self.out / "log.jsonl"
-        if log.is_file():
-            lines = [line for line in log.read_text().splitlines() if json.loads(line)["step"] < state["step"]]
-            log.write_text("".join(line + "\n" for line in lines))
+        self.forget(int(state["step"]))
         return int(state["step"])
+
+    def forget(self, step: int) -> None:
+        """What was logged after the state was saved will be logged again: keep one line a step."""
+        log = self.out / "log.jsonl"
+        if self.accelerator.is_main_process and log.is_file():
+            lines = [line for line in log.read_text().splitlines() if json.loads(line)["step"] < step]
+            log.write_text("".join(line + "\n" for line in lines))
 
     def save(self, step: int, parameters: Mapping[str, torch.nn.Parameter], optimizer: Stateful) -> None:
         """Write ``state.pt`` in whole: after ``step`` steps are done."""
@@ -234,10 +245,16 @@ class Run:
             file.write(json.dumps({"step": step, **figures}) + "\n")
         self.accelerator.log(dict(figures), step=step)
 
-    def read(self, meter: Meter) -> dict[str, float]:
-        """What a meter has counted in all processes; it starts over."""
-        local = meter.read()
-        return summed(self.accelerator, local) | {"steps_per_second": local["steps_per_second"]}
+    def progress(self, step: int, meter: Meter, words: Callable[[dict[str, float]], str], **more: float) -> None:
+        """Every ``log_every`` steps of the config and after the last: log what a meter has counted in all processes,
+        with ``more``, and say it. words: what to say of the figures, such as ``"loss {loss:.3f}".format_map``."""
+        if step % self.config.log_every and step != self.config.steps:
+            return
+        figures = {**meter.read_together(self.accelerator), **more}
+        self.log(step - 1, figures)
+        rate = figures["steps_per_second"]
+        left = (self.config.steps - step) / rate / 60
+        self.say(f"step {step}/{self.config.steps} {words(figures)} {rate:.2f} steps/s, {left:.0f} min left")
 
     def say(self, text: str) -> None:
         """Print, once for all processes."""
@@ -288,6 +305,39 @@ class Meter:
         figures["steps_per_second"] = self.steps / seconds
         self.restart()
         return figures
+
+    def read_together(self, accelerator: Accelerator) -> dict[str, float]:
+        """`read`, of all processes: what each has added is its part of a sum."""
+        local = self.read()
+        return summed(accelerator, local) | {"steps_per_second": local["steps_per_second"]}
+
+
+class Means(Meter):
+    """Means of figures that are given with each of a step's samples, of which not every one has each."""
+
+    def restart(self) -> None:
+        super().restart()
+        self.given: dict[str, int] = {}
+
+    def add(self, **figures: float) -> None:
+        super().add(**figures)
+        for name in figures:
+            self.given[name] = self.given.get(name, 0) + 1
+
+    def read_together(self, accelerator: Accelerator) -> dict[str, float]:
+        sums: dict[str, float] = defaultdict(float)
+        given: dict[str, int] = defaultdict(int)
+        for its_sums, its_given in gathered(accelerator, (self.sums, self.given)):
+            for name, count in its_given.items():
+                sums[name] += its_sums[name]
+                given[name] += count
+        rate = self.read()["steps_per_second"]
+        return {name: sums[name] / given[name] for name in sorted(sums)} | {"steps_per_second": rate}
+
+
+def every_figure(figures: Mapping[str, float]) -> str:
+    """What `Run.progress` says of a stage whose figures have names of their own: all but those of a part ("a/b")."""
+    return " ".join(f"{k} {v:.3f}" for k, v in figures.items() if "/" not in k and not k.endswith("_per_second"))
 
 
 def read_log(out: Path) -> list[dict[str, float]]:

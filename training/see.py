@@ -3,8 +3,12 @@
     python -m training.see --config training/configs/see.yaml --out runs/see
 
 No language model runs here: each phrase's `<SEG>` state was computed once by the frozen model (`training.phrases`).
-A step is one case: its coarse level and a fine tile, every present phrase of it and some absent ones. Sample i of a
+A sample is one case: its coarse level and a fine tile, every present phrase of it and some absent ones. Sample i of a
 run depends on the seed and i alone, so a killed run goes on with the same losses.
+
+A step reads ``batch`` samples, each of which weighs the same however many masks it has: the mixture says how much a
+family counts. Several processes (`accelerate launch` with training/configs/accelerate/ddp.yaml) share a step's samples,
+and its losses are those of one. FSDP and DeepSpeed do not fit: Muon steps a matrix as a whole.
 """
 
 from __future__ import annotations
@@ -12,24 +16,23 @@ from __future__ import annotations
 import argparse
 import copy
 import sys
-import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-import yaml
-from torch import Tensor
+from accelerate import Accelerator, DistributedType
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
-from torch.utils.tensorboard import SummaryWriter
 
-from assistant.errors import DeixisError
 from assistant.language import DEFAULT_BASE
 from assistant.segmenter import Segmenter, SegmenterConfig
 from assistant.session import checked_device
-from training import losses
+from training import losses, program, run
+from training.learner import accelerator_for
 from training.optimizer import MuonWithAdamW
 from training.pack import load_packed
 from training.phrases import PhraseBank
@@ -38,9 +41,17 @@ from training.samples import PackedCase, Query, Sample, absent_phrases, draw, me
 from training.stage import data_index, entry, load_segmenter, made_how, start_encoder
 from training.taught import taught
 
+LAST = "last.pt"
+
 
 @dataclass(frozen=True)
 class SeeConfig:
+    """See training/configs/see.yaml. batch: samples a step, of all processes together."""
+
+    SECTION: ClassVar[str] = "see"
+    MAY_CHANGE: ClassVar[tuple[str, ...]] = ("device", "workers", "threads", "save_every", "log_every", "track")
+    LESS_MEMORY: ClassVar[str] = "most_queries=16, tiles=1 or a smaller segmenter, in another --out"
+
     packed: str = "runs/pack"
     phrases: str = "runs/phrases.pt"
     base: str = DEFAULT_BASE  # the language model whose phrase states masks are learned from
@@ -52,6 +63,7 @@ class SeeConfig:
     matrix_lr: float = 0.004  # of Muon
     weight_decay: float = 0.01
     seed: int = 0
+    batch: int = 1
     tiles: int = 1
     clip: float = 5.0
     balance: float = 0.5  # see `losses.competing_cross_entropy`; falls to 0 with the learning rate
@@ -65,6 +77,7 @@ class SeeConfig:
     bf16: bool = True
     save_every: int = 200
     log_every: int = 20
+    track: str = "tensorboard"  # wandb, mlflow or trackio, several with commas, or nothing
     mixture: dict[str, float] = field(
         default_factory=lambda: {
             "brain": 0.52, "head_neck": 0.2, "hippocampus": 0.1, "tumour_mr": 0.1, "tumour_pet": 0.08
@@ -73,24 +86,21 @@ class SeeConfig:
     segmenter: dict[str, object] = field(default_factory=dict)
     freeze_encoder: bool = False  # the encoder's trunk (`vision.Encoder.TRUNK`) stays as it began
 
-    @staticmethod
-    def read(path: Path, changes: Mapping[str, object] | None = None) -> SeeConfig:
-        """The settings of a YAML file, with changes. ConfigError for a name that there is not."""
-        values = (yaml.safe_load(path.read_text()) or {}) | dict(changes or {})
-        unknown = set(values) - {f.name for f in fields(SeeConfig)}
-        if unknown:
-            raise ConfigError(f"{path}: unknown setting(s) {', '.join(sorted(unknown))}")
-        return SeeConfig(**values)
-
 
 class Samples(IterableDataset[Sample]):
-    """Samples start..stop of a run, in order; worker w of W makes every W-th."""
+    """Samples of the steps start..steps of a run, in order: of process p of P every P-th, of which worker w of W makes
+    every W-th."""
 
     def __init__(
-        self, cases: list[PackedCase], config: SeeConfig, start: int, grids: SegmenterConfig | None = None
+        self,
+        cases: list[PackedCase],
+        config: SeeConfig,
+        start: int,
+        grids: SegmenterConfig | None = None,
+        process: tuple[int, int] = (0, 1),
     ) -> None:
-        """grids: whose grid sizes the samples have; None: those of the run's own settings."""
-        self.config, self.start = config, start
+        """grids: whose grid sizes the samples have; None: those of the run's own settings. process: (p, P)."""
+        self.config, self.start, self.process = config, start, process
         grids = grids or SegmenterConfig.from_dict(config.segmenter)
         self.side, self.size = grids.tile_size, grids.coarse_size
         self.by_family: dict[str, list[PackedCase]] = defaultdict(list)
@@ -115,8 +125,10 @@ class Samples(IterableDataset[Sample]):
     def __iter__(self) -> Iterator[Sample]:
         torch.set_num_threads(1)
         info = torch.utils.data.get_worker_info()
-        first, stride = (info.id, info.num_workers) if info else (0, 1)
-        for index in range(self.start + first, self.config.steps, stride):
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        process, processes = self.process
+        first, batch = worker * processes + process, self.config.batch
+        for index in range(self.start * batch + first, self.config.steps * batch, workers * processes):
             yield self.make(index)
 
 
@@ -193,6 +205,55 @@ def ending(config: SeeConfig, step: int) -> float:
     return min(1.0, (config.steps - step) / max(1, config.decay_steps))
 
 
+class Passed(NamedTuple):
+    """One sample's loss, its parts, and figures to log."""
+
+    loss: Tensor
+    parts: dict[str, float]
+    figures: dict[str, float]
+
+
+class SampleLoss(nn.Module):
+    """The losses of a sample, as one module for accelerate to wrap."""
+
+    def __init__(self, segmenter: Segmenter, config: SeeConfig) -> None:
+        super().__init__()
+        self.segmenter, self._config = segmenter, config
+
+    def forward(self, sample: Sample, states: Tensor, queries: list[Query], balance: float, detail: bool) -> Passed:
+        parts, figures = step_losses(self.segmenter, sample, states, queries, self._config, balance, detail)
+        total = torch.stack(list(parts.values())).sum()
+        return Passed(total, {k: float(v.detach()) for k, v in parts.items()}, figures)
+
+
+def device_for(config: SeeConfig, accelerator: Accelerator) -> torch.device:
+    """Where this process trains. ConfigError for what `accelerate launch` was asked and See cannot do."""
+    device, processes = torch.device(checked_device(config.device)), accelerator.num_processes
+    if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
+        raise ConfigError(f"see does not run with {accelerator.distributed_type.value}: launch it with ddp.yaml")
+    if processes == 1:
+        return device
+    if config.batch % processes:
+        raise ConfigError(
+            f"a step of {config.batch} samples cannot be shared by {processes} processes: "
+            f"set batch to a multiple of {processes}"
+        )
+    if device.type != accelerator.device.type:
+        raise ConfigError(
+            f"device is {config.device!r}, and the {processes} processes were launched on {accelerator.device.type}: "
+            f"set device={accelerator.device.type}"
+        )
+    return accelerator.device if device.type == "cuda" else device  # accelerate's "cpu:1" is no place to load to
+
+
+def resumed(path: Path, segmenter: Segmenter, optimizer: MuonWithAdamW, device: torch.device) -> dict[str, Any]:
+    """Take up a checkpoint of `save`; all that it holds."""
+    saved: dict[str, Any] = torch.load(path, weights_only=True, map_location=device)
+    segmenter.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    return saved
+
+
 def train(
     config: SeeConfig, out: Path, segmenter_start: Path | None = None, encoder: Path | None = None
 ) -> Segmenter:
@@ -200,13 +261,15 @@ def train(
     begin from, see `stage.start_encoder`."""
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
-    out.mkdir(parents=True, exist_ok=True)
-    device = torch.device(checked_device(config.device))
+    # a sample may have no fine tile, or show nothing
+    accelerator = accelerator_for(out, config.track, some_unused=True)
+    device = device_for(config, accelerator)
+    this = run.Run(out, config, accelerator=accelerator, state=LAST)
     cases = load_packed(Path(config.packed))
     teaches = taught(cases)
     asked = dict.fromkeys([*teaches.names, *(n for f in {c.family for c in cases} for n in absent_phrases(f))])
-    bank = PhraseBank.load(Path(config.phrases), config.base, asked)
-    last = out / "last.pt"
+    with accelerator.main_process_first():  # who makes the bank where there is none
+        bank = PhraseBank.load(Path(config.phrases), config.base, asked)
     if segmenter_start is not None:
         segmenter = load_segmenter(segmenter_start)
     else:
@@ -219,56 +282,54 @@ def train(
         for parameter in segmenter.vision.trunk_parameters():
             parameter.requires_grad_(False)
     optimizer = MuonWithAdamW(segmenter, config.lr, config.matrix_lr, config.weight_decay)
-    step, average = 0, None
-    if last.exists():
-        saved = torch.load(last, weights_only=True, map_location=device)
-        segmenter.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
+    step, average = 0, {k: v.clone() for k, v in segmenter.state_dict().items()}
+    if (out / LAST).exists():
+        saved = resumed(out / LAST, segmenter, optimizer, device)
         step, average = saved["step"], saved["average"]
-    if average is None:
-        average = {k: v.clone() for k, v in segmenter.state_dict().items()}
-    writer = SummaryWriter(str(out / "tensorboard"))
-    samples = Samples(cases, config, step, segmenter.config)
-    loader = DataLoader(samples, batch_size=None, num_workers=config.workers)
-    began, first, running = time.time(), step, defaultdict(list)
-    for sample in loader:
-        rng = np.random.default_rng([config.seed, step, 1])
-        queries = choose(sample.queries, config.most_queries, rng)
-        states = bank.pick([q.phrase for q in queries], rng, config.canonical).to(device)
+        this.forget(step)
+    module = accelerator.prepare_model(SampleLoss(segmenter, config), device_placement=False)
+    process = (accelerator.process_index, accelerator.num_processes)
+    samples = Samples(cases, config, step, segmenter.config, process)
+    stream = iter(DataLoader(samples, batch_size=None, num_workers=config.workers))
+    mine = range(process[0], config.batch, process[1])
+    accelerator.gradient_accumulation_steps = len(mine)
+    meter = run.Means()
+    while step < config.steps:
         late = ending(config, step)
-        shown = sample.to(device)
-        parts, figures = step_losses(segmenter, shown, states, queries, config, config.balance * late, step % 4 == 0)
-        total = torch.stack(list(parts.values())).sum()
         optimizer.zero_grad()
-        total.backward()
+        for place in mine:
+            sample = next(stream)
+            rng = np.random.default_rng([config.seed, step * config.batch + place, 1])
+            queries = choose(sample.queries, config.most_queries, rng)
+            states = bank.pick([q.phrase for q in queries], rng, config.canonical).to(device)
+            with accelerator.accumulate(module):
+                passed = module(sample.to(device), states, queries, config.balance * late, step % 4 == 0)
+                accelerator.backward(passed.loss)
+            figures = {**passed.parts, **passed.figures}
+            meter.add(**figures, **{f"{sample.family}/{name}": value for name, value in figures.items()})
         norm = torch.nn.utils.clip_grad_norm_(segmenter.parameters(), config.clip)
         if torch.isfinite(norm):
             optimizer.step(min(late, (step + 1) / config.warmup))
         else:
-            print(f"step {step}: gradient norm {norm}: step left out", flush=True)
+            this.say(f"step {step}: gradient norm {norm}: step left out")
         step += 1
+        meter.steps += 1
         keep = min(config.ema, (1 + step) / (10 + step))
         for name, value in segmenter.state_dict().items():
             average[name].lerp_(value, 1 - keep)
-        for name, value in {**{k: float(v.detach()) for k, v in parts.items()}, **figures}.items():
-            running[name].append(value)
-            running[f"{sample.family}/{name}"].append(value)
-        if step % config.log_every == 0:
-            for name, values in running.items():
-                writer.add_scalar(name, float(np.mean(values)), step)
-            rate = (step - first) / (time.time() - began)
-            line = " ".join(
-                f"{k} {np.mean(v):.3f}" for k, v in sorted(running.items()) if "/" not in k or "dice_" in k
-            )
-            print(
-                f"{step}/{config.steps} {rate:.2f} steps/s, {(config.steps - step) / rate / 60:.0f} min left | {line}",
-                flush=True,
-            )
-            running.clear()
-        if step % config.save_every == 0 or step == config.steps:
-            save(last, segmenter, optimizer, step, average, history)
+        this.progress(step, meter, said)
+        if accelerator.is_main_process and (step % config.save_every == 0 or step == config.steps):
+            save(out / LAST, segmenter, optimizer, step, average, history)
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
     segmenter.load_state_dict(average)
     return segmenter
+
+
+def said(figures: dict[str, float]) -> str:
+    """Every figure, and the Dice of each family."""
+    dice = " ".join(f"{name} {value:.3f}" for name, value in figures.items() if "/dice_" in name)
+    return f"{run.every_figure(figures)} | {dice}"
 
 
 def save(
@@ -291,21 +352,16 @@ def save(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--config", type=Path, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    start = parser.add_mutually_exclusive_group()
+    options = program.parser(__doc__)
+    start = options.add_mutually_exclusive_group()
     start.add_argument("--start", type=Path, help="begin from another run's last.pt or a checkpoint folder")
     start.add_argument("--encoder", type=Path, help="begin with a pretrained encoder: encoder.pt of pretrain, M3D-CLIP")
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings to change")
-    options = parser.parse_args(argv)
-    try:
-        changes = {k: yaml.safe_load(v) for k, v in (s.split("=", 1) for s in options.set)}
-        train(SeeConfig.read(options.config, changes), options.out, options.start, options.encoder)
-    except DeixisError as error:
-        print(f"see: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    def work(config: SeeConfig, given: argparse.Namespace) -> Path:
+        train(config, given.out, given.start, given.encoder)
+        return Path(given.out, LAST)
+
+    return program.main(SeeConfig, work, __doc__, argv, options)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,9 @@ from training.packed import FrozenCodes
 from training.run import ConfigError, Run
 from training.samples import PackedCase
 
+#: what makes a step of Align or Converse fit on a smaller GPU; the first of them changes no figure of a run
+LESS_MEMORY = "recompute=true; or, in another --out, rows=1 with accumulate as many times more, or quantize=4bit"
+
 
 @dataclass(frozen=True)
 class Start:

@@ -26,9 +26,8 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from assistant.conversation import IGNORED
-from assistant.errors import DeixisError
 from assistant.model import Base
-from training import run
+from training import program, run
 from training.converse import ConverseConfig, conversations_of, freeze
 from training.data import Example, FeatureBank, Pack, collate, pack
 from training.learner import Learner, accelerator_for, gradients
@@ -207,20 +206,18 @@ def table(speeds: dict[str, Speed]) -> str:
     return "\n".join(lines)
 
 
+def written(config: ConverseConfig, out: Path) -> Path:
+    """Measure both loops, and print and write their figures."""
+    out.mkdir(parents=True, exist_ok=True)
+    speeds = {name: measure(name, config, out) for name in LOOPS}
+    file = out / "throughput.json"
+    file.write_text(json.dumps({name: asdict(speed) for name, speed in speeds.items()}, indent=2) + "\n")
+    print(table(speeds))
+    return file
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    arguments = run.arguments(__doc__ or "", argv)
-    try:
-        config = run.read_config(ConverseConfig, arguments.config, arguments.overrides)
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        speeds = {name: measure(name, config, arguments.out) for name in LOOPS}
-        (arguments.out / "throughput.json").write_text(
-            json.dumps({name: asdict(speed) for name, speed in speeds.items()}, indent=2) + "\n"
-        )
-        print(table(speeds))
-    except DeixisError as error:
-        print(f"throughput: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return program.main(ConverseConfig, lambda config, given: written(config, given.out), __doc__, argv)
 
 
 if __name__ == "__main__":

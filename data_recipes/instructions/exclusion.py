@@ -99,9 +99,11 @@ def which_is_not_there(t: Thread) -> bool:
         return False
     notes = t.ground(said.phrases)
     missing, there = d.missing(notes), d.found(notes)
-    rest = f"{d.capital(d.listed([d.called(n) for n in there]))} {'is' if len(there) == 1 else 'are'} in this scan."
+    rest = ""
+    if there:
+        rest = f"{d.capital(d.listed([d.called(n) for n in there]))} {'is' if len(there) == 1 else 'are'} in this scan."
     sentence = d.not_found(notes) if missing else "None of them is missing."
-    t.turn(words.ask(NOT_THERE, t.rng, said), notes, d.joined(sentence, rest if there else ""))
+    t.turn(words.ask(NOT_THERE, t.rng, said), notes, d.joined(sentence, rest))
     return True
 
 

@@ -88,7 +88,7 @@ def _length(note: Note) -> Decimal:
 
 RULES: tuple[Rule, ...] = (
     # Pedraza, Bowers, Gilmore: Asymmetry of the hippocampus and amygdala in MRI volumetric measurements of normal
-    # adults. J Int Neuropsychol Soc 10 (2004) 664-678.
+    # adults. J Int Neuropsychol Soc 10 (2004) 664-678: 82 studies, the right one larger by 0.21 standard deviations.
     Rule(
         "MR", ("right hippocampus", "left hippocampus"),
         "In healthy adults the right hippocampus is on average larger than the left one (Pedraza et al. 2004, a "
@@ -102,25 +102,25 @@ RULES: tuple[Rule, ...] = (
         "(Prassopoulos et al. 1997).", "Is this spleen within that range?", _spleen,
     ),
     # Boyce et al.: Hepatic steatosis (fatty liver disease) in asymptomatic adults identified by unenhanced low-dose CT.
-    # AJR 194 (2010) 623-628.
+    # AJR, 2010: moderate to severe steatosis defined by a mean of at most 40 HU, in 3,357 adults without symptoms.
     Rule(
         "CT", ("liver",),
         "On CT without contrast agent, a liver of 40 HU or less was taken for moderate to severe steatosis (Boyce et "
         "al. 2010).", "Is that criterion met?", _liver,
     ),
     # Park et al.: Biopsy-proven nonsteatotic liver in adults: estimation of reference range for difference in
-    # attenuation between the liver and the spleen at nonenhanced CT. Radiology 258 (2011) 760-766.
+    # attenuation between the liver and the spleen at nonenhanced CT. Radiology 258 (2011) 760-766: 96 donors.
     Rule(
         "CT", ("liver", "spleen"),
         "On CT without contrast agent, livers free of steatosis were 1 to 18 HU denser than the spleen (Park et al. "
         "2011).", "Is this one within that range?", _liver_and_spleen,
     ),
-    # Hirsch et al.: ACC/AHA 2005 practice guidelines for the management of patients with peripheral arterial disease.
-    # Circulation 113 (2006) e463-e654: a discrepancy in size of more than 1.5 cm between the two kidneys.
+    # Hirsch et al.: ACC/AHA 2005 practice guidelines for the management of patients with peripheral arterial disease,
+    # published in 2006: an unexplained atrophic kidney, or a discrepancy in size of more than 1.5 cm between the two.
     Rule(
         "CT", ("left kidney", "right kidney"),
-        "An unexplained difference in size of more than 15 mm between the kidneys is one reason to look for a renal "
-        "artery stenosis (ACC/AHA guideline, Hirsch et al. 2006).", "Do these kidneys differ by that much in length?",
+        "A difference in size of more than 15 mm between the kidneys is one reason to look for a renal artery stenosis "
+        "(ACC/AHA guideline, Hirsch et al. 2006).", "Do these kidneys differ by that much in length?",
         _kidneys,
     ),
 )  # fmt: skip

@@ -91,10 +91,12 @@ def bias_field(rng: np.random.Generator, shape: tuple[int, ...], strength: float
 
 
 def thick_slices(rng: np.random.Generator, image: Tensor, spacing: float) -> Tensor:
-    """Average along one axis to slices of up to 6 mm and interpolate back, as a clinical 2D acquisition does."""
+    """Average along one axis to slices of up to 6 mm and interpolate back, as a clinical 2D acquisition does. Voxels of
+    more than 6 mm (``spacing``) are thick already and stay."""
     axis = int(rng.integers(3))
     n = image.shape[axis]
-    slices = max(4, round(n * spacing / rng.uniform(max(2.0, spacing), 6.0)))
+    thinnest = max(2.0, spacing)
+    slices = max(4, round(n * spacing / rng.uniform(thinnest, max(thinnest, 6.0))))
     if slices >= n:
         return image
     x, y, z = (slices if a == axis else size for a, size in enumerate(image.shape))
