@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor
 
-from assistant import claims, composition, conversation
+from assistant import claims, comparison, composition, conversation, diagnoses, roles
 from assistant.composition import Plan
 from assistant.conversation import Message
 from assistant.errors import QuestionError
@@ -332,7 +332,7 @@ class Chat:
         elif self._targets is not None and prompt is None:
             plan = self._recall(self.messages[-1].content) or self._plan(said)
             if plan is not None:
-                given = self._named(plan.targets[0])
+                given = self._planned(plan, targets, said)
                 self._check_room(len(rendered.ids) + max_new_tokens + 2 * TOKENS_PER_TARGET * len(plan.targets))
         # what a plan looks for is as long as it is: the limit is for what the model writes of itself
         for step in range(max_new_tokens + (0 if plan is None else TOKENS_PER_TARGET * len(plan.targets))):
@@ -422,7 +422,10 @@ class Chat:
     def _plan(self, said: str) -> Plan | None:
         """What the question composes of structures that the scan shows."""
         glossary = self.model.glossary
-        return None if glossary is None or self.study is None else composition.read(said, glossary, self.shown)
+        if glossary is None or self.study is None:
+            return None
+        readers = (diagnoses.read, comparison.read, composition.read, roles.read)
+        return next((plan for read in readers if (plan := read(said, glossary, self.shown)) is not None), None)
 
     def shown(self, among: Sequence[str] = ()) -> list[str]:
         """The structures, each excluding the others, that the scan shows, as far as the segmenter knows of any; see
@@ -433,15 +436,13 @@ class Chat:
     def _planned(self, plan: Plan, targets: Sequence[Note], said: str) -> list[int]:
         """What a reply with a plan goes on with: the next target, then what is looked at last, then what was measured,
         in the program's words."""
-        tokenizer, done = self.model.tokenizer, len(targets)
-        space = conversation.encode_text(tokenizer, " ")
-        if done < len(plan.targets):
-            return [*space, *self._named(plan.targets[done])]
-        last = plan.last(targets) if done == len(plan.targets) else ""
-        if last:
-            return [*space, *self._named(last)]
-        words = f"{claims.statement(targets[: len(plan.targets)], said)} {plan.verdict(targets)}".rstrip()
-        return [*conversation.encode_text(tokenizer, f" {words}"), min(self._ends)]
+        tokenizer = self.model.tokenizer
+        wanted = plan.next(targets)
+        if wanted:
+            space = conversation.encode_text(tokenizer, " ") if targets else []
+            return [*space, *self._named(wanted)]
+        words = plan.words(targets, said)
+        return [*conversation.encode_text(tokenizer, f" {words}" if targets else words), min(self._ends)]
 
     def _named(self, name: str) -> list[int]:
         """A name in the markup of a target."""
