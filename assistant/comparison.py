@@ -1,8 +1,8 @@
-"""Questions that compare sizes beyond two masks: a group with a structure, a pair with a pair, a structure with a number.
+"""Questions that compare sizes beyond two masks: a group with a structure, a pair with a pair, a mask with a number.
 
-"Is the brainstem bigger than the cerebellum?" asks for the sum of the cerebellum's parts: they are looked for, joined into
-one mask, and that mask is measured. A comparison of one English name with another is the language model's; what it says is
-checked by `assistant.claims`.
+"Is the brainstem bigger than the cerebellum?" asks for the sum of the cerebellum's parts: they are looked for, joined
+into one mask, and that mask is measured. A comparison of one English name with another is the language model's; what it
+says is checked by `assistant.claims`.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from dataclasses import dataclass
 
 from assistant import claims
 from assistant.composition import Plan, Shown, on_scan
-from assistant.evidence import Note, format_ml, format_mm
+from assistant.evidence import Measurement, Note, format_ml, format_mm
 from assistant.glossary import Glossary
 from assistant.sizes import Size, sizes_in
 from assistant.statements import Named, comparison_in, named_in
 
 _POLAR = re.compile(
-    r"\W*(?:(?:and|so|but|then)\W+)?(?:is|are|was|were|does|do|did|has|have|ist|sind|hat|haben|est|sont|es|son)\b|.*(?:吗|\best-ce qu)",
+    r"\W*(?:(?:and|so|but|then)\W+)?(?:is|are|was|were|does|do|did|has|have|ist|sind|hat|haben"
+    r"|est|sont|es|son)\b|.*(?:吗|\best-ce qu)",
     re.IGNORECASE,
 )
 _SHARE = re.compile(
@@ -38,8 +39,8 @@ class Term:
 
 @dataclass(frozen=True)
 class Totals(Plan):
-    """terms: two, each measured as one. word: whether the first is "smaller" or "larger" was asked, "" where not; polar:
-    for yes or no; longest: by the longest diameter instead of the volume."""
+    """terms: two, each measured as one. word: whether the first is "smaller" or "larger" was asked, "" where not;
+    polar: for yes or no; longest: by the longest diameter instead of the volume."""
 
     terms: tuple[Term, ...] = ()
     word: str = ""
@@ -79,7 +80,7 @@ class Totals(Plan):
     def _told(self, term: Term, note: Note) -> str:
         assert note.measurement is not None
         if self.longest:
-            return f"The {note.phrase} ({note.id}) is {format_mm(note.measurement.longest_diameter_mm)} mm at its longest."
+            return _length(note.phrase, note.id, note.measurement)
         volume = format_ml(note.measurement.volume_ml)
         if " + " in note.phrase:
             return f"The volume of the {term.name} in total is {volume} mL ({note.id})."
@@ -87,9 +88,9 @@ class Totals(Plan):
 
     def _verdict(self, true: str) -> str:
         if true == "equal":
-            return f"They are equal in {'length' if self.longest else 'volume'}."
-        word = {"larger": "longer", "smaller": "shorter"}[self.word] if self.longest else self.word
-        return f"The {word} is the {self.terms[0 if true == self.word else 1].name}."
+            return f"They are equal in {'diameter' if self.longest else 'volume'}."
+        of = self.terms[0 if true == self.word else 1].name
+        return f"The {self.word} {'diameter' if self.longest else 'volume'} is that of the {of}."
 
     def _relation(self, first: Note, second: Note) -> str:
         """By the numbers as shown, so that equal numbers are equal."""
@@ -116,11 +117,12 @@ class Limit(Plan):
         low, high = self.size.spans[0]
         kept = all(low < (m.longest_diameter_mm if by_length else m.volume_ml) < high for m in found)
         if by_length:
-            told = " ".join(
-                f"The {n.phrase} ({n.id}) is {format_mm(n.measurement.longest_diameter_mm)} mm at its longest."
-                for n in notes if n.measurement is not None
-            )  # fmt: skip
+            told = " ".join(_length(n.phrase, n.id, n.measurement) for n in notes if n.measurement is not None)
         return f"{'Yes' if kept else 'No'}. {told}"
+
+
+def _length(phrase: str, mask_id: str, m: Measurement) -> str:
+    return f"The {phrase} ({mask_id}) is {format_mm(m.longest_diameter_mm)} mm at its longest."
 
 
 def read(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
@@ -140,7 +142,9 @@ def read(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
         return None
     first, second = (_term(one, question, shown) for one in (compared.terms if compared else named))
     single = len(first.phrases) == len(second.phrases) == 1
-    if set(first.phrases) & set(second.phrases) or (single and compared and claims.compares(question) and not compared.longest):
+    if set(first.phrases) & set(second.phrases):
+        return None
+    if single and compared and claims.compares(question) and not compared.longest:
         return None
     targets = (*first.phrases, *second.phrases)
     if compared is None:

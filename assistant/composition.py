@@ -57,7 +57,7 @@ _POLAR = re.compile(r"\W*(?:is|are|was|were|does|do|has|have|can)\b", re.IGNOREC
 @dataclass(frozen=True)
 class Plan:
     """targets: what to look for, in order. choose: "largest" or "smallest" of them, "together" for all as one mask, or
-    "". saying: what the reply says besides what was measured; the reply ends with it where nothing is to be looked for."""
+    "". saying: what the reply says before what was measured, or all that it says where there are no targets."""
 
     targets: tuple[str, ...]
     choose: str = ""

@@ -1,7 +1,7 @@
 """Questions after a disease: "does the patient have Alzheimer's disease?", "rule out hydrocephalus".
 
-A mask is no diagnosis, and a disease is no structure that could be looked for. The reply says so, and measures what such a
-question is about, where the scan shows it.
+A mask is no diagnosis, and a disease is no structure that could be looked for. The reply says so, and measures what
+such a question is about, where the scan shows it.
 """
 
 from __future__ import annotations
@@ -22,19 +22,23 @@ _DISEASES = {
     r"laryngitis": "larynx",
     r"o?esophagitis": "esophagus",
     r"myelitis|myelopathy|spinal cord compression": "spinal cord",
-    r"cancer\w*|malignan\w+|benign|metasta\w+|krebs\w*|bösartig\w*|gutartig\w*|malin[es]?|malign[oa]s?|癌症?|恶性|良性": "tumour",
-    r"atroph\w+|parkinson\w*(?:['’]s)?(?: disease)?|multiple sclerosis|multiple sklerose|sclérose en plaques|esclerosis múltiple"
+    r"cancer\w*|malignan\w+|benign|metasta\w+|krebs\w*|bösartig\w*|gutartig\w*"
+    r"|malin[es]?|malign[oa]s?|癌症?|恶性|良性": "tumour",
+    r"atroph\w+|parkinson\w*(?:['’]s)?(?: disease)?|multiple sclerosis|multiple sklerose"
+    r"|sclérose en plaques|esclerosis múltiple"
     r"|strokes?|infarct\w*|schlaganf[aä]ll\w*|avc|derrame|ich?tus|isch(?:a)?emi\w+|h(?:a)?emorrhag\w+|bleed(?:ing|s)?"
-    r"|blutung\w*|aneurysms?|thrombos[ei]s|trauma|concussion|schizophren\w+|depression|autis\w+|migraine|infection|fractures?"
+    r"|blutung\w*|aneurysms?|thrombos[ei]s|trauma|concussion"
+    r"|schizophren\w+|depression|autis\w+|migraine|infection|fractures?"
     r"|中风|脑卒中|脑梗死?|出血|帕金森病?|多发性硬化"
     r"|\w{3,}itis|(?:\w+(?:['’]s)? )?(?:disease|disorder|syndrome)s?|\w+krankheit|maladie(?: d[e'’] ?\w+)?": "",
 }  # fmt: skip
 _DISEASE = re.compile("|".join(rf"(?P<d{n}>{words})" for n, words in enumerate(_DISEASES)), re.IGNORECASE)
 # What wants a yes or no, or an opinion; not "which part shrinks in Alzheimer's disease?"
 _ASKS = re.compile(
-    r"^\W*(?:(?:and|so|but|please)\W+)*(?:is|are|was|were|does|do|did|has|have|had|could|can|might|may|would|exclude|diagnose"
-    r"|check for|confirm|hat|haben|ist|sind|liegt|est|souffre|tiene|padece|hay|es|sufre)\b"
-    r"|\b(?:signs?|evidence|suspicion|risk|likelihood|probability) (?:of|for)\b|\brule out\b|\best-ce qu|\by a-t-il\b|吗|有没有|是否",
+    r"^\W*(?:(?:and|so|but|please)\W+)*(?:is|are|was|were|does|do|did|has|have|had|could|can|might|may|would|exclude"
+    r"|diagnose|check for|confirm|hat|haben|ist|sind|liegt|est|souffre|tiene|padece|hay|es|sufre)\b"
+    r"|\b(?:signs?|evidence|suspicion|risk|likelihood|probability) (?:of|for)\b|\brule out\b"
+    r"|\best-ce qu|\by a-t-il\b|吗|有没有|是否",
     re.IGNORECASE,
 )
 

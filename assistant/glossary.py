@@ -78,8 +78,8 @@ class Mention:
 
 @dataclass(frozen=True)
 class Role:
-    """What a structure is for. name: its name in a glossary, which may be a group's; does: what follows "which ..."; cues:
-    words and runs of words, normalised, of questions about it; "*" ends a stem. See `assistant.roles`."""
+    """What a structure is for. name: its name in a glossary, which may be a group's; does: what follows "which ...";
+    cues: words and runs of words, normalised, of questions about it; "*" ends a stem. See `assistant.roles`."""
 
     name: str
     does: str

@@ -35,8 +35,8 @@ class Operation:
     """What to do with which masks.
 
     kind: "union", "minus", "intersect", "largest", "grow", "shrink", "smooth", "fill", "part" (the part of the first in
-    a direction from the second), "cut" (all but that part), "near" (the part within mm of the second), "nearest" (the half
-    that is nearest to the second), or "half" (the half in a direction).
+    a direction from the second), "cut" (all but that part), "near" (the part within mm of the second), "nearest"
+    (the half that is nearest to the second), or "half" (the half in a direction).
     groups: what it works on, each the union of its members: ids ("m1") or phrases to look for.
     """
 

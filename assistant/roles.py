@@ -7,7 +7,6 @@ structure does, and the reader sees which one was taken.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from assistant.composition import Plan, Shown, on_scan, visible
 from assistant.glossary import Glossary, Role, normalise
@@ -19,8 +18,8 @@ _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _LOOKS = re.compile(
     r"\b(?:what|which|where|show|find|segment|outline|mark|locate|label|highlight|display|contour|delineate"
     r"|how (?:big|large)|the (?:\w+ ){0,3}(?:thing|part|structure|region|organ|area|cent(?:re|er)|gland|bone|tube|bit)"
-    r"|was|wo|womit|wodurch|wo(?:mit|von|fur)|welche[rsnm]?|zeig\w*|markiere|qu(?:el|elle|els|elles)|que|ou|montre\w*|cual(?:es)?"
-    r"|donde|con que|muestra\w*)\b|什么|哪|何处|显示|标出",
+    r"|was|wo|womit|wodurch|wovon|welche[rsnm]?|zeig\w*|markiere|qu(?:el|elle|els|elles)|que"
+    r"|ou|montre\w*|cual(?:es)?|donde|con que|muestra\w*)\b|什么|哪|何处|显示|标出",
     re.IGNORECASE,
 )
 _OF_ME = re.compile(
@@ -30,7 +29,8 @@ _OF_ME = re.compile(
 )
 # "what carries food to the stomach?", "where does spit come from?" name what they are not about
 _BY_DOING = re.compile(
-    r"\W*(?:what|which \w+) (?!(?:is|was|does|has|structures|organs|parts|ventricles)\b)[a-z]+s\b|\W*where (?:do|does) ",
+    r"\W*(?:what|which \w+) (?!(?:is|was|does|has|structures|organs|parts|ventricles)\b)[a-z]+s\b"
+    r"|\W*where (?:do|does) ",
     re.IGNORECASE,
 )
 # "in the brain", "the brain's ...": where something is, not what is asked for

@@ -164,8 +164,8 @@ class Statement:
 
 @dataclass(frozen=True)
 class Compared:
-    """terms: the two that are compared, in the order of the question; word: "smaller" or "larger" of the first; longest:
-    by length ("longer") instead of volume."""
+    """terms: the two that are compared, in the order of the question; word: "smaller" or "larger" of the first;
+    longest: by length ("longer") instead of volume."""
 
     terms: tuple[Named, Named]
     word: str

@@ -11,20 +11,21 @@ from data_recipes import ontology
 from tests.tiny_language import FakeStudy, tiny_model
 
 GLOSSARY = ontology.glossary()
-BRAIN = ["left hippocampus", "right hippocampus", "left lateral ventricle", "right lateral ventricle", "brainstem"]
+HIPPOCAMPI = ("left hippocampus", "right hippocampus")
+BRAIN = [*HIPPOCAMPI, "left lateral ventricle", "right lateral ventricle", "brainstem"]
 
 
 @pytest.mark.parametrize(
     ("question", "said", "targets"),
     [
-        ("Does the patient have Alzheimer's disease?", "Alzheimer's disease", ("left hippocampus", "right hippocampus")),
+        ("Does the patient have Alzheimer's disease?", "Alzheimer's disease", HIPPOCAMPI),
         ("Rule out hydrocephalus.", "hydrocephalus", ("left lateral ventricle", "right lateral ventricle")),
-        ("Hat der Patient eine Demenz?", "Demenz", ("left hippocampus", "right hippocampus")),
+        ("Hat der Patient eine Demenz?", "Demenz", HIPPOCAMPI),
         ("Is there evidence of multiple sclerosis?", "multiple sclerosis", ()),
         ("Does she have encephalitis of the brainstem?", "encephalitis", ("brainstem",)),  # what the question names
         ("Could this be mumps?", "mumps", ()),  # no parotids on this scan
         ("Is it malignant?", "malignant", ()),
-        ("病人有阿尔茨海默病吗?", "阿尔茨海默病", ("left hippocampus", "right hippocampus")),
+        ("病人有阿尔茨海默病吗?", "阿尔茨海默病", HIPPOCAMPI),
     ],
 )
 def test_a_disease_is_not_judged(question, said, targets):
