@@ -146,11 +146,11 @@ def read(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
         return None
     if single and compared and claims.compares(question) and not compared.longest:
         return None
-    targets = (*first.phrases, *second.phrases)
+    both = (*first.phrases, *second.phrases)
     if compared is None:
-        return Totals(targets, terms=(first, second))
+        return Totals(both, terms=(first, second))
     longest = single and compared.longest
-    return Totals(targets, terms=(first, second), word=compared.word, polar=polar, longest=longest)
+    return Totals(both, terms=(first, second), word=compared.word, polar=polar, longest=longest)
 
 
 def _term(one: Named, question: str, shown: Shown) -> Term:

@@ -83,6 +83,7 @@ _MORE_SIDES = {"links": "left", "linkem": "left", "linksseitig": "left", "linkss
                "izquierdos": "left", "rechts": "right", "rechtem": "right", "rechtsseitig": "right",
                "rechtsseitige": "right", "droits": "right", "derechos": "right", "droites": "right"}  # fmt: skip
 _JOINED = re.compile(r"\s*(?:,|/|&|and|und|et|y|e|or|oder|ou|o)\s*(?:(?:the|der|die|das|le|la|el)\s+)?", re.IGNORECASE)
+_AT = re.compile(r"\b(?:on|to|at|in|auf|à|a)(?: (?:the|der|die|la|le))? $", re.IGNORECASE)
 _WITHIN = re.compile(r"\W*(?:\w+\s+){0,3}?(?:in|within|of|inside|im|in der|dans|de|du|en|del)\b", re.IGNORECASE)
 # what follows "the right" where that stands for a structure: nothing, "one", a verb, a number; no further noun
 _ALONE = re.compile(
@@ -262,8 +263,9 @@ def _of_mention(
 
 
 def _joined_sides(text: str, one: tuple[int, int, str], other: tuple[int, int, str]) -> bool:
-    """ "left and the right", of two words for sides."""
-    return one[2] != other[2] and _JOINED.fullmatch(text[one[1] : other[0]]) is not None
+    """ "left and the right", of two words for sides; not "the cyst on the left and the right X"."""
+    joined = one[2] != other[2] and _JOINED.fullmatch(text[one[1] : other[0]]) is not None
+    return joined and _AT.search(text[: one[0]]) is None
 
 
 def _one_side(sided: Sequence[str], word: tuple[int, int, str], end: int) -> Named:

@@ -16,7 +16,7 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
     (
         "hippocampus", "forms new memories and shrinks early in Alzheimer's disease",
         "memor*|remember*|recall*|forget*|forgot*|amnesi*|short term|long term|learn new|learns new|spatial map*"
-        "|find the way|finding the way|navigat*|place cells|alzheimer*|dementia"
+        "|find the way|sense of direction|finding the way|navigat*|place cells|alzheimer*|dementia"
         "|erinner*|gedachtnis*|vergess*|merken|souvenir*|memoire|oubli*|recuerd*|olvid*|demen*|记忆|记住|遗忘|阿尔茨海默|老年痴呆",
     ),
     (
@@ -33,13 +33,13 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "cerebellum", "coordinates movement and balance",
-        "balanc*|coordinat*|stagger*|clums*|gait|ataxi*|dizz*|unsteady|wobbl*|stumbl*|drunk*|alcohol|fine tun*|bike|bicycle|muscle*"
+        "balanc*|coordinat*|stagger*|clums*|gait|ataxi*|dizz*|unsteady|wobbl*|stumbl*|drunk*|alcohol|upright|fall over|falling over|fine tun*|bike|bicycle|muscle*"
         "|smooth movement*|posture|walk straight|gleichgewicht*|koordin*|gangunsicher*|schwindel|equilibre|coordonn*|equilibrio"
         "|coordina*|平衡|协调|走路不稳",
     ),
     (
         "thalamus", "relays sensory signals to the cortex",
-        "relay*|gateway|switchboard|pass on|passes on|passes|sensory|senses|sensation*|signals to the cortex|eyes and ears"
+        "relay*|filter*|gateway|switchboard|pass on|passes on|passes|sensory|senses|sensation*|signals to the cortex|eyes and ears"
         "|to the cortex|sleep spindle*|central pain|sinne*|umschalt*|relais|sensoriel*|sentidos|sensorial*|中继|感觉",
     ),
     (
@@ -75,14 +75,14 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "cerebral white matter", "carries the fibres that connect the parts of the brain",
-        "wiring|wires|cables|cabling|fibre*|fiber*|axon*|myelin*|demyelin*|multiple sclerosis|tracts|connects the cortical"
+        "wiring|wires|cables|cabling|fibre*|fiber*|axon*|myelin*|demyelin*|multiple sclerosis|tracts|connections between|connects the cortical"
         "|faser*|verkabel*|fibres|fibras|mielina|myeline|multiple sklerose|sclerose en plaques|esclerosis multiple"
         "|纤维|髓鞘|多发性硬化",
     ),
     (
         "lateral ventricle", "is the largest of the fluid-filled chambers of the brain",
         "hydroceph*|hydrozephal*|water on the brain|fluid filled|fluid filled chamber*|choroid plexus"
-        "|fluid made|makes the fluid|produces the fluid|hirnwasser|hidrocefal*|脑积水",
+        "|fluid made|fluid produced|makes the fluid|produces the fluid|hirnwasser|hidrocefal*|脑积水",
     ),
     (
         "third ventricle", "is the narrow fluid space between the two thalami",
@@ -98,18 +98,18 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
     ),
     (
         "larynx", "makes the voice and lets the air through",
-        "voice*|speak*|talk*|sing|sings|singing|hoarse*|hoarseness|vocal*|breathe|adam s apple|airway|choking|sound*"
+        "voice*|speak*|talk*|sing|sings|singing|hoarse*|hoarseness|vocal*|breathe|adam s apple|choking|sound*"
         "|stimme*|stimmband*|stimmlippen|sprechen|spreche|heiser*|singe*|voix|parl*|chant*|enrou*|voz|habl*|cantar|canto|ronc*|respir*|atm*"
         "|声音|说话|发声|嗓子|呼吸|嘶哑",
     ),
     (
         "esophagus", "carries food to the stomach",
-        "food*|swallow*|eat|eats|eating|meal*|stomach|reflux|heartburn|acid*|swallowed|drink|drinks|schluck*|nahrung*|essen"
+        "food*|swallow*|throat to the stomach|stomach|reflux|heartburn|acid*|swallowed|schluck*|nahrung*|essen"
         "|speise*|sodbrennen|magen|aval*|nourriture|manger|estomac|tragar|trago|comida|aliment*|estomago|吞咽|食物|反流|胃",
     ),
     (
         "parotid gland", "makes saliva in front of the ear",
-        "saliva*|spit|spittle|drool*|dry mouth|mump*|mouth wet|moist*|mouth moist|sjogren*|mouth water*|speichel*|spucke"
+        "saliva*|cheek*|spit|spittle|drool*|dry mouth|mump*|mouth wet|moist*|mouth moist|sjogren*|mouth water*|speichel*|spucke"
         "|mundtrocken*|mumps|salive*|crach*|oreillons|bouche seche|saliv*|escup*|paperas|boca seca|唾液|口水|口干|腮腺炎",
     ),
     (

@@ -77,7 +77,7 @@ def test_what_is_understood_by_name_alone_shows_in_the_table():
     session = Answers({"left hippocampus": ("left hippocampus", half("left"))})
     scan = replace(a_scan(), truths={"left hippocampus": half("left")})
     rows = list(wordings.ask_in_other_words(session, scan, "brain", 0, 5))
-    assert session.undone == len(rows) == 11
+    assert session.undone == len(rows) == 12
     assert {r.kind for r in rows if r.found} == {"name", "sentence"}  # the session knows the plain name alone
     summary = wordings.summarise(rows)
     assert summary["kinds"]["name"]["dice"] == summary["plain_name"] == summary["spread"] == 1
