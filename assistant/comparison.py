@@ -23,6 +23,7 @@ _POLAR = re.compile(
     r"|est|sont|es|son)\b|.*(?:吗|\best-ce qu)",
     re.IGNORECASE,
 )
+_DENIED = re.compile(r"\b(?:not|no|never|nicht|kein\w*|pas)\b|n[o']t\b|不|没", re.IGNORECASE)  # yes or no to what?
 _SHARE = re.compile(
     r"\b(?:how much|(?:what|which) (?:part|share|fraction|percentage|proportion|per ?cent)) of\b", re.IGNORECASE
 )
@@ -128,7 +129,7 @@ def _length(phrase: str, mask_id: str, m: Measurement) -> str:
 def read(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
     """What a question compares; None where it compares nothing, or one name with another in English."""
     named = named_in(question, glossary)
-    polar = _POLAR.match(question) is not None
+    polar = _POLAR.match(question) is not None and _DENIED.search(question) is None
     bounds = [size for size in sizes_in(question) if size.spans[0][0] == 0 or size.spans[0][1] == float("inf")]
     if polar and len(named) == len(bounds) == 1:
         return Limit(_phrases(named[0], shown), size=bounds[0])

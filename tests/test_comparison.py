@@ -40,6 +40,7 @@ def note(number: int, phrase: str, volume_ml: float, longest_mm: float = 10.0) -
         ("Ist der Hirnstamm größer als das Kleinhirn?", [("brainstem",), CEREBELLUM], "larger", True),
         ("Ist das linke Putamen größer als das rechte?", [("left putamen",), ("right putamen",)], "larger", True),
         ("How much of the cerebellum is cerebellar cortex?", None, "", False),  # a part of the whole is no other term
+        ("Is the brainstem not bigger than the cerebellum?", [("brainstem",), CEREBELLUM], "larger", False),
         ("How much of the brain is cerebellum?", [("brain",), CEREBELLUM], "", False),
     ],
 )  # fmt: skip
@@ -84,7 +85,7 @@ def test_a_length_is_compared_as_a_length():
         ("Is the left putamen less than 4 mL?", [3.9], "Yes. The left putamen (m1) is 3.9 mL."),
         ("Is the left putamen less than 4 mL?", [4.1], "No. The left putamen (m1) is 4.1 mL."),
         ("Is the brainstem more than 0.02 l?", [20.4], "Yes. The brainstem (m1) is 20.4 mL."),
-        ("Is the brainstem larger than 5 cm?", [20.4], "No. The brainstem (m1) is 10.0 mm at its longest."),
+        ("Is the brainstem bigger than 5 cm?", [20.4], "No. The brainstem (m1) is 10.0 mm at its longest."),
     ],
 )
 def test_a_bound_is_kept_or_not(question, volumes, said):
