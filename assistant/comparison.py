@@ -23,7 +23,8 @@ _POLAR = re.compile(
     r"|est|sont|es|son)\b|.*(?:吗|\best-ce qu)",
     re.IGNORECASE,
 )
-_DENIED = re.compile(r"\b(?:not|no|never|nicht|kein\w*|pas)\b|n[o']t\b|不|没", re.IGNORECASE)  # yes or no to what?
+# yes or no to what?
+_DENIED = re.compile(r"\b(?:not|no|never|nicht|kein\w*|pas)\b|n[o']t\b|不|没", re.IGNORECASE)
 _SHARE = re.compile(
     r"\b(?:how much|(?:what|which) (?:part|share|fraction|percentage|proportion|per ?cent)) of\b", re.IGNORECASE
 )

@@ -362,13 +362,11 @@ class Chat:
         return [] if rivals is None else rivals.shown(among)
 
     def _planned(self, plan: Plan, targets: Sequence[Note], said: str) -> list[int]:
-        """What a reply with a plan goes on with: what is looked at next, or what was measured, in the program's
-        words."""
+        """What a reply with a plan goes on with: what is looked at next, or the program's words for what was measured."""
         tokenizer = self.model.tokenizer
         wanted = plan.next(targets)
         if wanted:
-            space = conversation.encode_text(tokenizer, " ") if targets else []
-            return [*space, *self._named(wanted)]
+            return [*(conversation.encode_text(tokenizer, " ") if targets else []), *self._named(wanted)]
         words = plan.words(targets, said)
         return [*conversation.encode_text(tokenizer, f" {words}" if targets else words), min(self._ends)]
 
