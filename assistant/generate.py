@@ -362,7 +362,7 @@ class Chat:
         return [] if rivals is None else rivals.shown(among)
 
     def _planned(self, plan: Plan, targets: Sequence[Note], said: str) -> list[int]:
-        """What a reply with a plan goes on with: what is looked at next, or the program's words for what was measured."""
+        """What a reply with a plan goes on with: what is looked at next, or what was measured, in given words."""
         tokenizer = self.model.tokenizer
         wanted = plan.next(targets)
         if wanted:
