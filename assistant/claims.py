@@ -298,6 +298,11 @@ def _relation_asked(said: str, targets: Sequence[Note]) -> tuple[Note, str, Note
     return _relation(said, targets) if _ASKED.match(said) and not _NEGATED.search(said) else None
 
 
+def compares(said: str) -> bool:
+    """Whether the rules understand a question as one that compares two sizes."""
+    return _COMPARED.search(said) is not None
+
+
 def side_question(said: str) -> re.Match[str] | None:
     """Where a question that wants yes or no asks for a side: "on the left" of "is the tumour on the left?" """
     asking = _ASKED.match(said) or _ASKED_THERE.match(said)

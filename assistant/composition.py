@@ -10,17 +10,19 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from assistant import claims
 from assistant.claims import side_question
 from assistant.errors import QuestionError
 from assistant.evidence import Note, format_ml
-from assistant.glossary import Glossary, side_of
+from assistant.glossary import Glossary, normalise, side_of
 
 #: the structures, each excluding the others, that a scan shows; of a kind of scan that shows the given ones where there
 #: are several
 Shown = Callable[[Sequence[str]], Sequence[str]]
 MAX_TARGETS = 40  # structures that one reply looks for
 _EXCEPT = re.compile(
-    r"\b(?:except(?:ing)?(?: for)?|excluding|apart from|other than|leaving out|(?:but|and) not|without)\b|,\s*not\b",
+    r"\b(?:except(?:ing)?(?: for)?|excluding|apart from|other than|leaving out|(?:but|and) not|without)\b|,\s*not\b"
+    r"|(?<=\beverything) but\b|(?<=\ball) but\b|(?<=\bstructures) but\b",
     re.IGNORECASE,
 )
 _EVERYTHING = re.compile(
@@ -55,10 +57,24 @@ _POLAR = re.compile(r"\W*(?:is|are|was|were|does|do|has|have|can)\b", re.IGNOREC
 @dataclass(frozen=True)
 class Plan:
     """targets: what to look for, in order. choose: "largest" or "smallest" of them, "together" for all as one mask, or
-    ""."""
+    "". saying: what the reply says before what was measured, or all that it says where there are no targets."""
 
     targets: tuple[str, ...]
     choose: str = ""
+    saying: str = ""
+
+    def next(self, notes: Sequence[Note]) -> str:
+        """What is looked at after what was, in the words of a reply; "" when nothing more is."""
+        if len(notes) < len(self.targets):
+            return self.targets[len(notes)]
+        return self.last(notes) if len(notes) == len(self.targets) else ""
+
+    def words(self, notes: Sequence[Note], said: str) -> str:
+        """What a reply says when all was looked at. said: the question."""
+        measured = notes[: len(self.targets)]
+        told = f"{claims.statement(measured, said)} {self.verdict(notes)}".strip()
+        sayable = self.saying and (not measured or any(note.present for note in measured))
+        return f"{self.saying} {told}".rstrip() if sayable else told
 
     def chosen(self, notes: Sequence[Note]) -> Note | None:
         """The one of the measured targets that is asked for. None where one was not found, or volumes are equal as
@@ -126,9 +142,9 @@ def _all_but(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
     here = shown([phrase for meant in glossary.mentioned(tail) for phrase in meant])
     included = list(here) if _EVERYTHING.search(head) else _phrases(head, glossary, here)
     left_out = set(_phrases(tail, glossary, here))
-    if not left_out:  # "not the left one"
-        sides = {side for _, _, side in glossary.side_words(tail)}
-        left_out = {phrase for phrase in included if phrase.split(" ", 1)[0] in sides}
+    if not left_out:  # "not the left one", "but the anterior part"
+        first = {side for _, _, side in glossary.side_words(tail)} | set(normalise(tail).split())
+        left_out = {phrase for phrase in included if " " in phrase and phrase.split(" ", 1)[0] in first}
     return Plan(tuple(p for p in included if p not in left_out)) if left_out else None
 
 
@@ -159,7 +175,18 @@ def _phrases(text: str, glossary: Glossary, shown: Sequence[str]) -> list[str]:
     two sides."""
     named: dict[str, None] = {}
     for meant in glossary.mentioned(text):
-        here = [phrase for phrase in meant if phrase in shown] or list(meant)
-        sided = [phrase for phrase in here if not any(other.endswith(f" {phrase}") for other in here)]
-        named.update(dict.fromkeys(sided))
+        named.update(dict.fromkeys(on_scan(meant, shown)))
     return list(named)
+
+
+def on_scan(meant: Sequence[str], shown: Sequence[str]) -> list[str]:
+    """What one name stands for: what of it the scan shows, else all; no whole beside its two sides."""
+    here = visible(meant, shown) or list(meant)
+    return [phrase for phrase in here if not any(other.endswith(f" {phrase}") for other in here)]
+
+
+def visible(meant: Sequence[str], shown: Sequence[str]) -> list[str]:
+    """Of what one name may mean, what the scan shows; a whole where it shows the parts ("anterior hippocampus")."""
+    parts = [phrase for phrase in shown if side_of(phrase) is None]
+    wholes = [phrase for phrase in meant if any(part.endswith(f" {phrase}") for part in parts)]
+    return [phrase for phrase in meant if phrase in shown] or wholes

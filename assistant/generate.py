@@ -13,18 +13,20 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 
-from assistant import claims, composition, conversation
+from assistant import claims, comparison, composition, conversation, diagnoses, roles
 from assistant.composition import Plan
 from assistant.conversation import Message
+from assistant.draft import Draft
 from assistant.errors import QuestionError
-from assistant.evidence import Note, unsupported_numbers
+from assistant.events import Delta, Done, Event, Grounded
+from assistant.evidence import Note
 from assistant.findings import Finding, Findings, FindingsState
 from assistant.language import phrase_states
 from assistant.model import DeixisModel
@@ -43,9 +45,8 @@ MAX_NEW_TOKENS = 400
 MAX_PHRASE = 24  # tokens between <p> and </p>
 MAX_TARGETS = 16  # that a reply looks for of the model's own accord
 TOKENS_PER_TARGET = 24  # of a plan: its name and what is said of it; its note is as long again
-# In doubt a reply begins by looking. Measured on the embedded default: questions about structures put `<p>` at most
-# 2 below
-# the likeliest first token when they miss it, greetings and refusals 5 to 10 below.
+# In doubt a reply begins by looking. Measured on the embedded default: questions about structures put `<p>` at most 2
+# below the likeliest first token when they miss it, greetings and refusals 5 to 10 below.
 LOOK_FIRST = 3.5
 # What the question mentions by a name of the glossary is what a reply names, unless the model is very sure of another.
 MENTIONED = 8.0
@@ -53,39 +54,6 @@ MENTIONED = 8.0
 MENTIONED_OWN = 16.0
 _REFERENCE = re.compile(r"\bit\b(?!')|\b(?:that|this) one\b|(?<=than )(?:that|this)\b", re.IGNORECASE)
 _NOTHING = "I have no measurement that answers this."
-_SENTENCE_END = re.compile(r"[.!?]+[)\"']*(?=\s)|\n+")
-
-
-@dataclass(frozen=True)
-class Delta:
-    """More of the visible text."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Grounded:
-    """A target was looked for; a recalled mask comes as the finding it was."""
-
-    finding: Finding
-
-
-@dataclass(frozen=True)
-class Done:
-    """The reply is whole. content: with markup; visible: what the deltas added up to.
-
-    unsupported: numbers that the model wrote and no note has (they are not in the text); corrections: one sentence for
-    each change of the model's words; stopped: by the user or by a guard, before the model ended.
-    """
-
-    content: str
-    visible: str
-    unsupported: tuple[str, ...] = ()
-    corrections: tuple[str, ...] = ()
-    stopped: bool = False
-
-
-Event = Delta | Grounded | Done
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,45 +64,6 @@ class ChatState:
     regions: tuple[Tensor, ...]
     findings: FindingsState | None
     earlier: tuple[ChatState, ...]
-
-
-@dataclass
-class _Draft:
-    """The reply while it is made: ``accepted`` was checked, ``pending`` is the sentence in the making."""
-
-    accepted: str = ""
-    pending: str = ""
-    run: list[int] = field(default_factory=list)  # text ids at the end of pending, decoded together
-    before_run: str = ""
-    shown: str = ""
-
-    @property
-    def content(self) -> str:
-        return self.accepted + self.pending
-
-    def add_text(self, token: int, model: DeixisModel) -> None:
-        if not self.run:
-            self.before_run = self.pending
-        self.run.append(token)
-        self.pending = self.before_run + conversation.neutral(conversation.decode_text(model.tokenizer, self.run))
-
-    def add_markup(self, markup: str) -> None:
-        self.run.clear()
-        self.pending += markup
-
-    def accept(self, length: int, checked: str) -> None:
-        """Take the first ``length`` characters of pending, as ``checked`` puts them."""
-        self.accepted += checked
-        self.pending = self.pending[length:]
-        self.before_run = self.before_run[length:] if len(self.before_run) >= length else ""
-        self.run.clear()
-
-    def news(self, text: str) -> Iterator[Delta]:
-        """The part of the visible ``text`` that was not shown yet."""
-        if len(text) > len(self.shown):
-            delta = Delta(text[len(self.shown) :])
-            self.shown = text
-            yield delta
 
 
 class Chat:
@@ -310,11 +239,11 @@ class Chat:
         seed: int,
         should_stop: Callable[[], bool] | None,
     ) -> Iterator[Event]:
-        model, draft = self.model, _Draft()
+        model, said = self.model, self._resolved(self.messages[-1].content)
+        notes = [note for message in self.messages for note in conversation.notes(message.content)]
+        draft = Draft(model.tokenizer, said, notes)
         sampler = torch.Generator(device=model.device).manual_seed(seed) if temperature > 0 else None
         targets: list[Note] = []
-        corrections: list[str] = []
-        removed: list[str] = []
         phrase_start: int | None = None  # step at which <p> was opened
         may_ground = self._targets is not None
         stopped = False
@@ -324,7 +253,6 @@ class Chat:
         written: list[int] = []
         # What is pointed at is named by the masks that claim it, as far as they know it: ground first, then speak
         given: list[int] = []
-        said = self._resolved(self.messages[-1].content)
         mentioned = self._mentioned(said)
         plan: Plan | None = None
         if name is not None and self._targets is not None:
@@ -332,7 +260,7 @@ class Chat:
         elif self._targets is not None and prompt is None:
             plan = self._recall(self.messages[-1].content) or self._plan(said)
             if plan is not None:
-                given = self._named(plan.targets[0])
+                given = self._planned(plan, targets, said)
                 self._check_room(len(rendered.ids) + max_new_tokens + 2 * TOKENS_PER_TARGET * len(plan.targets))
         # what a plan looks for is as long as it is: the limit is for what the model writes of itself
         for step in range(max_new_tokens + (0 if plan is None else TOKENS_PER_TARGET * len(plan.targets))):
@@ -363,7 +291,7 @@ class Chat:
                 phrase_start = None
                 phrase = _phrase(draft.pending)
                 draft.add_markup(conversation.NAME_END)
-                yield from draft.news(self._preview(draft))
+                yield from draft.news(draft.preview)
                 _, hidden = self.tokens.feed([self._close, self._seg])
                 state = conversation.seg_states(hidden, [1])
                 finding, note, decoded = self._targets.ground(phrase, state, prompt, targets, len(self._earlier))
@@ -377,31 +305,31 @@ class Chat:
                     given, may_ground = self._planned(plan, targets, said), False
                 draft.add_markup(f"{conversation.SEG}{conversation.NOTE}{note}{conversation.NOTE_END}")
                 yield Grounded(finding)
-                yield from draft.news(self._preview(draft))
+                yield from draft.news(draft.preview)
                 logits, _ = self.tokens.feed(conversation.render_note(str(note), model.tokenizer))
                 continue
             if token == self._open:
                 phrase_start = step
                 draft.add_markup(conversation.NAME)
             else:
-                draft.add_text(token, model)
-            if self._settle(draft, said, targets, corrections, removed):
+                draft.add_text(token)
+            if draft.settle(targets):
                 stopped = True  # what would follow a wrong sentence was thought from it
                 break
-            yield from draft.news(self._preview(draft))
+            yield from draft.news(draft.preview)
             logits = self.tokens.advance(token, given)
         else:
             stopped = True
         if phrase_start is not None:  # stopped inside a name: an unfinished target is no target
             draft.run.clear()
             draft.pending = draft.pending[: draft.pending.rindex(conversation.NAME)]
-        self._settle(draft, said, targets, corrections, removed, last=True)
+        draft.settle(targets, last=True)
         if not conversation.split_reply(draft.accepted)[1].strip():
             draft.accepted = f"{draft.accepted.rstrip()} {claims.statement(targets) or _NOTHING}".lstrip()
         # said to the reader alone: the model has the quality in its notes
         visible = f"{conversation.visible(draft.accepted)} {claims.caution(targets)}".rstrip()
         yield from draft.news(visible)
-        yield Done(draft.accepted, visible, tuple(removed), tuple(corrections), stopped)
+        yield Done(draft.accepted, visible, tuple(draft.removed), tuple(draft.corrections), stopped)
 
     def known(self, selected: str = "") -> Known:
         """What words of a question may refer to. selected: the id of the mask that "it" is, or ""."""
@@ -422,7 +350,10 @@ class Chat:
     def _plan(self, said: str) -> Plan | None:
         """What the question composes of structures that the scan shows."""
         glossary = self.model.glossary
-        return None if glossary is None or self.study is None else composition.read(said, glossary, self.shown)
+        if glossary is None or self.study is None:
+            return None
+        readers = (diagnoses.read, comparison.read, composition.read, roles.read)
+        return next((plan for read in readers if (plan := read(said, glossary, self.shown)) is not None), None)
 
     def shown(self, among: Sequence[str] = ()) -> list[str]:
         """The structures, each excluding the others, that the scan shows, as far as the segmenter knows of any; see
@@ -431,17 +362,13 @@ class Chat:
         return [] if rivals is None else rivals.shown(among)
 
     def _planned(self, plan: Plan, targets: Sequence[Note], said: str) -> list[int]:
-        """What a reply with a plan goes on with: the next target, then what is looked at last, then what was measured,
-        in the program's words."""
-        tokenizer, done = self.model.tokenizer, len(targets)
-        space = conversation.encode_text(tokenizer, " ")
-        if done < len(plan.targets):
-            return [*space, *self._named(plan.targets[done])]
-        last = plan.last(targets) if done == len(plan.targets) else ""
-        if last:
-            return [*space, *self._named(last)]
-        words = f"{claims.statement(targets[: len(plan.targets)], said)} {plan.verdict(targets)}".rstrip()
-        return [*conversation.encode_text(tokenizer, f" {words}"), min(self._ends)]
+        """What a reply with a plan goes on with: what is looked at next, or what was measured, in given words."""
+        tokenizer = self.model.tokenizer
+        wanted = plan.next(targets)
+        if wanted:
+            return [*(conversation.encode_text(tokenizer, " ") if targets else []), *self._named(wanted)]
+        words = plan.words(targets, said)
+        return [*conversation.encode_text(tokenizer, f" {words}" if targets else words), min(self._ends)]
 
     def _named(self, name: str) -> list[int]:
         """A name in the markup of a target."""
@@ -490,65 +417,6 @@ class Chat:
             for token, lean in on.items():
                 logits[token] += lean
         return logits
-
-    def _preview(self, draft: _Draft) -> str:
-        """What may be shown now: what was accepted, and the name of a target that is being looked for."""
-        if conversation.split_reply(draft.accepted)[1].strip():
-            return conversation.visible(draft.accepted)
-        grounding, words = conversation.split_reply(draft.content)
-        if words.lstrip().startswith(conversation.NAME):
-            return conversation.visible(draft.content)
-        return conversation.visible(grounding)
-
-    def _settle(
-        self,
-        draft: _Draft,
-        said: str,
-        targets: Sequence[Note],
-        corrections: list[str],
-        removed: list[str],
-        *,
-        last: bool = False,
-    ) -> bool:
-        """Check the sentences that are finished (with ``last``: all there is). True when one had to be replaced."""
-        if draft.pending.endswith("\ufffd"):  # half a character: wait for the rest, or do without
-            if not last:
-                return False
-            draft.pending = draft.pending.rstrip("\ufffd")
-        while draft.pending:
-            if not conversation.split_reply(draft.accepted)[1].strip():
-                grounding, words = conversation.split_reply(draft.pending)
-                if words.lstrip().startswith(conversation.NAME):
-                    return False  # still grounding
-                if grounding and (words.strip() or last):
-                    draft.accepted += grounding
-                    draft.pending = words
-                    draft.before_run = draft.before_run[len(grounding) :]
-            end = _SENTENCE_END.search(draft.pending, len(draft.pending) - len(draft.pending.lstrip()))
-            if end is None and not last:
-                return False
-            length = end.end() if end else len(draft.pending)
-            sentence = draft.pending[:length]
-            if not sentence.strip():
-                draft.accept(length, sentence)
-                continue
-            plain = conversation.visible(sentence).strip()
-            known = self._known_notes(targets)
-            problem = claims.flaw(plain, targets, known, said)
-            if problem is None:
-                draft.accept(length, sentence)
-                continue
-            removed += unsupported_numbers(plain, known, [said])
-            corrections.append(f"{plain!r} was taken out: {problem}.")
-            # the sentence goes, the masks it grounded stay
-            chips = "".join(conversation.chips(sentence))
-            draft.accept(len(draft.pending), f"{chips} {claims.statement(targets, said) or ''}".rstrip())
-            return True
-        return False
-
-    def _known_notes(self, targets: Sequence[Note]) -> list[str]:
-        earlier = [note for message in self.messages for note in conversation.notes(message.content)]
-        return [*earlier, *map(str, targets)]
 
     def _render(self, *, reply_next: bool) -> conversation.Rendered:
         return conversation.render(

@@ -12,7 +12,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 
 LONGEST = 7  # words of a name
@@ -22,11 +22,29 @@ ALIKE = 0.87  # difflib's ratio from which a long word is a name's word mistyped
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 # "the structure that joins the brain to the spinal cord": what a description mentions is not what it is about
 _DESCRIPTION = re.compile(
-    r"\b(?:structure|part|region|organ|area|gland|space|chamber|nucleus|one|something)s?"
+    r"\b(?:structure|part|region|organ|area|gland|space|chamber|nucleus|thing|bone|tube|bit|one|something)s?"
     r" (?:that|which|whose|where|in which)\b"
-    r"|\b(?:what|which) (?:structure|part|region|organ|area|gland|nucleus)\b",
+    r"|\b(?:what|which) (?:structure|part|region|organ|area|gland|nucleus|thing|bone|tube|bit)\b",
     re.IGNORECASE,
 )
+
+
+_AND = frozenset(("and", "und", "et", "y", "e"))
+_ARTICLES = frozenset(("the", "der", "die", "das", "den", "le", "la", "el", "du", "del"))
+_AT = frozenset(("on", "to", "at", "in", "auf", "a"))  # "on the left and the right ..." ends a name's side
+
+
+def _joined(words: list[str], sides: list[str | None], place: int) -> bool:
+    """Whether the side at a place is the second of "the left and the right ..."."""
+    before = place - 1
+    while before > 0 and words[before] in _ARTICLES:
+        before -= 1
+    if before < 1 or words[before] not in _AND or sides[before - 1] in (None, sides[place]):
+        return False
+    first = before - 2
+    while first >= 0 and words[first] in _ARTICLES:
+        first -= 1
+    return first < 0 or words[first] not in _AT
 
 
 def normalise(text: str) -> str:
@@ -59,15 +77,26 @@ class Mention:
 
 
 @dataclass(frozen=True)
+class Role:
+    """What a structure is for. name: its name in a glossary, which may be a group's; does: what follows "which ...";
+    cues: words and runs of words, normalised, of questions about it; "*" ends a stem. See `assistant.roles`."""
+
+    name: str
+    does: str
+    cues: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Glossary:
     """names: a name as `normalise` has it -> the canonical phrases it may mean; abbreviations: likewise, spelled
     exactly; sides: a word -> "left" or "right". A phrase of one side begins with it. own: phrases that came after the
-    language model was trained, so that it would rather write others."""
+    language model was trained, so that it would rather write others. roles: what structures are for."""
 
     names: Mapping[str, tuple[str, ...]]
     abbreviations: Mapping[str, tuple[str, ...]]
     sides: Mapping[str, str]
     own: tuple[str, ...] = ()
+    roles: tuple[Role, ...] = ()
 
     def mentioned(self, text: str) -> list[tuple[str, ...]]:
         """What a question names, in order of appearance: for each mention the canonical phrases that it may mean."""
@@ -97,7 +126,7 @@ class Glossary:
             length, meant = self._at(words, spelled, at)
             if meant:
                 stop = at + length
-                found.append(Mention(places[at][0], places[stop - 1][1], self._sided(meant, sides, at, stop)))
+                found.append(Mention(places[at][0], places[stop - 1][1], self._sided(meant, words, sides, at, stop)))
             at += length
         return sorted(found, key=lambda mention: (mention.start, mention.meant))
 
@@ -119,11 +148,20 @@ class Glossary:
         return 1, self.abbreviations.get(spelled[at], ())
 
     @staticmethod
-    def _sided(meant: tuple[str, ...], sides: list[str | None], start: int, stop: int) -> tuple[str, ...]:
-        """Only the phrases of the side that stands nearest to a name, before it rather than behind it."""
-        near = [*reversed(sides[max(0, start - NEAR) : start]), *sides[stop : stop + NEAR]]
-        side = next((side for side in near if side), None)
-        kept = tuple(phrase for phrase in meant if side and phrase.startswith(f"{side} "))
+    def _sided(
+        meant: tuple[str, ...], words: list[str], sides: list[str | None], start: int, stop: int
+    ) -> tuple[str, ...]:
+        """Only the phrases of the side that stands nearest to a name, before it rather than behind it; those of both
+        where it is one of two ("the left and the right hippocampus")."""
+        own = [n for n in range(start, stop) if sides[n]]
+        near = [*own, *reversed(range(max(0, start - NEAR), start)), *range(stop, min(stop + NEAR, len(sides)))]
+        place = next((n for n in near if sides[n]), None)
+        if place is None:
+            return meant
+        kept = tuple(phrase for phrase in meant if phrase.startswith(f"{sides[place]} "))
+        if kept and place < stop and _joined(words, sides, place):
+            pairs = [(phrase, other_side(phrase)) for phrase in kept]
+            return tuple(dict.fromkeys(phrase for pair in pairs for phrase in sorted(pair)))
         return kept or meant
 
     def _spelled_right(self, word: str) -> str:
@@ -141,11 +179,15 @@ class Glossary:
         return sorted((name for name in self.names if _CHINESE.search(name)), key=len, reverse=True)
 
     def to_json(self) -> str:
-        parts = {"names": self.names, "abbreviations": self.abbreviations, "sides": self.sides, "own": self.own}
+        parts = {
+            "names": self.names, "abbreviations": self.abbreviations, "sides": self.sides, "own": self.own,
+            "roles": [asdict(role) for role in self.roles],
+        }  # fmt: skip
         return json.dumps(parts, ensure_ascii=False, indent=0, sort_keys=True) + "\n"
 
     @staticmethod
     def from_json(text: str) -> Glossary:
         parts = json.loads(text)
         names, abbreviations = ({k: tuple(v) for k, v in parts[p].items()} for p in ("names", "abbreviations"))
-        return Glossary(names, abbreviations, parts["sides"], tuple(parts.get("own", ())))
+        roles = tuple(Role(role["name"], role["does"], tuple(role["cues"])) for role in parts.get("roles", ()))
+        return Glossary(names, abbreviations, parts["sides"], tuple(parts.get("own", ())), roles)

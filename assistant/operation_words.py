@@ -77,6 +77,17 @@ _PART = re.compile(
 )
 _OFF = re.compile(r"(?:remove|delete|erase|drop|cut (?:away|off|out)|take (?:away|off|out))\b", re.IGNORECASE)
 _EVERYTHING = re.compile(r"(?:everything|all(?: of)?(?: the| my)?(?: masks| structures)?|every mask)\W*", re.IGNORECASE)
+_NEAREST = re.compile(
+    r"\b(?:half|parts?|portion|end|side) of (?P<x>.+?)\W+(?:(?:that|which) (?:is|lies) )?"
+    r"(?:nearest|closest|nearer|closer|next)(?: to)? (?P<y>.+)",
+    re.IGNORECASE,
+)
+_HALVES = (("in front of", r"front|anterior"), ("behind", r"back|rear|posterior"), ("above", r"upper|top|superior"),
+           ("below", r"lower|bottom|inferior"), ("to the left of", "left"), ("to the right of", "right"))  # fmt: skip
+_HALF = re.compile(
+    rf"\b(?:{'|'.join(rf'(?P<half{n}>{words})' for n, (_, words) in enumerate(_HALVES))}) half of (?P<x>.+)",
+    re.IGNORECASE,
+)
 # References, in the order in which they are looked for
 _ID = re.compile(r"\bm\d+\b", re.IGNORECASE)
 _OTHER = re.compile(r"\bthe other(?: one| mask| side)?\b", re.IGNORECASE)
@@ -137,7 +148,7 @@ def read(question: str, known: Known) -> list[Operation]:
     while (polite := _POLITE.match(text)) is not None:
         text = text[polite.end() :].lstrip(" ,")
     text = text.strip()
-    for reader in (_shapes, _sets, _parts):
+    for reader in (_shapes, _sets, _halves, _parts):
         operations = reader(text, known)
         if operations:
             return operations
@@ -219,6 +230,22 @@ def _less(head: str, tail: str, known: Known) -> list[Operation]:
     if len(groups) != 1 or members & left_out:
         return []
     return [Operation("minus", (groups[0], *off))]
+
+
+def _halves(text: str, known: Known) -> list[Operation]:
+    """The half of a mask that is nearest to another, or on one side of itself."""
+    nearest, half = _NEAREST.search(text), _HALF.search(text)
+    found = nearest or half
+    if found is None:
+        return []
+    whose = _operands(found["x"], known)
+    if len(whose) != 1 or not whose[0]:
+        return []
+    if nearest is None:
+        direction = next(name for n, (name, _) in enumerate(_HALVES) if found[f"half{n}"])
+        return [Operation("half", (whose[0],), direction=direction)]
+    second = tuple(dict.fromkeys(name for group in _operands(nearest["y"], known) for name in group))
+    return [Operation("nearest", (whose[0], second))] if second else []
 
 
 def _parts(text: str, known: Known) -> list[Operation]:

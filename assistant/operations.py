@@ -25,13 +25,18 @@ DIRECTIONS = {
     "in front of": (1, 1), "behind": (1, -1),
 }  # fmt: skip
 
+# a direction -> what the half on that side is called
+HALVES = {"above": "upper", "below": "lower", "to the right of": "right", "to the left of": "left",
+          "in front of": "front", "behind": "back"}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Operation:
     """What to do with which masks.
 
     kind: "union", "minus", "intersect", "largest", "grow", "shrink", "smooth", "fill", "part" (the part of the first in
-    a direction from the second), "cut" (all but that part), or "near" (the part within mm of the second).
+    a direction from the second), "cut" (all but that part), "near" (the part within mm of the second), "nearest"
+    (the half that is nearest to the second), or "half" (the half in a direction).
     groups: what it works on, each the union of its members: ids ("m1") or phrases to look for.
     """
 
@@ -58,6 +63,10 @@ class Operation:
             return f"largest part of {first}"
         if self.kind == "fill":
             return f"{first} with its holes filled"
+        if self.kind == "nearest":
+            return f"half of {first} nearest to {parts[1]}"
+        if self.kind == "half":
+            return f"{HALVES[self.direction]} half of {first}"
         if self.kind == "near":
             return f"part of {first} within {length} of {parts[1]}"
         which = f"part of {first} {self.direction}" if self.kind == "part" else f"{first} without the part"
@@ -76,6 +85,10 @@ class Operation:
             return _SETS[self.kind](groups)
         if self.kind in _SHAPES:
             return _SHAPES[self.kind](first, affine, self.mm)
+        if self.kind == "nearest":
+            return nearest_half(first, groups[1], affine)
+        if self.kind == "half":
+            return half(first, affine, self.direction)
         if self.kind == "near":
             return first & grow(groups[1], affine, self.mm)
         part = beyond(first, groups[1], affine, self.direction)
@@ -162,6 +175,28 @@ def beyond(mask: np.ndarray, other: np.ndarray, affine: np.ndarray, direction: s
     edge = float((np.argwhere(other) @ row).max())
     out = np.zeros(mask.shape, bool)
     out[tuple(index[index @ row > edge + TOLERANCE_MM].T)] = True
+    return out
+
+
+def nearest_half(mask: np.ndarray, other: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """The voxels of a mask that are no farther from another than half of its voxels are (the median distance)."""
+    out = np.zeros(mask.shape, bool)
+    box = bounding_box(mask | other)
+    if box is not None and mask.any() and other.any():
+        away = _distance(other[box], affine, np.inf)
+        out[box] = mask[box] & (away <= np.median(away[mask[box]]) + TOLERANCE_MM)
+    return out
+
+
+def half(mask: np.ndarray, affine: np.ndarray, direction: str) -> np.ndarray:
+    """The voxels of a mask that lie at least as far in a direction (a key of `DIRECTIONS`, in the patient's body) as
+    half of its voxels do (the median)."""
+    axis, sign = DIRECTIONS[direction]
+    index = np.argwhere(mask)
+    far = index @ (sign * affine[axis, :3])
+    out = np.zeros(mask.shape, bool)
+    if len(index):
+        out[tuple(index[far >= np.median(far) - TOLERANCE_MM].T)] = True
     return out
 
 

@@ -83,10 +83,11 @@ _MORE_SIDES = {"links": "left", "linkem": "left", "linksseitig": "left", "linkss
                "izquierdos": "left", "rechts": "right", "rechtem": "right", "rechtsseitig": "right",
                "rechtsseitige": "right", "droits": "right", "derechos": "right", "droites": "right"}  # fmt: skip
 _JOINED = re.compile(r"\s*(?:,|/|&|and|und|et|y|e|or|oder|ou|o)\s*(?:(?:the|der|die|das|le|la|el)\s+)?", re.IGNORECASE)
+_AT = re.compile(r"\b(?:on|to|at|in|auf|à|a)(?: (?:the|der|die|la|le))? $", re.IGNORECASE)
 _WITHIN = re.compile(r"\W*(?:\w+\s+){0,3}?(?:in|within|of|inside|im|in der|dans|de|du|en|del)\b", re.IGNORECASE)
 # what follows "the right" where that stands for a structure: nothing, "one", a verb, a number; no further noun
 _ALONE = re.compile(
-    r"\s*(?:one|side|counterpart|hand one|seite)?\s*(?:$|[.,;:()\d<>=]|(?:and|by|at|is|was|measures?|being|has|"
+    r"\s*(?:one|side|counterpart|hand one|seite)?\s*(?:$|[.,;:()?!？\d<>=]|(?:and|by|at|is|was|measures?|being|has|"
     r"und|um|mit|"
     r"misst|ist|est|mesure|et|avec|de|mide|es|y|con)\b)",
     re.IGNORECASE,
@@ -100,6 +101,8 @@ _COMPARED = re.compile(
     rf"\b(?:(?P<smaller>{_SMALLER})|(?P<larger>{_LARGER}))\b|(?P<less>小于|[<＜])|(?P<more>大于|[>＞])",
     re.IGNORECASE,
 )
+_MORE_ROOM = re.compile(r"\b(?:more|(?P<less>less)) (?:room|space|volume)\b", re.IGNORECASE)
+_LENGTH = re.compile(r"\b(?:longer|shorter)\b", re.IGNORECASE)
 _CHINESE_THAN = re.compile(r"比[^，。；]*?(?:较|更)?(?:(?P<less>小)|(?P<more>大))")
 _EQUAL = re.compile(
     r"\b(?:(?:the )?same (?:size|volume)|equal(?:ly)? (?:in (?:size|volume)|large|big)|symmetric(?:al)?|gleich groß|"
@@ -158,6 +161,33 @@ class Statement:
     normal: bool = False
     earlier: bool = False
     together: bool = False
+
+
+@dataclass(frozen=True)
+class Compared:
+    """terms: the two that are compared, in the order of the question; word: "smaller" or "larger" of the first;
+    longest: by length ("longer") instead of volume."""
+
+    terms: tuple[Named, Named]
+    word: str
+    longest: bool = False
+
+
+def named_in(text: str, glossary: Glossary) -> list[Named]:
+    """The structures that a sentence or a question names, in order."""
+    return _named(re.sub(r"\s", " ", text), glossary)
+
+
+def comparison_in(text: str, named: Sequence[Named]) -> Compared | None:
+    """The sizes of which two names a question compares: "is A larger than B?", "which is larger, A or B?", "A比B大吗".
+    None where it does not."""
+    text = re.sub(r"\s", " ", text)
+    compared = _MORE_ROOM.search(text) or _COMPARED.search(text) or _CHINESE_THAN.search(text)
+    if compared is None or len(named) != 2:
+        return None
+    known = compared.groupdict()
+    word = "smaller" if known.get("smaller") or known["less"] else "larger"
+    return Compared((named[0], named[1]), word, _LENGTH.search(compared[0]) is not None)
 
 
 def read_statement(text: str, glossary: Glossary) -> Statement:
@@ -219,18 +249,23 @@ def _of_mention(
         return [Named(start, end, plain[:1], side=_stated_side(text, start, end, words))]
     before = [n for n, (_, b, _) in enumerate(words) if b <= start and _close(text[b:start])]
     after = [n for n, (a, _, _) in enumerate(words) if a >= end and _close(text[end:a])]
-    if before and not inside:
-        nearest = before[-1]
-        earlier = before[-2] if len(before) > 1 else None
-        if earlier is not None and _JOINED.fullmatch(text[words[earlier][1] : words[nearest][0]]):
-            used.update((earlier, nearest))
-            return [_one_side(sided, words[n], end if n == nearest else words[n][1]) for n in (earlier, nearest)]
+    for nearest in (inside or before[-1:])[:1]:  # the name may hold its own side: "the left and the right hippocampus"
+        pair = (nearest - 1, nearest)
+        if nearest and nearest - 1 not in used and _joined_sides(text, words[nearest - 1], words[nearest]):
+            used.update(pair)
+            return [_one_side(sided, words[n], end if n == nearest else words[n][1]) for n in pair]
     own = inside or before[-1:] or after[:1]
     if own and (kept := [phrase for phrase in sided if side_of(phrase) == words[own[0]][2]]):
         used.update(own)
         return [Named(start, end, (kept[0],))]
     both = len(sided) > 1 and _BOTH.search(text[:start]) is not None
     return [Named(start, end, tuple(sided), both, () if both else plain)]
+
+
+def _joined_sides(text: str, one: tuple[int, int, str], other: tuple[int, int, str]) -> bool:
+    """ "left and the right", of two words for sides; not "the cyst on the left and the right X"."""
+    joined = one[2] != other[2] and _JOINED.fullmatch(text[one[1] : other[0]]) is not None
+    return joined and _AT.search(text[: one[0]]) is None
 
 
 def _one_side(sided: Sequence[str], word: tuple[int, int, str], end: int) -> Named:

@@ -24,6 +24,7 @@ from assistant.glossary import Glossary, normalise
 from data_recipes.anatomy import GROUPS, RANGE_SOURCES, TAUGHT, UNTAUGHT, Group
 from data_recipes.anatomy_body import FURTHER
 from data_recipes.anatomy_row import Row
+from data_recipes.roles import ROLES
 
 SIDES = ("left", "right")
 LANGUAGES = ("de", "fr", "es", "zh")
@@ -311,7 +312,8 @@ def glossary() -> Glossary:
                 for phrase in members:
                     enter(name, phrase, False)
     sides = {word: side for word, side in _SIDE_WORDS.items() if word not in _WORDS_TOO}
-    return Glossary({k: tuple(v) for k, v in names.items()}, {k: tuple(v) for k, v in short.items()}, sides)
+    long, exact = ({k: tuple(v) for k, v in table.items()} for table in (names, short))
+    return Glossary(long, exact, sides, roles=ROLES)
 
 
 @cache

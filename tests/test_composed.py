@@ -65,7 +65,7 @@ def test_the_nearest_half_is_by_millimetres_to_the_other_structure():
 
 def test_the_answer_is_the_mask_that_was_made_of_others():
     one, other = (replace(finding(p, slab(0, 3)), id=i) for p, i in (("larynx", "m1"), ("mandible", "m2")))
-    rest = replace(finding("m1 - m2", slab(0, 2)), id="m3")
+    rest = replace(finding("half of larynx nearest to mandible", slab(0, 2)), id="m3", made="half of m1 nearest to m2")
     assert answer_of(Reply("", (one, other), {})) == [one, other]
     assert answer_of(Reply("", (one, other, rest), {})) == [rest]
     assert answer_of(Reply("", (finding("larynx", None),), {})) == []

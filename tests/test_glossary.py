@@ -20,7 +20,7 @@ SMALL = Glossary(
      "kidney": ("left kidney", "right kidney"), "parotid gland": ("left parotid gland", "right parotid gland"),
      "gland": ("thyroid gland",)},
     {"LV": ("left lateral ventricle", "right lateral ventricle")},
-    {"left": "left", "right": "right", "linke": "left", "l": "left", "r": "right", "droit": "right"},
+    {"left": "left", "right": "right", "linke": "left", "rechte": "right", "l": "left", "r": "right", "droit": "right"},
 )  # fmt: skip
 
 
@@ -44,6 +44,10 @@ SMALL = Glossary(
         ("die linke LV", [("left lateral ventricle",)]),
         ("lv", []),  # abbreviations as they are spelled
         ("is it on the right, far away from what is the liver", [("liver",)]),  # no side to choose
+        ("the left and the right kidney", [("left kidney", "right kidney")]),
+        ("die rechte und die linke parotid gland", [("left parotid gland", "right parotid gland")]),
+        ("what lies on the left and the right kidney", [("right kidney",)]),  # two things
+        ("the left kidney and the right kidney", [("left kidney",), ("right kidney",)]),
         ("kidney left kidney right", [("left kidney",), ("left kidney",)]),  # before a name rather than behind it
     ],
 )

@@ -111,6 +111,26 @@ def test_a_part_lies_beyond_the_other_in_the_patients_own_directions(grid, direc
     np.testing.assert_array_equal(cut, ~wanted)
 
 
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+def test_the_half_nearest_to_another_is_no_farther_than_the_median(grid):
+    mask, other = blobs(4), blobs(5) & blobs(6)
+    away = distances(other, grid)
+    got = Operation("nearest", (("a",), ("b",))).apply({"a": mask, "b": other}, grid)
+    np.testing.assert_array_equal(got, mask & (away <= np.median(away[mask]) + 1e-4))
+    assert 0.5 * mask.sum() <= got.sum() < mask.sum()
+    assert not operations.nearest_half(mask, np.zeros(SHAPE, bool), grid).any()
+
+
+@pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS)
+@pytest.mark.parametrize(("direction", "place"), operations.DIRECTIONS.items())
+def test_a_half_lies_on_its_side_of_the_median(grid, direction, place):
+    mask = blobs(4)
+    axis, sign = place
+    world = sign * (np.argwhere(np.ones(SHAPE, bool)) @ grid[:3, :3].T)[:, axis].reshape(SHAPE)
+    got = Operation("half", (("a",),), direction=direction).apply({"a": mask}, grid)
+    np.testing.assert_array_equal(got, mask & (world >= np.median(world[mask]) - 1e-4))
+
+
 def test_sets_are_sets_and_leave_their_parts_alone():
     a, b, c = blobs(1), blobs(2), blobs(3)
     kept = [mask.copy() for mask in (a, b, c)]
@@ -165,6 +185,8 @@ def test_an_operation_names_itself():
         "m1 with its holes filled": Operation("fill", (("m1",),)),
         "part of m1 above m3": Operation("part", (("m1",), ("m3",)), direction="above"),
         "m1 without the part behind m3": Operation("cut", (("m1",), ("m3",)), direction="behind"),
+        "half of m1 nearest to m3": Operation("nearest", (("m1",), ("m3",))),
+        "front half of m1": Operation("half", (("m1",),), direction="in front of"),
         "part of m1 within 5 mm of m3": Operation("near", (("m1",), ("m3",)), 5.0),
     }
     assert [operation.described(names) for operation in said.values()] == list(said)

@@ -49,12 +49,18 @@ def study(segmenter: Segmenter) -> Study:
     return Study(Volume.from_array(voxels, np.diag([1.0, 1.5, 1.2, 1.0]), modality="MR"), segmenter)
 
 
-def test_what_a_scan_shows_is_the_group_that_most_was_found_of(segmenter):
-    """Of (a, b, c) and (c, d) the first, and what is a group by itself."""
+def test_what_a_scan_shows_is_the_group_that_is_whole_and_fills_it(segmenter):
+    """Of (a, b, c) and (c, d) the first where both are whole, since it has more; a speck of the second is no kind of
+    scan."""
     rivals = study(segmenter).rivals
     assert rivals is not None
+    rivals.filled = [1000, 1000]
     assert rivals.shown() == ["a", "b", "c"]
-    rivals._found = [[0], [2, 3]]
+    rivals._found = [[0, 1], [2, 3]]
+    assert rivals.shown() == ["c", "d"]
+    rivals.filled = [1000, 49]
+    assert rivals.shown() == ["a", "b"]
+    rivals.filled = [1000, 50]
     assert rivals.shown() == ["c", "d"]
     rivals._found = [[0, 1], [3]]
     assert rivals.shown() == ["a", "b"]

@@ -12,7 +12,7 @@ from assistant.session import Reply
 from assistant.volume import Volume
 from data_recipes import ontology
 from tests.test_evaluate import ABOUT, Answers, a_scan, finding, half
-from training import clicks, plots, robustness, wordings
+from training import clicks, lay_questions, plots, robustness, wordings
 from training.clicks import Clicked
 from training.closed import Closed
 from training.composed import Composed
@@ -51,10 +51,13 @@ def test_wordings_are_names_of_one_structure_and_say_the_side():
     structure = ontology.lookup("left hippocampus")
     assert structure is not None
     asked = wordings.wordings(structure, np.random.default_rng(0))
-    kinds = ["name", "synonym", "latin", "abbreviation", "function", "typing error", "sentence", "de", "fr", "es", "zh"]
+    kinds = ["name", "synonym", "latin", "abbreviation", "function", "typing error", "sentence", "de", "fr", "es", "zh",
+             "lay"]  # fmt: skip
     assert list(asked) == kinds
     assert asked["name"] == "Segment the left hippocampus."
     assert asked["function"].endswith("on the left.")
+    assert asked["lay"].endswith(", on the left?")
+    assert set(lay_questions.LAY_QUESTIONS) <= {s.base for s in ontology.all_structures() if s.taught}
     for kind in ("synonym", "latin", "abbreviation"):
         words = asked[kind].removeprefix("Segment").strip(": .").removeprefix("the ")
         assert ontology.lookup(words, "brain") == structure, (kind, words)
@@ -74,7 +77,7 @@ def test_what_is_understood_by_name_alone_shows_in_the_table():
     session = Answers({"left hippocampus": ("left hippocampus", half("left"))})
     scan = replace(a_scan(), truths={"left hippocampus": half("left")})
     rows = list(wordings.ask_in_other_words(session, scan, "brain", 0, 5))
-    assert session.undone == len(rows) == 11
+    assert session.undone == len(rows) == 12
     assert {r.kind for r in rows if r.found} == {"name", "sentence"}  # the session knows the plain name alone
     summary = wordings.summarise(rows)
     assert summary["kinds"]["name"]["dice"] == summary["plain_name"] == summary["spread"] == 1

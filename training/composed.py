@@ -8,7 +8,6 @@ mask of the answer has its name and the answer covers less than half of it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +29,6 @@ Masks = Mapping[str, np.ndarray]
 EXCLUDING = ("all but one", "group but one", "not that side", "not the named")
 KINDS = (*EXCLUDING, "larger of two", "smaller of two", "both as one", "nearest half")
 FEW = 10  # structures of a scan of which "everything" is asked
-_MADE = re.compile(r"m\d+(?:\s*[+&-]\s*m\d+)+")
 
 
 @dataclass(frozen=True)
@@ -151,7 +149,7 @@ def answer_of(reply: Reply) -> list[Finding]:
     """The masks that are a reply's answer: the last that was made of others, or the one that it comes back to at its
     end, else all."""
     present = [f for f in reply.findings if f.present]
-    made = [f for f in present if _MADE.fullmatch(f.phrase)]
+    made = [f for f in present if f.made]
     said = [(f.id, f.phrase) for f in present]
     chosen = present[-1:] if said and said[-1] in said[:-1] else []
     return made[-1:] or chosen or present

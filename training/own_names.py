@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from assistant.glossary import LONGEST, Glossary, normalise
@@ -129,4 +129,4 @@ def with_names(glossary: Glossary, names: Sequence[OwnName]) -> Glossary:
             if name.side:
                 enter(f"{name.side} {word}", [name.phrase])
     own = tuple(dict.fromkeys([*glossary.own, *(name.phrase for name in names)]))
-    return Glossary(rows, glossary.abbreviations, glossary.sides, own)
+    return replace(glossary, names=rows, own=own)

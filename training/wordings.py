@@ -1,7 +1,7 @@
 """One target, asked for in many ways: does the mask depend on the words?
 
 Names come from the ontology, which is also what Converse learned from: this measures how far what was taught holds in
-use, not how the model takes to words that it never met. The typing errors are made here.
+use, not how the model takes to words that it never met. The typing errors are made here; lay questions are held out.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from data_recipes import ontology
 from data_recipes.ontology import LANGUAGES, Structure
 from training import metrics
 from training.answers import Asked, mask_for, voxels
+from training.lay_questions import LAY_QUESTIONS
 from training.scans import Scan
 
 PLAIN = "name"
@@ -27,7 +28,7 @@ _PER_LANGUAGE = {
 @dataclass(frozen=True)
 class Wording:
     """One way of asking and what came of it. kind: "name" (the plain one), "synonym", "latin", "abbreviation",
-    "function", "typing error", "sentence", or a language."""
+    "function", "lay" (held out), "typing error", "sentence", or a language."""
 
     family: str
     case: str
@@ -62,6 +63,9 @@ def wordings(structure: Structure, rng: np.random.Generator) -> dict[str, str]:
     for language in LANGUAGES:
         if structure.translations.get(language):
             asked[language] = _PER_LANGUAGE[language].format(one(structure.translations[language]))
+    if structure.base in LAY_QUESTIONS:
+        question = one(LAY_QUESTIONS[structure.base])
+        asked["lay"] = f"{question[:-1]}, on the {structure.side}{question[-1]}" if structure.side else question
     return asked
 
 

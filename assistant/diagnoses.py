@@ -1,0 +1,62 @@
+"""Questions after a disease: "does the patient have Alzheimer's disease?", "rule out hydrocephalus".
+
+A mask is no diagnosis, and a disease is no structure that could be looked for. The reply says so, and measures what
+such a question is about, where the scan shows it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from assistant.composition import Plan, Shown, on_scan, visible
+from assistant.glossary import Glossary
+
+# disease as a question writes it -> the names of what to measure for it, "" for nothing that a mask shows
+_DISEASES = {
+    r"alzheimer\w*(?:['’]s)?(?: disease)?|demen[tz]\w*|démence\w*|demencia|阿尔茨海默病?|痴呆": "hippocampus",
+    r"epilep\w+|mesial temporal sclerosis|癫痫": "hippocampus",
+    r"hydroceph\w+|hydrozephalus|hidrocefalia|脑积水": "lateral ventricle",
+    r"huntington\w*(?:['’]s)?(?: disease)?|亨廷顿病?": "caudate nucleus",
+    r"cerebellar (?:ataxia|degeneration)": "cerebellum",
+    r"mumps|parotitis|sialadenitis|sj[oö]gren\w*(?:['’]s)?(?: syndrome)?": "parotid gland",
+    r"laryngitis": "larynx",
+    r"o?esophagitis": "esophagus",
+    r"myelitis|myelopathy|spinal cord compression": "spinal cord",
+    r"cancer\w*|malignan\w+|benign|metasta\w+|krebs\w*|bösartig\w*|gutartig\w*"
+    r"|malin[es]?|malign[oa]s?|癌症?|恶性|良性": "tumour",
+    r"atroph\w+|parkinson\w*(?:['’]s)?(?: disease)?|multiple sclerosis|multiple sklerose"
+    r"|sclérose en plaques|esclerosis múltiple"
+    r"|strokes?|infarct\w*|schlaganf[aä]ll\w*|avc|derrame|ich?tus|isch(?:a)?emi\w+|h(?:a)?emorrhag\w+|bleed(?:ing|s)?"
+    r"|blutung\w*|aneurysms?|thrombos[ei]s|trauma|concussion"
+    r"|schizophren\w+|depression|autis\w+|migraine|infection|fractures?"
+    r"|中风|脑卒中|脑梗死?|出血|帕金森病?|多发性硬化"
+    r"|\w{3,}itis|(?:\w+(?:['’]s)? )?(?:disease|disorder|syndrome)s?|\w+krankheit|maladie(?: d[e'’] ?\w+)?": "",
+}  # fmt: skip
+_DISEASE = re.compile("|".join(rf"(?P<d{n}>{words})" for n, words in enumerate(_DISEASES)), re.IGNORECASE)
+# What wants a yes or no, or an opinion; not "which part shrinks in Alzheimer's disease?"
+_ASKS = re.compile(
+    r"^\W*(?:(?:and|so|but|please)\W+)*(?:is|are|was|were|does|do|did|has|have|had|could|can|might|may|would|exclude"
+    r"|diagnose|check for|confirm|hat|haben|ist|sind|liegt|est|souffre|tiene|padece|hay|es|sufre)\b"
+    r"|\b(?:signs?|evidence|suspicion|risk|likelihood|probability) (?:of|for)\b|\brule out\b"
+    r"|\best-ce qu|\by a-t-il\b|吗|有没有|是否",
+    re.IGNORECASE,
+)
+
+
+def read(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
+    """Where a question asks for a diagnosis: that none is made, and what of it can be measured on the scan. None where
+    the word is a structure's name in the glossary."""
+    asked = _DISEASE.search(question)
+    if asked is None or not _ASKS.search(question):
+        return None
+    about = list(_DISEASES.values())[int(str(asked.lastgroup)[1:])]
+    meant = glossary.names.get(about, ())
+    mentions = glossary.mentions(question)
+    inside = [mention for mention in mentions if mention.start < asked.end() and asked.start() < mention.end]
+    if any(set(mention.meant) - set(meant) for mention in inside):
+        return None
+    named = [mention.meant for mention in mentions if mention not in inside] or [meant]
+    there = shown(())
+    targets = [phrase for phrases in named if visible(phrases, there) for phrase in on_scan(phrases, there)]
+    judged = f"I do not diagnose: whether this is {asked[0]} is for a physician to judge."
+    return Plan(tuple(dict.fromkeys(targets)), saying=f"{judged} What I can measure:" if targets else judged)

@@ -1,0 +1,61 @@
+"""Questions after a disease get no diagnosis, and no search for the disease as though it were a structure."""
+
+from __future__ import annotations
+
+import pytest
+
+from assistant import diagnoses
+from assistant.generate import Chat, Done, Grounded
+from assistant.glossary import Glossary
+from data_recipes import ontology
+from tests.tiny_language import FakeStudy, tiny_model
+
+GLOSSARY = ontology.glossary()
+HIPPOCAMPI = ("left hippocampus", "right hippocampus")
+BRAIN = [*HIPPOCAMPI, "left lateral ventricle", "right lateral ventricle", "brainstem"]
+
+
+@pytest.mark.parametrize(
+    ("question", "said", "targets"),
+    [
+        ("Does the patient have Alzheimer's disease?", "Alzheimer's disease", HIPPOCAMPI),
+        ("Rule out hydrocephalus.", "hydrocephalus", ("left lateral ventricle", "right lateral ventricle")),
+        ("Hat der Patient eine Demenz?", "Demenz", HIPPOCAMPI),
+        ("Is there evidence of multiple sclerosis?", "multiple sclerosis", ()),
+        ("Does she have encephalitis of the brainstem?", "encephalitis", ("brainstem",)),  # what the question names
+        ("Could this be mumps?", "mumps", ()),  # no parotids on this scan
+        ("Is it malignant?", "malignant", ()),
+        ("病人有阿尔茨海默病吗?", "阿尔茨海默病", HIPPOCAMPI),
+    ],
+)
+def test_a_disease_is_not_judged(question, said, targets):
+    plan = diagnoses.read(question, GLOSSARY, lambda among: BRAIN)
+    assert plan is not None
+    judged = f"I do not diagnose: whether this is {said} is for a physician to judge."
+    assert (plan.targets, plan.saying) == (targets, f"{judged} What I can measure:" if targets else judged)
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "Which part shrinks in Alzheimer's disease?", "Is there a tumour?", "Is the left hippocampus smaller?",
+        "Where is the brainstem?", "Show me the hippocampus of this Alzheimer patient.",
+    ],
+)  # fmt: skip
+def test_what_is_no_question_after_a_disease(question):
+    assert diagnoses.read(question, GLOSSARY, lambda among: BRAIN) is None
+
+
+def test_a_disease_that_was_taught_as_a_structure_is_looked_for():
+    own = Glossary({"infarct": ("infarct",)}, {}, {})
+    assert diagnoses.read("Is there an infarct?", own, lambda among: ["infarct"]) is None
+
+
+def test_a_reply_without_anything_to_measure_is_the_sentence_alone():
+    model = tiny_model()
+    model.glossary = GLOSSARY
+    *events, done = Chat(model, FakeStudy([])).reply("Does he have schizophrenia?")
+    assert isinstance(done, Done)
+    assert not any(isinstance(event, Grounded) for event in events)
+    assert done.visible == "I do not diagnose: whether this is schizophrenia is for a physician to judge."
+    assert (done.corrections, done.stopped) == ((), False)
