@@ -89,6 +89,7 @@ def test_a_run_does_not_go_on_with_other_settings(config, tmp_path):
     ("changes", "launch", "message"),
     [
         ({"device": "gpu"}, {}, "'gpu' is not known"),
+        ({"batch": 0}, {}, "batch is 0: a step needs at least one sample"),
         ({}, {"distributed_type": DistributedType.FSDP}, "does not run with FSDP: launch it with ddp.yaml"),
         ({}, {"num_processes": 4}, "a step of 2 samples cannot be shared by 4 processes: set batch to a multiple of 4"),
         ({}, {"num_processes": 2, "device": torch.device("cuda", 1)}, "device is 'cpu', .* set device=cuda"),
@@ -97,7 +98,7 @@ def test_a_run_does_not_go_on_with_other_settings(config, tmp_path):
 def test_a_launch_that_see_cannot_follow_is_refused(changes, launch, message):
     usual = {"distributed_type": DistributedType.NO, "num_processes": 1, "device": torch.device("cpu")}
     with pytest.raises(DeixisError, match=message):
-        see.device_for(SeeConfig(batch=2, **changes), SimpleNamespace(**{**usual, **launch}))
+        see.device_for(SeeConfig(**{"batch": 2, **changes}), SimpleNamespace(**{**usual, **launch}))
 
 
 def test_stages_of_one_process_say_so():

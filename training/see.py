@@ -231,6 +231,8 @@ def device_for(config: SeeConfig, accelerator: Accelerator) -> torch.device:
     device, processes = torch.device(checked_device(config.device)), accelerator.num_processes
     if accelerator.distributed_type in (DistributedType.FSDP, DistributedType.DEEPSPEED):
         raise ConfigError(f"see does not run with {accelerator.distributed_type.value}: launch it with ddp.yaml")
+    if config.batch < 1:
+        raise ConfigError(f"batch is {config.batch}: a step needs at least one sample")
     if processes == 1:
         return device
     if config.batch % processes:
