@@ -1,4 +1,5 @@
-"""Turns in which the program works on masks: operations in words, and clicks that refine one mask under its id.
+"""Turns that are the program's own: operations on masks in words, quantities of masks, what was found so far, and
+clicks that refine one mask under its id.
 
 The language model writes nothing here. The result is measured, the sentence is made of the measurements, and both stand
 in the conversation like any reply, so that the model knows of them afterwards.
@@ -10,15 +11,86 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from assistant import claims, conversation
+from assistant import claims, conversation, operation_words, quantity, recap
 from assistant.conversation import Message
 from assistant.errors import QuestionError
 from assistant.evidence import Note, format_ml, format_mm, shown_difference
 from assistant.findings import Drawn, Finding, Findings
 from assistant.generate import Chat, Delta, Done, Event, Grounded
-from assistant.operations import Operation
+from assistant.operations import Operation, union
 from assistant.prompt_encoder import Prompt
+from assistant.quantity import Asked
 from assistant.volume import Volume
+
+
+def by_program(chat: Chat, text: str, selected: str = "") -> Iterator[Event] | None:
+    """The turn of a question that the program answers itself; None where the language model is to answer.
+
+    selected: the mask that "it" is, or ""."""
+    if chat.targets is None:
+        return None
+    known = chat.known(selected)
+    said = chat.whole(text)
+    operations = operation_words.read(said, known)
+    if operations:
+        return operate(chat, text, operations)
+    asked = quantity.read(said, known)
+    if asked is not None and asked.kind == "together":
+        return operate(chat, text, [Operation("union", (asked.members,))])
+    if asked is not None:
+        return _tell(chat, text, asked)
+    if recap.asks_for_all(text):
+        return _recap(chat, text)
+    doubted = recap.doubted(text, known)
+    return _stand_by(chat, text, doubted) if doubted else None
+
+
+def _tell(chat: Chat, text: str, asked: Asked) -> Iterator[Event]:
+    """Say what was measured. Structures that have no mask yet are looked for first."""
+    targets = _targets(chat)
+    with chat.turn() as number:
+        chat.messages.append(Message("user", text, image=not chat.messages))
+        found: dict[str, Finding] = {}
+        notes: list[Note] = []
+        for name in asked.names:
+            known = name in targets.masks
+            found[name], note = targets.told_again(name) if known else _found(chat, targets, name, number)
+            if note not in notes:
+                notes.append(note)
+                yield Grounded(found[name])
+        missing = [note for note in notes if not note.present]
+        if missing:
+            words = f"{claims.statement(missing)} So it cannot be told."
+        else:
+            whole = [_mask(found[name]) for name in asked.whole]
+            union_ml = np.count_nonzero(union(whole)) * targets.study.volume.voxel_ml if whole else 0.0
+            words = quantity.told(asked, found, union_ml)
+        said = _say(chat, notes, words)
+    yield from said
+
+
+def _recap(chat: Chat, text: str) -> Iterator[Event]:
+    """List everything that was found, with its numbers, and what was not."""
+    targets = _targets(chat)
+    with chat.turn():
+        chat.messages.append(Message("user", text, image=not chat.messages))
+        told = [targets.told_again(mask_id) for mask_id in targets.masks]
+        for finding, _ in told:
+            yield Grounded(finding)
+        said = _say(chat, [note for _, note in told], recap.all_found(targets.found))
+    yield from said
+
+
+def _stand_by(chat: Chat, text: str, names: Sequence[str]) -> Iterator[Event]:
+    """Say again what was measured of masks (ids), or that something was not found (phrases), and how sure that is."""
+    targets = _targets(chat)
+    with chat.turn():
+        chat.messages.append(Message("user", text, image=not chat.messages))
+        told = [targets.told_again(name) for name in names]
+        for finding, _ in told:
+            yield Grounded(finding)
+        said = _say(chat, [note for _, note in told], recap.stood_by([finding for finding, _ in told]))
+    yield from said
 
 
 def operate(chat: Chat, text: str, operations: Sequence[Operation]) -> Iterator[Event]:

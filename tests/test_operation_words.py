@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from assistant.errors import QuestionError
-from assistant.operation_words import Known, read, recalled
+from assistant.operation_words import read
 from assistant.operations import Operation
+from assistant.reference import Known, recalled
 from data_recipes import ontology
 
 GLOSSARY = ontology.glossary()

@@ -1,0 +1,249 @@
+"""Quantities that a question asks for of masks: "volume?", "how long is it?", "in mm3", "percent of the brain?", "by
+how much?", "which is larger?". They are read by rules and told from the measurements; the language model has no part.
+
+A question is read only where every word of it is understood; any other is the language model's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from assistant.evidence import format_mean, format_ml, format_mm, shown_difference
+from assistant.findings import Finding
+from assistant.reference import Known, references
+
+# What is asked for -> how it is said, and how in Chinese, which parts no words. The first that is said counts.
+_KINDS = {
+    "share": (r"per ?cent(?:age)?|%|fraction|share|proportion|prozent|anteil|pour ?cent(?:age)?|por ?ciento|porcentaje",
+              "百分之几|百分比"),
+    "ratio": (r"ratio|verhältnis|rapport|raz[oó]n", "比例|之比"),
+    "difference": (r"by how much|how much (?:larger|bigger|smaller|more|less)|differences?|differ|compared?|"
+                   r"(?:um )?wie ?viel (?:größer|kleiner)|unterschied|de combien|différence|diferencia", "差多少|相差"),
+    "longest": (r"longer|länger\w*|plus longue?|más larg[oa]", "更长"),
+    "shortest": (r"shorter|kürzer\w*|plus courte?|más cort[oa]", "更短"),
+    "largest": (r"larger|bigger|largest|biggest|größere?[rsn]?|größte\w*|plus grande?|más grande|mayor", "更大|最大"),
+    "smallest": (r"smaller|smallest|kleinere?[rsn]?|kleinste\w*|plus petite?|más pequeñ[oa]|menor", "更小|最小"),
+    "together": (r"together|(?:in )?total|combined|altogether|summed|sum|zusammen|insgesamt|ensemble|au total|juntos|"
+                 r"juntas|en total", "一共|总共"),
+    "length": (r"long|lengths?|(?:longest|maximum|max) (?:diameters?|axis|extent)|diameters?|lang|länge|durchmesser|"
+               r"longueur|longue?|diamètre|larg[oa]|longitud|diámetro", "长度|直径|多长"),
+    "intensity": (r"(?:mean |average )?(?:intensit(?:y|ies)|signal|brightness|uptake)|bright|mean|average|"
+                  r"intensität|intensité|intensidad", "强度"),
+    "volume": (r"volumes?|volumen|volumina", "体积"),
+    "size": (r"sizes?|big|large|measurements?|groß|größe|grande?|taille|gros(?:se)?|tamaño|mide[n]?|mesure(?:nt)?",
+             "多大|大小"),
+}  # fmt: skip
+_UNITS = {
+    "mm³": r"mm ?(?:3|³|\^3)|cubic milli(?:metre|meter)s?|立方毫米",
+    "cm³": r"cm ?(?:3|³|\^3)|ccm|cc|cubic centi(?:metre|meter)s?|立方厘米",
+    "mL": r"mls?|milli(?:litre|liter|litro)s?|毫升",
+    "L": r"(?:litre|liter|litro)s?",
+    "cm": r"cm|centi(?:metre|meter|mètre)s?|zentimetern?|centímetros?|厘米",
+    "mm": r"mm|milli(?:metre|meter|mètre)s?|millimetern?|milímetros?|毫米",
+    "HU": r"hu|hounsfield(?: units?)?",
+    "SUV": r"suv",
+}
+_KIND_OF = {"mm³": "volume", "cm³": "volume", "mL": "volume", "L": "volume", "cm": "length", "mm": "length",
+            "HU": "intensity", "SUV": "intensity"}  # fmt: skip
+_SAYS_NOTHING = re.compile(
+    r"(?<![a-zà-ÿ0-9'])(?:what|which|is|are|was|were|does|do|did|the|an?|of|in|as|to|into|on|and|how|much|many|please|tell|me|"
+    r"give|can|could|you|now|then|so|ok|okay|exactly|about|has|have|measured?|masks?|convert(?:ed)?|express(?:ed)?|'?s|"
+    r"with|again|between|than|from|ones?|be|would|value|units?|each|show|say|for|two|also|same|or|"
+    r"wie|viele?|ist|sind|das|der|die|von|des|und|oder|hat|haben|im|welche[rs]?|was|"
+    r"quel(?:le)?s?|est|sont|le|la|les|l|de|du|des|en|et|il|elle|a|c|qu|que|combien|lequel|laquelle|fait|"
+    r"cu[aá]l(?:es)?|cu[aá]nt[oa]s?|es|son|el|los|las|del|y|qu[eé]|tiene[n]?)(?![a-zà-ÿ0-9])|[是的多少有它用呢吗为个]|哪个",
+    re.IGNORECASE,
+)
+_WHICH = re.compile(r"\W*(?:and |so |but )?(?:which|welche\w*|lequel|laquelle|cu[aá]l)\b|哪个", re.IGNORECASE)
+_POLAR = re.compile(r"\W*(?:and |so |but )?(?:is|are|was|were|does|do|did|has|have)\b", re.IGNORECASE)
+_ALONE = ("(?<![a-zà-ÿ0-9])", "(?![a-zà-ÿ0-9])")  # no part of a longer word; Chinese parts no words
+_SUPERLATIVE = ("longest", "shortest", "largest", "smallest")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a question asks for. kind: a key of `_KINDS`; members: of which ids or phrases, in order; whole: of a share,
+    of what; unit: in which, "" for the usual one."""
+
+    kind: str
+    members: tuple[str, ...]
+    whole: tuple[str, ...] = ()
+    unit: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything that has to be there, each once."""
+        return tuple(dict.fromkeys((*self.members, *self.whole)))
+
+
+def asks_alone(text: str) -> bool:
+    """Whether words ask for a quantity and refer to nothing: "volume?", "in cm?"."""
+    kind, unit, left = _taken(text)
+    return bool(kind or unit) and not re.search(r"\w", left)
+
+
+def read(question: str, known: Known) -> Asked | None:
+    """The quantity that a question asks for of masks that are there, or, in a unit or as a share, of structures; None
+    where it asks for none, or says more than is understood here."""
+    if _POLAR.match(question):
+        return None
+    # "which is the larger one?" asks what "the larger one" would refer to
+    named = references(question, known, chosen=_WHICH.match(question) is None)
+    text = question
+    for one in reversed(named):
+        text = f"{text[: one.start]}\0{text[one.end :]}"
+    if named and known.glossary is not None:  # "left" of "the left caudate" belongs to the name
+        for start, end, _ in reversed(known.glossary.side_words(text)):
+            text = text[:start] + text[end:]
+    kind, unit, left = _taken(text)
+    if re.search(r"\w", left) or not (kind or unit):
+        return None
+    kind = kind or _KIND_OF[unit]
+    names = [one.names for one in named]
+    if kind in ("size", "volume") and any(len(group) > 2 for group in names):
+        return None  # "the ventricles": all of them and their sum, which `assistant.composition` reads
+    whole: tuple[str, ...] = ()
+    if kind == "share":
+        of = _share_of(text)
+        if of is None or of >= len(names):
+            return None
+        whole = names.pop(of)
+    members = tuple(dict.fromkeys(name for group in names for name in group)) or _unnamed(kind, known)
+    several = kind in (*_SUPERLATIVE, "ratio", "difference", "together")
+    if kind in ("ratio", "difference") and len(members) == 1:
+        members = known.several if members[0] in known.several else ()
+    if not members or (several and len(members) < 2) or (kind in ("ratio", "difference") and len(members) != 2):
+        return None
+    if not unit and kind not in ("share", "ratio") and not set(members) <= {*known.masks, *known.absent}:
+        return None
+    return Asked(kind, members, whole, unit)
+
+
+def _taken(text: str) -> tuple[str, str, str]:
+    """(kind, unit, what is left of a text without both and without the words that say nothing)."""
+    found, unit = "", ""
+    text = re.sub(r"['’]s\b", " is", text)
+    for name, pattern in _UNITS.items():
+        text, there = re.subn(rf"{_ALONE[0]}(?:{pattern})(?![a-zà-ÿ0-9³^])", " ", text, flags=re.IGNORECASE)
+        unit = unit or (name if there else "")
+    for kind, (words, chinese) in _KINDS.items():
+        text, there = re.subn(rf"{_ALONE[0]}(?:{words}){_ALONE[1]}|{chinese}", " \1 ", text, flags=re.IGNORECASE)
+        found = found or (kind if there else "")
+    return found, unit, _SAYS_NOTHING.sub(" ", text.replace("\1", " ").replace("\0", " "))
+
+
+def _share_of(text: str) -> int | None:
+    """Which of the references (each a NUL) is the whole: the one behind "percent of"."""
+    words = re.search(rf"(?:{_KINDS['share'][0]})\s+(?:of|von|du|de la|de|des|del|vom)\b[^\0]*\0", text, re.IGNORECASE)
+    return None if words is None else text[: words.end()].count("\0") - 1
+
+
+def _unnamed(kind: str, known: Known) -> tuple[str, ...]:
+    """What is asked about where nothing is named: all that was just spoken of, or the mask that is selected."""
+    if kind in (*_SUPERLATIVE, "ratio", "difference", "together"):
+        return known.several
+    if known.selected:
+        return (known.selected,)
+    return known.absent or tuple(mask_id for mask_id in known.masks if mask_id in known.focus)
+
+
+def told(asked: Asked, found: Mapping[str, Finding], union_ml: float) -> str:
+    """The answer. found: the finding of each name; union_ml: the volume of the whole that a share is of."""
+    members = list({found[name].id: found[name] for name in asked.members}.values())
+    if asked.kind in _SUPERLATIVE:
+        return _chosen(asked, members)
+    if asked.kind == "share":
+        of = f"that of {_listed([found[name] for name in asked.whole])}, {_volume(union_ml, asked.unit)}"
+        return " ".join(
+            f"The volume of {_the(one)}, {_volume(_ml(one), asked.unit)}, is {_percent(_ml(one), union_ml)} % of {of}."
+            for one in members
+        )
+    if asked.kind == "ratio":
+        one, other = members
+        times = float(format_ml(_ml(one))) / float(format_ml(_ml(other)))
+        return (
+            f"{_The(one)} is {_volume(_ml(one))} and {_the(other)} {_volume(_ml(other))}: "
+            f"a ratio of {times:.2f} to 1."
+        )
+    if asked.kind == "difference":
+        one, other = members
+        a, b = format_ml(_ml(one)), format_ml(_ml(other))
+        if a == b:
+            return f"{_The(one)} and {_the(other)} are equal in volume: {a} mL."
+        word = "larger" if _ml(one) > _ml(other) else "smaller"
+        return (
+            f"{_The(one)} is {word} than {_the(other)} by {shown_difference(_ml(one), _ml(other))}: "
+            f"{a} mL against {b} mL."
+        )
+    return " ".join(f"{_The(one)} {_told_of(one, asked)}." for one in members)
+
+
+def _told_of(one: Finding, asked: Asked) -> str:
+    unit = asked.unit
+    if asked.kind == "intensity":
+        return f"has a mean intensity of {format_mean(_number(one.mean_intensity))} {one.intensity_unit}".rstrip()
+    length = f"{_length(_number(one.longest_diameter_mm), unit)} at its longest"
+    if asked.kind == "length":
+        return f"is {length}"
+    volume = f"is {_volume(_ml(one), unit)}"
+    return f"{volume} and {length}" if asked.kind == "size" or _KIND_OF.get(unit) == "length" else volume
+
+
+def _chosen(asked: Asked, members: Sequence[Finding]) -> str:
+    long, most = asked.kind in ("longest", "shortest"), asked.kind in ("longest", "largest")
+
+    def shown(one: Finding) -> str:
+        return _length(_number(one.longest_diameter_mm), asked.unit) if long else _volume(_ml(one), asked.unit)
+
+    def value(one: Finding) -> float:
+        return _number(one.longest_diameter_mm) if long else _ml(one)
+
+    ordered = sorted(members, key=value, reverse=most)
+    first, second = ordered[:2]
+    if shown(first) == shown(second):
+        return f"{_The(first)} and {_the(second)} are equal as measured: {shown(first)}."
+    stem = {"longest": "long", "shortest": "short", "largest": "larg", "smallest": "small"}[asked.kind]
+    word = stem + ("er" if len(ordered) == 2 else "est")
+    rest = f"; {_the(second)} is {shown(second)}" if len(ordered) == 2 else ""
+    return f"The {word} of them is {_the(first)}: {shown(first)}{rest}."
+
+
+def _volume(ml: float, unit: str = "") -> str:
+    if unit == "mm³":
+        return f"{ml * 1000:.0f} mm³"
+    if unit == "L":
+        return f"{ml / 1000:.3g} L"
+    return f"{format_ml(ml)} {unit if unit == 'cm³' else 'mL'}"
+
+
+def _length(mm: float, unit: str) -> str:
+    return f"{float(format_mm(mm)) / 10:.2f} cm" if unit == "cm" else f"{format_mm(mm)} mm"
+
+
+def _percent(part: float, whole: float) -> str:
+    percent = 100 * part / whole
+    return f"{percent:.0f}" if percent >= 10 else f"{percent:.1f}" if percent >= 1 else f"{percent:.2g}"
+
+
+def _ml(one: Finding) -> float:
+    return _number(one.volume_ml)
+
+
+def _number(value: float | None) -> float:
+    assert value is not None
+    return value
+
+
+def _the(one: Finding) -> str:
+    return f"the {one.phrase} ({one.id})"
+
+
+def _The(one: Finding) -> str:
+    return f"The {one.phrase} ({one.id})"
+
+
+def _listed(found: Sequence[Finding]) -> str:
+    names = [_the(one) for one in found]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]} together"
