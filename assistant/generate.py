@@ -416,7 +416,8 @@ class Chat:
     def known(self, selected: str = "") -> Known:
         """What words of a question may refer to. selected: the id of the mask that "it" is, or ""."""
         masks = {} if self._targets is None else self._targets.masks
-        made = frozenset(m for m in masks if self._targets is not None and self._targets.drawn(m) is None)
+        drawn = () if self._targets is None else [m for m in masks if self._targets.drawn(m) is not None]
+        made = {mask_id: finding.made for mask_id, finding in masks.items() if mask_id not in drawn}
         told = [ids for ids in map(conversation.told, self.messages) if ids]
         last = told[-1] if told else []
         focus = [name for name in last if name in masks]

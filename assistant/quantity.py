@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from assistant.evidence import format_mean, format_ml, format_mm, shown_difference
 from assistant.findings import Finding
-from assistant.reference import Known, references
+from assistant.glossary import side_of
+from assistant.reference import Known, check_ids, recalled, references
 
 # What is asked for -> how it is said, and how in Chinese, which parts no words. The first that is said counts.
 _KINDS = {
@@ -21,6 +22,9 @@ _KINDS = {
     "ratio": (r"ratio|verhältnis|rapport|raz[oó]n", "比例|之比"),
     "difference": (r"by how much|how much (?:larger|bigger|smaller|more|less)|differences?|differ|compared?|"
                    r"(?:um )?wie ?viel (?:größer|kleiner)|unterschied|de combien|différence|diferencia", "差多少|相差"),
+    "change": (r"(?:it |they )?(?:gain(?:ed)?|grow|grew|grown|lost|lose|shrink|shrunk|changed?|added|removed)", "变化"),
+    "place": (r"where|position|location|located|lies?|centr(?:e|oid)|center|coordinates|side|wo|lage|où|dónde|"
+              r"posición|ubicación", "在哪|哪里|位置"),
     "longest": (r"longer|länger\w*|plus longue?|más larg[oa]", "更长"),
     "shortest": (r"shorter|kürzer\w*|plus courte?|más cort[oa]", "更短"),
     "largest": (r"larger|bigger|largest|biggest|größere?[rsn]?|größte\w*|plus grande?|más grande|mayor", "更大|最大"),
@@ -65,12 +69,13 @@ _SUPERLATIVE = ("longest", "shortest", "largest", "smallest")
 @dataclass(frozen=True)
 class Asked:
     """What a question asks for. kind: a key of `_KINDS`; members: of which ids or phrases, in order; whole: of a share,
-    of what; unit: in which, "" for the usual one."""
+    of what; unit: in which, "" for the usual one; yes_or_no: whether the first is more, or less, than the second."""
 
     kind: str
     members: tuple[str, ...]
     whole: tuple[str, ...] = ()
     unit: str = ""
+    yes_or_no: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -86,9 +91,8 @@ def asks_alone(text: str) -> bool:
 
 def read(question: str, known: Known) -> Asked | None:
     """The quantity that a question asks for of masks that are there, or, in a unit or as a share, of structures; None
-    where it asks for none, or says more than is understood here."""
-    if _POLAR.match(question):
-        return None
+    where it asks for none, or says more than is understood here. QuestionError for a mask that there is not."""
+    polar = _POLAR.match(question)
     # "which is the larger one?" asks what "the larger one" would refer to
     named = references(question, known, chosen=_WHICH.match(question) is None)
     text = question
@@ -98,27 +102,57 @@ def read(question: str, known: Known) -> Asked | None:
         for start, end, _ in reversed(known.glossary.side_words(text)):
             text = text[:start] + text[end:]
     kind, unit, left = _taken(text)
-    if re.search(r"\w", left) or not (kind or unit):
+    if re.search(r"\w", re.sub(r"\bm\d+\b", " ", left, flags=re.IGNORECASE)):
         return None
-    kind = kind or _KIND_OF[unit]
-    names = [one.names for one in named]
-    if kind in ("size", "volume") and any(len(group) > 2 for group in names):
+    groups = [one.names for one in named]
+    members = tuple(dict.fromkeys(name for group in groups for name in group))
+    check_ids(question, known)
+    if not kind and not unit and (polar or not members or set(members) - set(recalled(question, known))):
+        return None
+    kind = kind or _KIND_OF.get(unit, "size")
+    if kind in ("size", "volume") and any(len(group) > 2 for group in groups):
         return None  # "the ventricles": all of them and their sum, which `assistant.composition` reads
     whole: tuple[str, ...] = ()
     if kind == "share":
         of = _share_of(text)
-        if of is None or of >= len(names):
+        if of is None or of >= len(groups):
             return None
-        whole = names.pop(of)
-    members = tuple(dict.fromkeys(name for group in names for name in group)) or _unnamed(kind, known)
-    several = kind in (*_SUPERLATIVE, "ratio", "difference", "together")
+        whole = groups.pop(of)
+        members = tuple(dict.fromkeys(name for group in groups for name in group))
+    if polar and kind in _SUPERLATIVE:
+        pair = _pair(groups, known)
+        return Asked(kind, pair, yes_or_no=True) if pair and set(pair) & set(known.masks) else None
+    if polar:
+        return None
+    members = members or _unnamed(kind, known)
+    if kind == "change":
+        members = (members[0], known.base(members[0])) if len(members) == 1 and known.base(members[0]) else ()
     if kind in ("ratio", "difference") and len(members) == 1:
         members = known.several if members[0] in known.several else ()
-    if not members or (several and len(members) < 2) or (kind in ("ratio", "difference") and len(members) != 2):
+    least, most = {"together": (2, 99), "ratio": (2, 2), "difference": (2, 2)}.get(kind, (1, 99))
+    if kind in _SUPERLATIVE:
+        least = 2
+    if not least <= len(members) <= most:
         return None
     if not unit and kind not in ("share", "ratio") and not set(members) <= {*known.masks, *known.absent}:
         return None
     return Asked(kind, members, whole, unit)
+
+
+def _pair(groups: Sequence[tuple[str, ...]], known: Known) -> tuple[str, ...]:
+    """The two that "is the left one larger than m1?", "is it larger than the putamen?" and "is the left one larger?"
+    compare: of two sides the one that the first has, and where no second is named the other of the last two; () where
+    that is not clear."""
+    if not groups or len(groups[0]) != 1 or len(groups) > 2:
+        return ()
+    (one,) = groups[0]
+    if len(groups) == 1:
+        rest = [other for other in known.several if other != one] if one in known.several else []
+    else:
+        side = side_of(known.masks.get(one, one))
+        sided = [name for name in groups[1] if side_of(known.masks.get(name, name)) == side]
+        rest = [name for name in (sided if len(groups[1]) == 2 else groups[1]) if name != one]
+    return (one, rest[0]) if len(rest) == 1 else ()
 
 
 def _taken(text: str) -> tuple[str, str, str]:
@@ -149,17 +183,20 @@ def _unnamed(kind: str, known: Known) -> tuple[str, ...]:
     return known.absent or tuple(mask_id for mask_id in known.masks if mask_id in known.focus)
 
 
-def told(asked: Asked, found: Mapping[str, Finding], union_ml: float) -> str:
-    """The answer. found: the finding of each name; union_ml: the volume of the whole that a share is of."""
+def told(asked: Asked, found: Mapping[str, Finding], union: tuple[str, float]) -> str:
+    """The answer. found: the finding of each name; union: id ("" where it has none) and mL of the whole that a share
+    is of, or of the members together."""
     members = list({found[name].id: found[name] for name in asked.members}.values())
     if asked.kind in _SUPERLATIVE:
-        return _chosen(asked, members)
+        return _verdict(asked, members) if asked.yes_or_no else _chosen(asked, members)
     if asked.kind == "share":
-        of = f"that of {_listed([found[name] for name in asked.whole])}, {_volume(union_ml, asked.unit)}"
-        return " ".join(
-            f"The volume of {_the(one)}, {_volume(_ml(one), asked.unit)}, is {_percent(_ml(one), union_ml)} % of {of}."
-            for one in members
-        )
+        of = f"{_listed([found[name] for name in asked.whole])}, {_volume(union[1], asked.unit)}"
+        shares = [
+            f"{_the(one)} is {_percent(_ml(one), union[1])} % ({_volume(_ml(one), asked.unit)})" for one in members
+        ]
+        return f"Of the volume of {of}, {_joined(shares)}."
+    if asked.kind == "together":
+        return f"Together, {_listed(members)} are {_volume(union[1], asked.unit)} ({union[0]})."
     if asked.kind == "ratio":
         one, other = members
         times = float(format_ml(_ml(one))) / float(format_ml(_ml(other)))
@@ -167,23 +204,41 @@ def told(asked: Asked, found: Mapping[str, Finding], union_ml: float) -> str:
             f"{_The(one)} is {_volume(_ml(one))} and {_the(other)} {_volume(_ml(other))}: "
             f"a ratio of {times:.2f} to 1."
         )
-    if asked.kind == "difference":
-        one, other = members
-        a, b = format_ml(_ml(one)), format_ml(_ml(other))
-        if a == b:
-            return f"{_The(one)} and {_the(other)} are equal in volume: {a} mL."
-        word = "larger" if _ml(one) > _ml(other) else "smaller"
-        return (
-            f"{_The(one)} is {word} than {_the(other)} by {shown_difference(_ml(one), _ml(other))}: "
-            f"{a} mL against {b} mL."
-        )
+    if asked.kind in ("difference", "change"):
+        return _difference(*members)
     return " ".join(f"{_The(one)} {_told_of(one, asked)}." for one in members)
+
+
+def _difference(one: Finding, other: Finding) -> str:
+    a, b = format_ml(_ml(one)), format_ml(_ml(other))
+    if a == b:
+        return f"{_The(one)} and {_the(other)} are equal in volume: {a} mL."
+    word = "larger" if _ml(one) > _ml(other) else "smaller"
+    by = shown_difference(_ml(one), _ml(other))
+    return f"{_The(one)} is {word} than {_the(other)} by {by}: {a} mL against {b} mL."
+
+
+def _verdict(asked: Asked, members: Sequence[Finding]) -> str:
+    one, other = members
+    if asked.kind in ("longest", "shortest"):
+        a, b = format_mm(_number(one.longest_diameter_mm)), format_mm(_number(other.longest_diameter_mm))
+        more, words = float(a) - float(b), f"{_The(one)} is {a} mm at its longest and {_the(other)} {b} mm."
+    else:
+        a, b = format_ml(_ml(one)), format_ml(_ml(other))
+        more, words = float(a) - float(b), _difference(one, other)
+    right = more > 0 if asked.kind in ("longest", "largest") else more < 0
+    return f"{'Yes' if right else 'No'}. {words}"
 
 
 def _told_of(one: Finding, asked: Asked) -> str:
     unit = asked.unit
     if asked.kind == "intensity":
         return f"has a mean intensity of {format_mean(_number(one.mean_intensity))} {one.intensity_unit}".rstrip()
+    if asked.kind == "place":
+        assert one.centroid_mm is not None
+        x, y, z = (format_mm(value) for value in one.centroid_mm)
+        side = f"is on the patient's {side_of(one.phrase)} and " if side_of(one.phrase) and not one.made else ""
+        return f"{side}has its centre at x {x}, y {y}, z {z} mm (x to the patient's right, y to the front, z up)"
     length = f"{_length(_number(one.longest_diameter_mm), unit)} at its longest"
     if asked.kind == "length":
         return f"is {length}"
@@ -245,5 +300,8 @@ def _The(one: Finding) -> str:
 
 
 def _listed(found: Sequence[Finding]) -> str:
-    names = [_the(one) for one in found]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]} together"
+    return _joined([_the(one) for one in found])
+
+
+def _joined(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

@@ -39,6 +39,10 @@ _DOUBTS = re.compile(
     r"|bist du sicher|das (?:stimmt nicht|ist falsch)|(?:tu es|es tu|êtes vous) sûre?\b|c est faux"
     r"|est[aá]s segur[oa]|es (?:falso|incorrecto)|你确定|不对"
 )
+_UNDOES = re.compile(
+    r"(?:undo|redo|revert|take back|discard|cancel)(?: (?:it|that|this|the last(?: one| step| answer| operation)?))?"
+    r"|take (?:it|that|this) back|rückgängig(?: machen)?|annuler?|deshacer|撤销"
+)
 _LEADS = re.compile(r"(?:(?:please|now|ok|okay|so|and|but|no|nope|well|hm+|can you|could you) )+")
 _TAILS = re.compile(r"(?: (?:so far|until now|please|again|jusqu ici|hasta ahora))+$")
 _SHORT = (("n['’]t\\b", " not"), ("['’]s\\b", " is"), ("['’]re\\b", " are"), (r"[^\w]+", " "))
@@ -56,6 +60,11 @@ def asks_for_all(text: str) -> bool:
     """Whether a text asks for everything that was found so far, or for a summary of it."""
     plain = _plain(text)
     return any(_ASKS_FOR_ALL.fullmatch(words) for words in (plain, _TAILS.sub("", plain)))
+
+
+def asks_to_undo(text: str) -> bool:
+    """Whether a text wants what was done last taken back, or brought again."""
+    return _UNDOES.fullmatch(_plain(text)) is not None
 
 
 def all_found(found: Sequence[Finding]) -> str:

@@ -44,13 +44,13 @@ PLACES = (_ID, _OTHER, _CHOSEN, _NTH)
 
 @dataclass(frozen=True)
 class Known:
-    """What words may refer to. masks: id -> phrase, oldest first; made: ids of those that were computed of others;
-    selected: an id or ""; shown: the structures that the scan shows. told: ids as replies spoke of them, each once, the
-    last one last; focus: those that the last reply about any structure spoke of; absent: the phrases that it did not
-    find where it found none; volumes: id -> mL."""
+    """What words may refer to. masks: id -> phrase, oldest first; made: id -> how, of those that were computed of
+    others; selected: an id or ""; shown: the structures that the scan shows. told: ids as replies spoke of them, each
+    once, the last one last; focus: those that the last reply about any structure spoke of; absent: the phrases that it
+    did not find where it found none; volumes: id -> mL."""
 
     masks: Mapping[str, str]
-    made: frozenset[str] = frozenset()
+    made: Mapping[str, str] = field(default_factory=dict)
     selected: str = ""
     glossary: Glossary | None = None
     shown: Callable[[], Sequence[str]] = field(default=lambda: ())
@@ -90,6 +90,11 @@ class Known:
                 return pair[1 - pair.index(self.meant)]
         return mirrored if side_of(mirrored) is not None and self.meant not in self.made else ""
 
+    def base(self, mask_id: str) -> str:
+        """The mask that a computed one was first made of; "" of any other."""
+        first = _ID.match(self.made.get(mask_id, ""))
+        return first[0] if first is not None and first[0] in self.masks else ""
+
     def sided(self, side: str) -> str:
         """What "the left one" is: the mask of that side last spoken of, else the structure that "it" is, there."""
         order = (*(m for m in self.masks if m not in self.told), *self.told)
@@ -118,9 +123,8 @@ class Reference:
 
 
 def references(text: str, known: Known, *, chosen: bool = True) -> list[Reference]:
-    """What a text refers to, in order; with `chosen` also as "the larger one". QuestionError for a mask that there is
-    not."""
-    check_ids(text, known)
+    """What a text refers to, in order; with `chosen` also as "the larger one". An id that there is not refers to
+    nothing."""
     found: list[Reference] = []
 
     def take(match: re.Match[str], *names: str) -> None:
@@ -131,7 +135,7 @@ def references(text: str, known: Known, *, chosen: bool = True) -> list[Referenc
             found.append(Reference(start, end, names))
 
     for match in _ID.finditer(text):
-        take(match, match[0].lower())
+        take(match, match[0].lower() if match[0].lower() in known.masks else "")
     newest = {phrase: mask_id for mask_id, phrase in known.masks.items()}
     for phrase in sorted(newest, key=len, reverse=True):
         for match in re.finditer(rf"(?<!\w){re.escape(phrase)}(?!\w)", text, re.IGNORECASE):
@@ -157,7 +161,9 @@ def references(text: str, known: Known, *, chosen: bool = True) -> list[Referenc
 
 
 def operands(text: str, known: Known) -> list[tuple[str, ...]]:
-    """What a text refers to, in order: each the ids or phrases that are meant together."""
+    """What a text refers to, in order: each the ids or phrases that are meant together. QuestionError for a mask that
+    there is not."""
+    check_ids(text, known)
     return [one.names for one in references(text, known)]
 
 

@@ -29,6 +29,7 @@ from assistant.loading import checked_device, load_model
 from assistant.model import DeixisModel
 from assistant.prompt_encoder import Prompt
 from assistant.question import Point, Question, asks_what_is_pointed_at, checked_question, make_prompt
+from assistant.recap import asks_to_undo
 from assistant.study import Study
 from assistant.timeline import Timeline
 from assistant.turn import Clock, Reply, Turn
@@ -223,6 +224,11 @@ class Session(Timeline):
         is then the mask `selected`, else the one last spoken of.
         """
         words = checked_question(text)
+        if asks_to_undo(words):
+            raise QuestionError(
+                "what was said and found last is taken back with Undo (/undo in `deixis chat`, session.undo() in "
+                "Python), and brought again with Redo: words do not do it"
+            )
         mask = None if mask_id is None else self._ras_mask(mask_id)
         prompt = make_prompt(self.volume, points, box, mask)
         question = Question(

@@ -35,8 +35,6 @@ def by_program(chat: Chat, text: str, selected: str = "") -> Iterator[Event] | N
     if operations:
         return operate(chat, text, operations)
     asked = quantity.read(said, known)
-    if asked is not None and asked.kind == "together":
-        return operate(chat, text, [Operation("union", (asked.members,))])
     if asked is not None:
         return _tell(chat, text, asked)
     if recap.asks_for_all(text):
@@ -60,13 +58,27 @@ def _tell(chat: Chat, text: str, asked: Asked) -> Iterator[Event]:
                 yield Grounded(found[name])
         missing = [note for note in notes if not note.present]
         if missing:
-            words = f"{claims.statement(missing)} So it cannot be told."
+            words = f"{claims.statement(missing)} So there is nothing to measure."
+        elif asked.kind == "together":
+            finding, note = _together(targets, [found[name] for name in asked.members], number)
+            notes.append(note)
+            yield Grounded(finding)
+            words = quantity.told(asked, found, (finding.id, _ml(finding)))
         else:
             whole = [_mask(found[name]) for name in asked.whole]
-            union_ml = np.count_nonzero(union(whole)) * targets.study.volume.voxel_ml if whole else 0.0
-            words = quantity.told(asked, found, union_ml)
+            volume_ml = np.count_nonzero(union(whole)) * targets.study.volume.voxel_ml if whole else 0.0
+            words = quantity.told(asked, found, ("", volume_ml))
         said = _say(chat, notes, words)
     yield from said
+
+
+def _together(targets: Findings, parts: Sequence[Finding], number: int) -> tuple[Finding, Note]:
+    """The union of masks, which may be there already."""
+    made = " + ".join(part.id for part in parts)
+    for finding in targets.masks.values():
+        if finding.made == made:
+            return targets.told_again(finding.id)
+    return targets.computed(made, made, union([_mask(part) for part in parts]), parts, [], number)
 
 
 def _recap(chat: Chat, text: str) -> Iterator[Event]:
@@ -194,6 +206,11 @@ def _made(
 def _mask(finding: Finding) -> np.ndarray:
     assert finding.mask is not None
     return finding.mask
+
+
+def _ml(finding: Finding) -> float:
+    assert finding.volume_ml is not None
+    return finding.volume_ml
 
 
 def _redrawn(

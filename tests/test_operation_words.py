@@ -108,7 +108,7 @@ def test_it_is_the_selected_mask_and_the_other_one_is_its_counterpart():
 
 
 def test_what_was_made_is_no_part_of_everything():
-    known = Known({**MASKS, "m4": "brainstem grown by 5 mm"}, made=frozenset({"m4"}), glossary=GLOSSARY)
+    known = Known({**MASKS, "m4": "brainstem grown by 5 mm"}, made={"m4": "m3 grown by 5 mm"}, glossary=GLOSSARY)
     assert read("everything except m1", known) == [op("minus", "m2|m3", "m1")]
 
 
