@@ -442,9 +442,6 @@ class Chat:
         names = recalled(question, known)
         if not names and question != asked and question.startswith("Show "):
             names = tuple(dict.fromkeys(name for group in operands(question, known) for name in group))
-        if not names and known.meant in known.made and _REFERENCE.search(question):
-            named = [] if known.glossary is None else known.glossary.mentioned(question)
-            names = () if named else (known.meant,)  # what was computed has no name that the language model knows
         return Plan(names) if names else None
 
     def _plan(self, said: str) -> Plan | None:

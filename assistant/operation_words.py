@@ -73,6 +73,7 @@ _INSIDE = re.compile(r"\b(?:inside(?: of)?|within)\b", re.IGNORECASE)
 _PART = re.compile(
     r"\b(?:parts?|portion|only|keep|cut|crop|voxels|what(?:ever)? (?:is|lies)|rest|remove)\b", re.IGNORECASE
 )
+_ONLY = re.compile(r"(?:only|keep|cut|crop)\b", re.IGNORECASE)
 _OFF = re.compile(r"(?:remove|delete|erase|drop|cut (?:away|off|out)|take (?:away|off|out))\b", re.IGNORECASE)
 _EVERYTHING = re.compile(r"(?:everything|all(?: of)?(?: the| my)?(?: masks| structures)?|every mask)\W*", re.IGNORECASE)
 def read(question: str, known: Known) -> list[Operation]:
@@ -118,6 +119,8 @@ def _sets(text: str, known: Known) -> list[Operation]:
     if _SIDE.search(text) is None and _NEAR.search(text) is None:
         taken = _TAKE.match(text) or _LESS.match(text) or _ALL_BUT.match(text)
         if taken is not None:
+            if taken.re is _TAKE and operands(taken["x"], known) and not operands(taken["off"], known):
+                raise _unknown(taken["off"], known)
             return _less(taken["x"], taken["off"], known)
     kind = ""
     if _MEET.match(text) or _MEET_INFIX.match(text):
@@ -163,6 +166,8 @@ def _parts(text: str, known: Known) -> list[Operation]:
         return []
     whose = operands(text[: where.start()], known)
     than = operands(text[where.end() :], known)
+    if not than and (whose or _ONLY.match(text)):
+        raise _unknown(text[where.end() :], known)
     first = whose[0] if whose else ((known.meant,) if known.meant else ())
     if not than or not first or len(whose) > 1:
         return []
@@ -173,6 +178,13 @@ def _parts(text: str, known: Known) -> list[Operation]:
         return [Operation("intersect", (first, second))]
     direction = next(name for n, (name, _) in enumerate(_SIDES) if side[f"side{n}"])
     return [Operation("cut" if _OFF.match(text) else "part", (first, second), direction=direction)]
+
+
+def _unknown(words: str, known: Known) -> QuestionError:
+    there = ", ".join(known.masks) or "none yet"
+    return QuestionError(
+        f'"{words.strip()}" is no structure that I know and no mask; the masks of this session are: {there}'
+    )
 
 
 def _millimetres(length: re.Match[str]) -> float:

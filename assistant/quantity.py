@@ -25,6 +25,9 @@ _KINDS = {
     "change": (r"(?:it |they )?(?:gain(?:ed)?|grow|grew|grown|lost|lose|shrink|shrunk|changed?|added|removed)", "变化"),
     "place": (r"where|position|location|located|lies?|centr(?:e|oid)|center|coordinates|side|wo|lage|où|dónde|"
               r"posición|ubicación", "在哪|哪里|位置"),
+    "overlap": (r"overlap(?:s|ping)?|intersects?|share voxels", "重叠"),
+    "brightest": (r"brighter|brightest|denser|densest|hotter|hottest|heller|dichter", "更亮"),
+    "darkest": (r"darker|darkest|less dense|dunkler", "更暗"),
     "longest": (r"longer|länger\w*|plus longue?|más larg[oa]", "更长"),
     "shortest": (r"shorter|kürzer\w*|plus courte?|más cort[oa]", "更短"),
     "largest": (r"larger|bigger|largest|biggest|größere?[rsn]?|größte\w*|plus grande?|más grande|mayor", "更大|最大"),
@@ -63,7 +66,11 @@ _SAYS_NOTHING = re.compile(
 _WHICH = re.compile(r"\W*(?:and |so |but )?(?:which|welche\w*|lequel|laquelle|cu[aá]l)\b|哪个", re.IGNORECASE)
 _POLAR = re.compile(r"\W*(?:and |so |but )?(?:is|are|was|were|does|do|did|has|have)\b", re.IGNORECASE)
 _ALONE = ("(?<![a-zà-ÿ0-9])", "(?![a-zà-ÿ0-9])")  # no part of a longer word; Chinese parts no words
-_SUPERLATIVE = ("longest", "shortest", "largest", "smallest")
+# what is compared by -> (of which words, whether the most is meant)
+_SUPERLATIVE = {
+    "longest": ("long", True), "shortest": ("short", False), "largest": ("larg", True), "smallest": ("small", False),
+    "brightest": ("bright", True), "darkest": ("dark", False),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -122,14 +129,15 @@ def read(question: str, known: Known) -> Asked | None:
     if polar and kind in _SUPERLATIVE:
         pair = _pair(groups, known)
         return Asked(kind, pair, yes_or_no=True) if pair and set(pair) & set(known.masks) else None
-    if polar:
+    if polar and kind != "overlap":
         return None
     members = members or _unnamed(kind, known)
+    members = tuple(name for name in members if name not in whole) or members
     if kind == "change":
         members = (members[0], known.base(members[0])) if len(members) == 1 and known.base(members[0]) else ()
     if kind in ("ratio", "difference") and len(members) == 1:
         members = known.several if members[0] in known.several else ()
-    least, most = {"together": (2, 99), "ratio": (2, 2), "difference": (2, 2)}.get(kind, (1, 99))
+    least, most = {"together": (2, 99), "ratio": (2, 2), "difference": (2, 2), "overlap": (2, 2)}.get(kind, (1, 99))
     if kind in _SUPERLATIVE:
         least = 2
     if not least <= len(members) <= most:
@@ -176,7 +184,7 @@ def _share_of(text: str) -> int | None:
 
 def _unnamed(kind: str, known: Known) -> tuple[str, ...]:
     """What is asked about where nothing is named: all that was just spoken of, or the mask that is selected."""
-    if kind in (*_SUPERLATIVE, "ratio", "difference", "together"):
+    if kind in (*_SUPERLATIVE, "ratio", "difference", "together", "overlap"):
         return known.several
     if known.selected:
         return (known.selected,)
@@ -185,7 +193,7 @@ def _unnamed(kind: str, known: Known) -> tuple[str, ...]:
 
 def told(asked: Asked, found: Mapping[str, Finding], union: tuple[str, float]) -> str:
     """The answer. found: the finding of each name; union: id ("" where it has none) and mL of the whole that a share
-    is of, or of the members together."""
+    is of, of the members together, or of what they share."""
     members = list({found[name].id: found[name] for name in asked.members}.values())
     if asked.kind in _SUPERLATIVE:
         return _verdict(asked, members) if asked.yes_or_no else _chosen(asked, members)
@@ -197,6 +205,12 @@ def told(asked: Asked, found: Mapping[str, Finding], union: tuple[str, float]) -
         return f"Of the volume of {of}, {_joined(shares)}."
     if asked.kind == "together":
         return f"Together, {_listed(members)} are {_volume(union[1], asked.unit)} ({union[0]})."
+    if asked.kind == "overlap":
+        one, other = members
+        if not union[1]:
+            return f"No voxel belongs both to {_the(one)} and to {_the(other)}."
+        shares = _joined([f"{_percent(union[1], _ml(each))} % of {_the(each)}" for each in members])
+        return f"They share {_volume(union[1], asked.unit)}: {shares}."
     if asked.kind == "ratio":
         one, other = members
         times = float(format_ml(_ml(one))) / float(format_ml(_ml(other)))
@@ -220,14 +234,26 @@ def _difference(one: Finding, other: Finding) -> str:
 
 def _verdict(asked: Asked, members: Sequence[Finding]) -> str:
     one, other = members
-    if asked.kind in ("longest", "shortest"):
-        a, b = format_mm(_number(one.longest_diameter_mm)), format_mm(_number(other.longest_diameter_mm))
-        more, words = float(a) - float(b), f"{_The(one)} is {a} mm at its longest and {_the(other)} {b} mm."
-    else:
-        a, b = format_ml(_ml(one)), format_ml(_ml(other))
-        more, words = float(a) - float(b), _difference(one, other)
-    right = more > 0 if asked.kind in ("longest", "largest") else more < 0
+    a, b = (_shown(asked.kind, each, asked.unit) for each in members)
+    most = _SUPERLATIVE[asked.kind][1]
+    right = a != b and (_value(asked.kind, one) > _value(asked.kind, other)) == most
+    by_volume = asked.kind in ("largest", "smallest")
+    words = _difference(one, other) if by_volume else f"{_The(one)} has {a}, {_the(other)} {b}."
     return f"{'Yes' if right else 'No'}. {words}"
+
+
+def _value(kind: str, one: Finding) -> float:
+    if kind in ("longest", "shortest"):
+        return _number(one.longest_diameter_mm)
+    return _number(one.mean_intensity) if kind in ("brightest", "darkest") else _ml(one)
+
+
+def _shown(kind: str, one: Finding, unit: str) -> str:
+    if kind in ("longest", "shortest"):
+        return _length(_number(one.longest_diameter_mm), unit)
+    if kind in ("brightest", "darkest"):
+        return f"a mean of {format_mean(_number(one.mean_intensity))} {one.intensity_unit}".rstrip()
+    return _volume(_ml(one), unit)
 
 
 def _told_of(one: Finding, asked: Asked) -> str:
@@ -247,22 +273,15 @@ def _told_of(one: Finding, asked: Asked) -> str:
 
 
 def _chosen(asked: Asked, members: Sequence[Finding]) -> str:
-    long, most = asked.kind in ("longest", "shortest"), asked.kind in ("longest", "largest")
-
-    def shown(one: Finding) -> str:
-        return _length(_number(one.longest_diameter_mm), asked.unit) if long else _volume(_ml(one), asked.unit)
-
-    def value(one: Finding) -> float:
-        return _number(one.longest_diameter_mm) if long else _ml(one)
-
-    ordered = sorted(members, key=value, reverse=most)
+    stem, most = _SUPERLATIVE[asked.kind]
+    ordered = sorted(members, key=lambda one: _value(asked.kind, one), reverse=most)
     first, second = ordered[:2]
-    if shown(first) == shown(second):
-        return f"{_The(first)} and {_the(second)} are equal as measured: {shown(first)}."
-    stem = {"longest": "long", "shortest": "short", "largest": "larg", "smallest": "small"}[asked.kind]
+    best, next_best = (_shown(asked.kind, one, asked.unit) for one in (first, second))
+    if best == next_best:
+        return f"{_The(first)} and {_the(second)} are equal as measured: {best}."
     word = stem + ("er" if len(ordered) == 2 else "est")
-    rest = f"; {_the(second)} is {shown(second)}" if len(ordered) == 2 else ""
-    return f"The {word} of them is {_the(first)}: {shown(first)}{rest}."
+    rest = f", against {next_best} of {_the(second)}" if len(ordered) == 2 else ""
+    return f"The {word} of them is {_the(first)}: {best}{rest}."
 
 
 def _volume(ml: float, unit: str = "") -> str:

@@ -83,7 +83,7 @@ def all_found(found: Sequence[Finding]) -> str:
 
 
 def _line(one: Finding) -> str:
-    made = f" ({one.made})" if one.made else ""
+    made = f" ({one.made})" if one.made not in ("", one.phrase) else ""
     return f"- {one.id} {one.phrase}{made}: {_size(one)}"
 
 

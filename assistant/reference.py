@@ -15,7 +15,9 @@ from assistant.errors import QuestionError
 from assistant.glossary import Glossary, other_side, side_of
 
 _ID = re.compile(r"\bm\d+\b", re.IGNORECASE)
-_OTHER = re.compile(r"\bthe other(?: one| mask| side)?\b", re.IGNORECASE)
+_OTHER = re.compile(
+    r"\bthe other(?: (?:one|mask|side)\b|(?=\W*$|\W+(?:from|with|and|is|was|by|out|to|minus|than|in)\b))", re.IGNORECASE
+)
 _SIDED = re.compile(r"\bthe (?P<side>left|right) (?:one|mask)\b", re.IGNORECASE)
 _OF_THEM = r"of (?:them|those|these|both|all|the (?:two|masks))"
 _CHOSEN = re.compile(

@@ -27,7 +27,6 @@ from assistant.errors import ModelError, QuestionError, ResourceError
 from assistant.generate import Chat, Delta, Event, Finding, Grounded
 from assistant.loading import checked_device, load_model
 from assistant.model import DeixisModel
-from assistant.prompt_encoder import Prompt
 from assistant.question import Point, Question, asks_what_is_pointed_at, checked_question, make_prompt
 from assistant.recap import asks_to_undo
 from assistant.study import Study
@@ -128,11 +127,8 @@ class Session(Timeline):
         """
         from assistant.keeping import save_session
 
-        self._begin()
-        try:
+        with self._alone():
             return save_session(self, folder)
-        finally:
-            self._end()
 
     @property
     def nbytes(self) -> int:
@@ -146,12 +142,8 @@ class Session(Timeline):
         For when there is time before the first question, as while a reader still types. Without it the first answer
         does the same. Raises QuestionError while a question is being answered, ResourceError without enough memory.
         """
-        self._begin()
-        try:
-            with self._enough_memory():
-                self.chat.prepare()
-        finally:
-            self._end()
+        with self._alone(), self._enough_memory():
+            self.chat.prepare()
 
     def read_on(self) -> bool:
         """Encode one more part of the scan; False when there is no more to encode.
@@ -246,7 +238,9 @@ class Session(Timeline):
             return self._turn(question, lambda: own)
 
         def answer() -> Iterator[Event]:
-            region, name = self._pointed_at(prompt) if question.region and prompt is not None else (None, None)
+            region, name = self.study.pointed_at(prompt) if question.region and prompt is not None else (None, None)
+            if mask_id is not None and not points and box is None and name == self._finding(mask_id).phrase:
+                name = mask_id  # it is that very mask, which need not be drawn once more
             return self.chat.reply(
                 words, prompt, region, name, temperature=temperature, seed=seed, should_stop=should_stop
             )
@@ -298,23 +292,19 @@ class Session(Timeline):
 
     def _turn(self, question: Question, make: Callable[[], Iterator[Event]]) -> Generator[Event, None, None]:
         """The events of a reply, the findings on the file's grid, and the turn kept when it is whole."""
-        self._begin()
-        try:
-            with self._enough_memory():
-                clock = Clock(self._open_seconds)
-                for event in make():
-                    if isinstance(event, Delta):
-                        clock.wrote()
-                    elif isinstance(event, Grounded):
-                        event = dataclasses.replace(event, finding=self._on_native_grid(event.finding))
-                        clock.found(event.finding)
-                    else:
-                        reply = clock.reply(event.visible, tuple(event.corrections), event.stopped)
-                        self.turns.append(Turn(question, reply))
-                        self._keep()
-                    yield event
-        finally:
-            self._end()
+        with self._alone(), self._enough_memory():
+            clock = Clock(self._open_seconds)
+            for event in make():
+                if isinstance(event, Delta):
+                    clock.wrote()
+                elif isinstance(event, Grounded):
+                    event = dataclasses.replace(event, finding=self._on_native_grid(event.finding))
+                    clock.found(event.finding)
+                else:
+                    reply = clock.reply(event.visible, tuple(event.corrections), event.stopped)
+                    self.turns.append(Turn(question, reply))
+                    self._keep()
+                yield event
 
     @contextlib.contextmanager
     def looking(self, said: str) -> Iterator[Callable[[str], Finding]]:
@@ -323,25 +313,21 @@ class Session(Timeline):
 
         The block is one turn, remembered under `said` and taken back by `undo`; after an error nothing is left of it.
         """
-        self._begin()
-        try:
-            with self._enough_memory():
-                clock = Clock(self._open_seconds)
-                seen: dict[str, Finding] = {}
-                with self.chat.looking() as find:
+        with self._alone(), self._enough_memory():
+            clock = Clock(self._open_seconds)
+            seen: dict[str, Finding] = {}
+            with self.chat.looking() as find:
 
-                    def look(phrase: str) -> Finding:
-                        if phrase not in seen:
-                            seen[phrase] = self._on_native_grid(find(phrase))
-                            clock.found(seen[phrase])
-                        return seen[phrase]
+                def look(phrase: str) -> Finding:
+                    if phrase not in seen:
+                        seen[phrase] = self._on_native_grid(find(phrase))
+                        clock.found(seen[phrase])
+                    return seen[phrase]
 
-                    yield look
-                names = ", ".join(f"{f.phrase} ({f.id or 'not found'})" for f in seen.values())
-                self.turns.append(Turn(Question(said), clock.reply(names)))
+                yield look
+            names = ", ".join(f"{f.phrase} ({f.id or 'not found'})" for f in seen.values())
+            self.turns.append(Turn(Question(said), clock.reply(names)))
             self._keep()
-        finally:
-            self._end()
 
     def ground_report(self, text: str) -> Report:
         """Check a radiology report against the scan, sentence by sentence; see `assistant.report`.
@@ -387,23 +373,8 @@ class Session(Timeline):
         """Take a conversation about this very scan from a folder that `save` wrote, in place of the own one."""
         from assistant.keeping import recall
 
-        self._begin()
-        try:
+        with self._alone():
             recall(self, folder)
-        finally:
-            self._end()
-
-    def _pointed_at(self, prompt: Prompt) -> tuple[torch.Tensor, str | None]:
-        """Feature and name of what is pointed at: the mask, else the box, else the first positive point."""
-        where: dict[str, np.ndarray] = {}
-        if prompt.mask is not None:
-            where["mask"] = prompt.mask
-        elif prompt.box_mm is not None:
-            where["box_mm"] = prompt.box_mm
-        else:
-            positive = prompt.points_mm[prompt.labels == 1]
-            where["point_mm"] = (positive if len(positive) else prompt.points_mm)[0]
-        return self.study.region_feature(**where), self.study.name_at(**where)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -441,12 +412,8 @@ class Session(Timeline):
     def uncertainties(self, mask_ids: Sequence[str]) -> list[Uncertainty]:
         """`uncertainty` of several masks, for little more than that of one."""
         names = [self._finding(mask_id).phrase for mask_id in mask_ids]
-        self._begin()
-        try:
-            with self._enough_memory():
-                seen = uncertainties(self.study, names)
-        finally:
-            self._end()
+        with self._alone(), self._enough_memory():
+            seen = uncertainties(self.study, names)
         return [Uncertainty(self.volume.to_native(u.probability), self.volume.to_native(u.entropy)) for u in seen]
 
     def _ras_mask(self, mask_id: str) -> np.ndarray:

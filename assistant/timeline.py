@@ -82,11 +82,14 @@ class Timeline:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        self._begin()
+        """Nothing else is asked or changed in the block. QuestionError where something already is."""
+        if not self._busy.acquire(blocking=False):
+            raise QuestionError("the last question is still being answered: wait for it or stop it first")
         try:
-            yield
+            with self._computing:  # at most one tile: see `Session.read_on`
+                yield
         finally:
-            self._end()
+            self._busy.release()
 
     def _keep(self) -> None:
         """Remember the session as it is after a turn; of other ways no more than there is room for."""
@@ -111,12 +114,3 @@ class Timeline:
             self._history.add(_State(tuple(turns[:count]), state))
         self.chat.restore(states[-1])
         self.turns[:] = turns
-
-    def _begin(self) -> None:
-        if not self._busy.acquire(blocking=False):
-            raise QuestionError("the last question is still being answered: wait for it or stop it first")
-        self._computing.acquire()  # at most one tile: see `read_on`
-
-    def _end(self) -> None:
-        self._computing.release()
-        self._busy.release()

@@ -17,7 +17,7 @@ from assistant.errors import QuestionError
 from assistant.evidence import Note, format_ml, format_mm, shown_difference
 from assistant.findings import Drawn, Finding, Findings
 from assistant.generate import Chat, Delta, Done, Event, Grounded
-from assistant.operations import Operation, union
+from assistant.operations import Operation, intersection, union
 from assistant.prompt_encoder import Prompt
 from assistant.quantity import Asked
 from assistant.volume import Volume
@@ -65,8 +65,10 @@ def _tell(chat: Chat, text: str, asked: Asked) -> Iterator[Event]:
             yield Grounded(finding)
             words = quantity.told(asked, found, (finding.id, _ml(finding)))
         else:
-            whole = [_mask(found[name]) for name in asked.whole]
-            volume_ml = np.count_nonzero(union(whole)) * targets.study.volume.voxel_ml if whole else 0.0
+            names = asked.members if asked.kind == "overlap" else asked.whole
+            combine = intersection if asked.kind == "overlap" else union
+            masks = [_mask(found[name]) for name in names]
+            volume_ml = np.count_nonzero(combine(masks)) * targets.study.volume.voxel_ml if masks else 0.0
             words = quantity.told(asked, found, ("", volume_ml))
         said = _say(chat, notes, words)
     yield from said
@@ -78,7 +80,8 @@ def _together(targets: Findings, parts: Sequence[Finding], number: int) -> tuple
     for finding in targets.masks.values():
         if finding.made == made:
             return targets.told_again(finding.id)
-    return targets.computed(made, made, union([_mask(part) for part in parts]), parts, [], number)
+    phrase = " + ".join(part.phrase if targets.drawn(part.id) else part.id for part in parts)
+    return targets.computed(phrase, made, union([_mask(part) for part in parts]), parts, [], number)
 
 
 def _recap(chat: Chat, text: str) -> Iterator[Event]:
@@ -197,7 +200,10 @@ def _made(
     base = parts[operation.groups[0][0]]
     if len(operation.groups[0]) == 1 and base.volume_ml is not None:
         if np.array_equal(mask, _mask(base)):
-            sentence += f" It is {base.id} as it was: nothing had to be changed."
+            why = "nothing had to be changed"
+            if operation.kind in ("grow", "shrink") and operation.mm < min(targets.study.volume.spacing):
+                why = f"its voxels are more than {operation.mm:g} mm apart"
+            sentence += f" It is {base.id} as it was: {why}."
         else:
             sentence += f" That is {_difference(finding.volume_ml, base.volume_ml)} {base.id}."
     return (finding, note), sentence

@@ -121,6 +121,8 @@ def test_what_was_made_is_no_part_of_everything():
         ("grow it by 900 mm", TWO, "900 mm is no length"),
         ("shrink it by 0 mm", TWO, "0 mm is no length"),
         ("m1 - m2 + m3", THREE, "that is two operations"),
+        ("only the part of m1 below the flux capacitor", TWO, '"the flux capacitor" is no structure that I know'),
+        ("subtract the flux capacitor from m1", TWO, '"the flux capacitor" is no structure that I know'),
     ],
 )
 def test_what_cannot_be_done_is_said(question, known, words):

@@ -41,6 +41,9 @@ GROWN = Known({"m1": LEFT, "m2": f"{LEFT} grown by 3 mm"}, made={"m2": "m1 grown
         ("Is it larger than the putamen?", ONE, Asked("largest", ("m1", "left putamen"), yes_or_no=True)),
         ("is the left one smaller?", BOTH, Asked("smallest", ("m1", "m2"), yes_or_no=True)),
         ("how big is it?", Known({"m1": LEFT}, glossary=GLOSSARY, absent=("tumour",)), Asked("size", ("tumour",))),
+        ("does m1 overlap with m2?", BOTH, Asked("overlap", ("m1", "m2"))),
+        ("which is denser?", BOTH, Asked("brightest", ("m1", "m2"))),
+        ("percent of m1?", BOTH, Asked("share", ("m2",), ("m1",))),  # of itself says nothing
         # other languages
         ("combien de ml ?", ONE, Asked("volume", ("m1",), unit="mL")),
         ("Welcher ist gr\u00f6\u00dfer?", BOTH, Asked("largest", ("m1", "m2"))),
@@ -87,8 +90,12 @@ THE_LEFT, THE_RIGHT = f"The {LEFT} (m1)", f"the {RIGHT} (m2)"
          "(x to the patient's right, y to the front, z up)."),
         (Asked("difference", ("m2", "m1")), f"The {RIGHT} (m2) is smaller than the {LEFT} (m1) by 0.3 mL (6 %): "
          "5.1 mL against 5.4 mL."),
-        (Asked("largest", ("m1", "m2")), f"The larger of them is the {LEFT} (m1): 5.4 mL; {THE_RIGHT} is 5.1 mL."),
-        (Asked("longest", ("m1", "m2")), f"The longer of them is {THE_RIGHT}: 51.0 mm; the {LEFT} (m1) is 49.8 mm."),
+        (Asked("largest", ("m1", "m2")),
+         f"The larger of them is the {LEFT} (m1): 5.4 mL, against 5.1 mL of {THE_RIGHT}."),
+        (Asked("longest", ("m1", "m2")),
+         f"The longer of them is {THE_RIGHT}: 51.0 mm, against 49.8 mm of the {LEFT} (m1)."),
+        (Asked("longest", ("m1", "m2"), yes_or_no=True), f"No. {THE_LEFT} has 49.8 mm, {THE_RIGHT} 51.0 mm."),
+        (Asked("overlap", ("m1", "m2")), f"They share 10.4 mL: 193 % of the {LEFT} (m1) and 204 % of {THE_RIGHT}."),
         (Asked("largest", ("m2", "m1"), yes_or_no=True), f"No. The {RIGHT} (m2) is smaller than the {LEFT} (m1) by "
          "0.3 mL (6 %): 5.1 mL against 5.4 mL."),
         (Asked("ratio", ("m1", "m2")), f"{THE_LEFT} is 5.4 mL and {THE_RIGHT} 5.1 mL: a ratio of 1.06 to 1."),
