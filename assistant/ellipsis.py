@@ -59,7 +59,7 @@ def made_whole(question: str, before: Sequence[str], known: Known, asks: Callabl
     new = "" if glossary is None else goes_on(question, glossary)
     if not new or glossary is None:
         return question
-    focus = [known.masks[mask_id] for mask_id in known.focus]
+    focus = [known.masks[mask_id] for mask_id in known.focus] or list(known.absent)
     if new in ("left", "right"):
         about = next((phrase for phrase in reversed(focus) if side_of(phrase)), "")
         if not about or known.meant in known.made:

@@ -369,9 +369,11 @@ class Chat:
             written.append(token)
             if token == self._close and self._targets is not None:
                 phrase_start = None
-                phrase = self._known_ids(_phrase(draft.pending), said)
-                draft.run.clear()
-                draft.pending = f"{draft.pending[: draft.pending.rindex(conversation.NAME)]}{conversation.NAME}{phrase}"
+                wrote = _phrase(draft.pending)
+                phrase = self._known_ids(wrote, said)
+                if phrase != wrote:
+                    before = draft.pending[: draft.pending.rindex(conversation.NAME)]
+                    draft.pending = f"{before}{conversation.NAME}{phrase}"
                 draft.add_markup(conversation.NAME_END)
                 yield from draft.news(self._preview(draft))
                 _, hidden = self.tokens.feed([self._close, self._seg])
@@ -598,8 +600,10 @@ class Chat:
     def _last_turns(self, room: int) -> list[Message]:
         """As many of the last turns as fit. Where one more does not, half of the room is made free, so that the cache
         need not be filled anew at every turn."""
-        sizes = [self._size(message) for message in self.messages]
-        start, used = 0, self._size(None)
+        tokenizer, image = self.model.tokenizer, self.model.config.image_tokens
+        system = len(conversation.render([], tokenizer))
+        sizes = [len(conversation.render([one], tokenizer, image_tokens=0)) - system for one in self.messages]
+        start, used = 0, system + image
         for at, size in enumerate(sizes):
             used += size
             while used > room and self.messages[at].role == "user" and start < at:
@@ -607,14 +611,6 @@ class Chat:
                     used, start = used - sizes[start], start + 1
         kept = self.messages[start:]
         return kept if start == 0 else [replace(kept[0], image=self.study is not None), *kept[1:]]
-
-    def _size(self, message: Message | None) -> int:
-        """Tokens of a message; of the system's sentence and the scan for None."""
-        tokenizer, image = self.model.tokenizer, self.model.config.image_tokens
-        start = len(conversation.render([], tokenizer))
-        if message is None:
-            return start + image
-        return len(conversation.render([message], tokenizer, image_tokens=0)) - start
 
     @property
     def _room(self) -> int | None:
