@@ -209,8 +209,8 @@ def told(asked: Asked, found: Mapping[str, Finding], union: tuple[str, float]) -
         one, other = members
         if not union[1]:
             return f"No voxel belongs both to {_the(one)} and to {_the(other)}."
-        shares = _joined([f"{_percent(union[1], _ml(each))} % of {_the(each)}" for each in members])
-        return f"They share {_volume(union[1], asked.unit)}: {shares}."
+        parts = _joined([f"{_percent(union[1], _ml(each))} % of {_the(each)}" for each in members])
+        return f"They share {_volume(union[1], asked.unit)}: {parts}."
     if asked.kind == "ratio":
         one, other = members
         times = float(format_ml(_ml(one))) / float(format_ml(_ml(other)))
