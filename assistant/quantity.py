@@ -65,6 +65,7 @@ _SAYS_NOTHING = re.compile(
 )
 _WHICH = re.compile(r"\W*(?:and |so |but )?(?:which|welche\w*|lequel|laquelle|cu[aá]l)\b|哪个", re.IGNORECASE)
 _POLAR = re.compile(r"\W*(?:and |so |but )?(?:is|are|was|were|does|do|did|has|have)\b", re.IGNORECASE)
+_ASKS_MEANING = re.compile(r"\b(?:do|does|did)\b.*\bmean\b", re.IGNORECASE)  # "what does that mean?" is about no mean
 _ALONE = ("(?<![a-zà-ÿ0-9])", "(?![a-zà-ÿ0-9])")  # no part of a longer word; Chinese parts no words
 # what is compared by -> (of which words, whether the most is meant)
 _SUPERLATIVE = {
@@ -99,6 +100,8 @@ def asks_alone(text: str) -> bool:
 def read(question: str, known: Known) -> Asked | None:
     """The quantity that a question asks for of masks that are there, or, in a unit or as a share, of structures; None
     where it asks for none, or says more than is understood here. QuestionError for a mask that there is not."""
+    if _ASKS_MEANING.search(question):
+        return None
     polar = _POLAR.match(question)
     # "which is the larger one?" asks what "the larger one" would refer to
     named = references(question, known, chosen=_WHICH.match(question) is None)

@@ -52,6 +52,7 @@ GROWN = Known({"m1": LEFT, "m2": f"{LEFT} grown by 3 mm"}, made={"m2": "m1 grown
         # what is not understood to the last word, or has no mask yet, is the language model's
         ("why is it so big?", ONE, None),
         ("is that normal?", ONE, None),
+        ("What does that mean?", ONE, None),
         ("How wide is it?", ONE, None),
         ("How big is the left putamen?", ONE, None),
         ("How big are the ventricles?", ONE, None),
