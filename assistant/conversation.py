@@ -64,6 +64,7 @@ _OPEN = re.compile(r"\s*<p>((?:(?!</p>).)*)</p>", re.DOTALL)  # a phrase whose <
 _UNFINISHED = re.compile(r"<p>(?:(?!</p>).)*\Z|<obs>(?:(?!</obs>).)*\Z", re.DOTALL)
 NEVER_TAUGHT = "never taught"  # ends the note of what the model cannot tell
 _PRESENT_NOTE = re.compile(r"(?P<id>m\d+) (?P<name>.*?):")
+_TOLD = re.compile(r"(?P<absent>.*): not found|(?P<id>m\d+) ")
 
 
 @dataclass(frozen=True)
@@ -277,6 +278,12 @@ def neutral(text: str) -> str:
 def notes(content: str) -> list[str]:
     """The notes of an assistant's content, in order."""
     return re.findall(re.escape(NOTE) + r"(.*?)" + re.escape(NOTE_END), content, flags=re.DOTALL)
+
+
+def told(message: Message) -> list[str]:
+    """What an assistant's notes are about, in order: the ids of masks, and the names of what was not found."""
+    found = [_TOLD.match(note) for note in notes(message.content)] if message.role == "assistant" else []
+    return [match["id"] or match["absent"] for match in found if match is not None]
 
 
 def phrases(content: str) -> list[str]:

@@ -121,6 +121,13 @@ class Findings:
         self._drawn[note.id] = Drawn(state.float(), prompt)
         return (*self._present(note, decoded.mask, decoded.presence, decoded.quality, m, earlier, turn), True)
 
+    def told_again(self, name: str) -> tuple[Finding, Note]:
+        """A mask by its id, in its last version, or by its phrase what was looked for and not found; with its note."""
+        if name in self._notes:
+            return self.masks[name], self._notes[name]
+        finding = next(one for one in reversed(self.found) if one.phrase == name and not one.present)
+        return finding, Note("", name, finding.presence, taught=finding.taught)
+
     def _next_id(self) -> str:
         return f"m{1 + len(self.masks)}"
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import TYPE_CHECKING, cast
 
@@ -24,14 +24,16 @@ from assistant import claims, comparison, composition, conversation, diagnoses, 
 from assistant.composition import Plan
 from assistant.conversation import Message
 from assistant.draft import Draft
+from assistant.ellipsis import made_whole
 from assistant.errors import QuestionError
 from assistant.events import Delta, Done, Event, Grounded
 from assistant.evidence import Note
 from assistant.findings import Finding, Findings, FindingsState
 from assistant.language import phrase_states
 from assistant.model import DeixisModel
-from assistant.operation_words import Known, recalled
 from assistant.prompt_encoder import Prompt
+from assistant.quantity import asks_alone
+from assistant.reference import Known, operands, recalled
 from assistant.token_cache import TokenCache, common_start
 
 if TYPE_CHECKING:
@@ -53,6 +55,11 @@ MENTIONED = 8.0
 # A name that it never learned: 8 left "hippocampal body" the hippocampus, 12 did not
 MENTIONED_OWN = 16.0
 _REFERENCE = re.compile(r"\bit\b(?!')|\b(?:that|this) one\b|(?<=than )(?:that|this)\b", re.IGNORECASE)
+_COMBINES = re.compile(
+    r"\b(?:together|total|sum|both|and|all|them|combin\w*|join\w*|merg\w*|union|add\w*|plus|minus|subtract\w*|without|"
+    r"except|rest|remain\w*|overlap\w*|intersect\w*|outside|inside|differ\w*)\b|[+&-]",
+    re.IGNORECASE,
+)
 _NOTHING = "I have no measurement that answers this."
 
 
@@ -239,7 +246,8 @@ class Chat:
         seed: int,
         should_stop: Callable[[], bool] | None,
     ) -> Iterator[Event]:
-        model, said = self.model, self._resolved(self.messages[-1].content)
+        model, question = self.model, self.whole(self.messages[-1].content)
+        said = self._resolved(question)
         notes = [note for message in self.messages for note in conversation.notes(message.content)]
         draft = Draft(model.tokenizer, said, notes)
         sampler = torch.Generator(device=model.device).manual_seed(seed) if temperature > 0 else None
@@ -247,10 +255,6 @@ class Chat:
         phrase_start: int | None = None  # step at which <p> was opened
         may_ground = self._targets is not None
         stopped = False
-        rendered = self._render(reply_next=True)
-        self._check_room(len(rendered.ids) + max_new_tokens)
-        logits, _ = self.tokens.bring(rendered.ids, rendered.image_positions)
-        written: list[int] = []
         # What is pointed at is named by the masks that claim it, as far as they know it: ground first, then speak
         given: list[int] = []
         mentioned = self._mentioned(said)
@@ -258,10 +262,14 @@ class Chat:
         if name is not None and self._targets is not None:
             given = self._named(name)
         elif self._targets is not None and prompt is None:
-            plan = self._recall(self.messages[-1].content) or self._plan(said)
+            plan = self._recall(question, self.messages[-1].content) or self._plan(said)
             if plan is not None:
                 given = self._planned(plan, targets, said)
-                self._check_room(len(rendered.ids) + max_new_tokens + 2 * TOKENS_PER_TARGET * len(plan.targets))
+        needed = max_new_tokens + (0 if plan is None else 2 * TOKENS_PER_TARGET * len(plan.targets))
+        rendered = self._render(reply_next=True, needed=needed)
+        self._check_room(len(rendered.ids) + needed)
+        logits, _ = self.tokens.bring(rendered.ids, rendered.image_positions)
+        written: list[int] = []
         # what a plan looks for is as long as it is: the limit is for what the model writes of itself
         for step in range(max_new_tokens + (0 if plan is None else TOKENS_PER_TARGET * len(plan.targets))):
             if (should_stop is not None and should_stop()) or _loops(written):
@@ -289,7 +297,11 @@ class Chat:
             written.append(token)
             if token == self._close and self._targets is not None:
                 phrase_start = None
-                phrase = _phrase(draft.pending)
+                wrote = _phrase(draft.pending)
+                phrase = self._known_ids(wrote, said)
+                if phrase != wrote:
+                    before = draft.pending[: draft.pending.rindex(conversation.NAME)]
+                    draft.pending = f"{before}{conversation.NAME}{phrase}"
                 draft.add_markup(conversation.NAME_END)
                 yield from draft.news(draft.preview)
                 _, hidden = self.tokens.feed([self._close, self._seg])
@@ -334,17 +346,32 @@ class Chat:
     def known(self, selected: str = "") -> Known:
         """What words of a question may refer to. selected: the id of the mask that "it" is, or ""."""
         masks = {} if self._targets is None else self._targets.masks
-        made = frozenset(m for m in masks if self._targets is not None and self._targets.drawn(m) is None)
-        phrases = {mask_id: finding.phrase for mask_id, finding in masks.items()}
-        return Known(phrases, made, selected if selected in masks else "", self.model.glossary, self.shown)
+        drawn = () if self._targets is None else [m for m in masks if self._targets.drawn(m) is not None]
+        made = {mask_id: finding.made for mask_id, finding in masks.items() if mask_id not in drawn}
+        told = [ids for ids in map(conversation.told, self.messages) if ids]
+        last = told[-1] if told else []
+        focus = [name for name in last if name in masks]
+        return Known(
+            {mask_id: finding.phrase for mask_id, finding in masks.items()},
+            made, selected if selected in masks else "", self.model.glossary, self.shown,
+            _by_last_mention([name for ids in told for name in ids if name in masks]),
+            _by_last_mention(focus), () if focus else tuple(last),
+            {mask_id: finding.volume_ml for mask_id, finding in masks.items() if finding.volume_ml is not None},
+        )  # fmt: skip
 
-    def _recall(self, question: str) -> Plan | None:
-        """The masks that the question refers to without naming a structure."""
+    def whole(self, question: str) -> str:
+        """The question; in whole where it only goes on from the one before: "and the right?"."""
+        answered = self.messages[:-1] if self.messages and self.messages[-1].role == "user" else self.messages
+        before = [message.content for message in answered if message.role == "user"]
+        return made_whole(question, before, self.known(), asks_alone)
+
+    def _recall(self, question: str, asked: str) -> Plan | None:
+        """The masks that the question refers to without naming a structure, and what one that only went on (asked) is
+        to show."""
         known = self.known()
         names = recalled(question, known)
-        if not names and known.meant in known.made and _REFERENCE.search(question):
-            named = [] if known.glossary is None else known.glossary.mentioned(question)
-            names = () if named else (known.meant,)  # what was computed has no name that the language model knows
+        if not names and question != asked and question.startswith("Show "):
+            names = tuple(dict.fromkeys(name for group in operands(question, known) for name in group))
         return Plan(names) if names else None
 
     def _plan(self, said: str) -> Plan | None:
@@ -370,6 +397,17 @@ class Chat:
         words = plan.words(targets, said)
         return [*conversation.encode_text(tokenizer, f" {words}" if targets else words), min(self._ends)]
 
+    def _known_ids(self, phrase: str, said: str) -> str:
+        """A phrase that the model wrote. Ids of masks that there are not, and masks put together where the question
+        asks for nothing of the kind, are of its own making: what was spoken of last is meant."""
+        ids = re.findall(r"m\d+", phrase)
+        if self._targets is None or not ids or re.fullmatch(r"[m\d\s+&-]+", phrase) is None:
+            return phrase
+        known = self.known()
+        if set(ids) <= set(known.masks) and (len(ids) == 1 or _COMBINES.search(said)):
+            return phrase
+        return known.meant or phrase
+
     def _named(self, name: str) -> list[int]:
         """A name in the markup of a target."""
         return [self._open, *conversation.encode_text(self.model.tokenizer, name), self._close]
@@ -380,11 +418,11 @@ class Chat:
         return bool(word) and token not in self.tokens.special
 
     def _resolved(self, question: str) -> str:
-        """The question with the name of what was found last in place of "it", unless that may be something which the
-        question itself names before."""
-        last = next((finding.phrase for finding in reversed(self.findings) if finding.present), None)
-        glossary = self.model.glossary
-        if last is None or glossary is None:
+        """The question with the name of what was spoken of last in place of "it", unless that may be something that
+        the question itself names before."""
+        known, glossary = self.known(), self.model.glossary
+        last = known.masks.get(known.meant, known.meant)
+        if not last or glossary is None:
             return question
 
         def named(match: re.Match[str]) -> str:
@@ -418,17 +456,40 @@ class Chat:
                 logits[token] += lean
         return logits
 
-    def _render(self, *, reply_next: bool) -> conversation.Rendered:
+    def _render(self, *, reply_next: bool, needed: int = MAX_NEW_TOKENS) -> conversation.Rendered:
+        """What the language model reads: the conversation, or its last turns where there is no room for all of it and
+        `needed` tokens more. The masks of turns that it does not read any more are there still."""
+        room = self._room
+        messages = self.messages if room is None else self._last_turns(room - needed)
         return conversation.render(
-            self.messages, self.model.tokenizer, image_tokens=self.model.config.image_tokens, reply_next=reply_next
+            messages, self.model.tokenizer, image_tokens=self.model.config.image_tokens, reply_next=reply_next
         )
 
+    def _last_turns(self, room: int) -> list[Message]:
+        """As many of the last turns as fit. Where one more does not, half of the room is made free, so that the cache
+        need not be filled anew at every turn."""
+        tokenizer, image = self.model.tokenizer, self.model.config.image_tokens
+        system = len(conversation.render([], tokenizer))
+        sizes = [len(conversation.render([one], tokenizer, image_tokens=0)) - system for one in self.messages]
+        start, used = 0, system + image
+        for at, size in enumerate(sizes):
+            used += size
+            while used > room and self.messages[at].role == "user" and start < at:
+                while start < at and (used > room / 2 or self.messages[start].role != "user"):
+                    used, start = used - sizes[start], start + 1
+        kept = self.messages[start:]
+        return kept if start == 0 else [replace(kept[0], image=self.study is not None), *kept[1:]]
+
+    @property
+    def _room(self) -> int | None:
+        """Tokens that the language model reads at most."""
+        return self.model.language_model.config.get_text_config().max_position_embeddings
+
     def _check_room(self, tokens: int) -> None:
-        room = self.model.language_model.config.get_text_config().max_position_embeddings
+        room = self._room
         if room is not None and tokens > room:
             raise QuestionError(
-                f"the conversation would need {tokens} tokens and the language model reads {room}:"
-                " shorten the question, undo, or open the scan anew"
+                f"the question would need {tokens} tokens and the language model reads {room}: shorten it"
             )
 
     def _pick(self, logits: Tensor, banned: set[int], temperature: float, sampler: torch.Generator | None) -> int:
@@ -442,6 +503,11 @@ class Chat:
 
 def _phrase(pending: str) -> str:
     return " ".join(pending[pending.rindex(conversation.NAME) + len(conversation.NAME) :].split())
+
+
+def _by_last_mention(ids: Sequence[str]) -> tuple[str, ...]:
+    """Each once, in the order in which they were mentioned last."""
+    return tuple(dict.fromkeys(reversed(ids)))[::-1]
 
 
 def _loops(ids: Sequence[int]) -> bool:

@@ -1,18 +1,16 @@
 """Which operation on masks a question asks for: "grow it by 5 mm", "m2 minus m1", "only the part above the hyoid".
 
-Read by rules over mask ids, words such as "both" and "the other one", and the glossary's names; what they do not
-understand is the language model's. `assistant.operations` does what is read.
+Read by rules over what words refer to (`assistant.reference`); what they do not understand is the language model's.
+`assistant.operations` does what is read.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from assistant.errors import QuestionError
-from assistant.glossary import Glossary, other_side, side_of
 from assistant.operations import SMOOTH_MM, Operation
+from assistant.reference import Known, operands
 
 MOST_MM = 200.0  # beyond this a margin is a slip of the pen
 
@@ -75,6 +73,7 @@ _INSIDE = re.compile(r"\b(?:inside(?: of)?|within)\b", re.IGNORECASE)
 _PART = re.compile(
     r"\b(?:parts?|portion|only|keep|cut|crop|voxels|what(?:ever)? (?:is|lies)|rest|remove)\b", re.IGNORECASE
 )
+_ONLY = re.compile(r"(?:only|keep|cut|crop)\b", re.IGNORECASE)
 _OFF = re.compile(r"(?:remove|delete|erase|drop|cut (?:away|off|out)|take (?:away|off|out))\b", re.IGNORECASE)
 _EVERYTHING = re.compile(r"(?:everything|all(?: of)?(?: the| my)?(?: masks| structures)?|every mask)\W*", re.IGNORECASE)
 _NEAREST = re.compile(
@@ -88,55 +87,6 @@ _HALF = re.compile(
     rf"\b(?:{'|'.join(rf'(?P<half{n}>{words})' for n, (_, words) in enumerate(_HALVES))}) half of (?P<x>.+)",
     re.IGNORECASE,
 )
-# References, in the order in which they are looked for
-_ID = re.compile(r"\bm\d+\b", re.IGNORECASE)
-_OTHER = re.compile(r"\bthe other(?: one| mask| side)?\b", re.IGNORECASE)
-_SIDED = re.compile(r"\bthe (?P<side>left|right) (?:one|mask)\b", re.IGNORECASE)
-_BOTH = re.compile(
-    r"\b(?:both(?: of them| masks| structures)?|the two(?: of them| masks)?|these two|them)\b", re.IGNORECASE
-)
-_ALL = re.compile(r"\b(?:all(?: of)? (?:them|(?:the )?masks)|every mask|everything)\b", re.IGNORECASE)
-_IT = re.compile(
-    r"\b(?:it|this|that(?! (?:is|are|lies?)\b)|(?:this|that|the)(?: selected| current| last)? "
-    r"(?:mask|selection|outline|segmentation|structure|one))\b",
-    re.IGNORECASE,
-)
-
-
-@dataclass(frozen=True)
-class Known:
-    """What words may refer to. masks: id -> phrase, oldest first; made: ids of those that were computed of others;
-    selected: an id or ""; shown: the structures that the scan shows."""
-
-    masks: Mapping[str, str]
-    made: frozenset[str] = frozenset()
-    selected: str = ""
-    glossary: Glossary | None = None
-    shown: Callable[[], Sequence[str]] = field(default=lambda: ())
-
-    @property
-    def meant(self) -> str:
-        """The mask that "it" is: the selected one, else the last; "" where there is none."""
-        return self.selected or next(reversed(tuple(self.masks)), "")
-
-    @property
-    def two(self) -> tuple[str, ...]:
-        """The masks that "both" are: the last two; () where there is but one."""
-        return tuple(self.masks)[-2:] if len(self.masks) > 1 else ()
-
-    @property
-    def other(self) -> str:
-        """What "the other one" is: of two masks the one that "it" is not, else the structure of the other side, found
-        already or not; "" where neither is clear."""
-        rest = [mask_id for mask_id in self.masks if mask_id != self.meant]
-        mirrored = other_side(self.masks.get(self.meant, ""))
-        known = next((mask_id for mask_id in reversed(rest) if self.masks[mask_id] == mirrored), "")
-        if known:
-            return known
-        if len(rest) == 1:
-            return rest[0]
-        has_side = bool(self.meant) and side_of(self.masks[self.meant]) is not None and self.meant not in self.made
-        return mirrored if has_side else ""
 
 
 def read(question: str, known: Known) -> list[Operation]:
@@ -155,19 +105,6 @@ def read(question: str, known: Known) -> list[Operation]:
     return []
 
 
-def recalled(question: str, known: Known) -> tuple[str, ...]:
-    """The masks (or the structure of the other side) that a question refers to by id, as "both" or as "the other one"
-    alone, without naming any structure. () where it does not."""
-    ids = tuple(dict.fromkeys(match[0].lower() for match in _ID.finditer(question)))
-    if ids and set(ids) <= set(known.masks):
-        return ids
-    if known.glossary is None or known.glossary.mentioned(question):
-        return ()
-    if _OTHER.search(question):
-        return (known.other,) if known.other else ()
-    return known.two if re.search(r"\bboth\b", question, re.IGNORECASE) else ()
-
-
 def _shapes(text: str, known: Known) -> list[Operation]:
     """What is done to one mask, or to each of several."""
     kind = next((kind for kind, pattern in _SHAPES if pattern.match(text)), "")
@@ -184,7 +121,7 @@ def _shapes(text: str, known: Known) -> list[Operation]:
         if length is None and kind != "smooth":
             raise QuestionError(f'by how many millimetres? Say, for example, "{kind} it by 5 mm"')
     rest = text if length is None else text[: length.start()] + " " + text[length.end() :]
-    members = [name for group in _operands(rest, known) for name in group] or [known.meant]
+    members = [name for group in operands(rest, known) for name in group] or [known.meant]
     if members == [""]:
         raise QuestionError(f"there is no mask yet to {kind}: ask for a structure first, or name one")
     return [Operation(kind, ((name,),), mm) for name in dict.fromkeys(members)]
@@ -195,13 +132,15 @@ def _sets(text: str, known: Known) -> list[Operation]:
     if _SIDE.search(text) is None and _NEAR.search(text) is None:
         taken = _TAKE.match(text) or _LESS.match(text) or _ALL_BUT.match(text)
         if taken is not None:
+            if taken.re is _TAKE and operands(taken["x"], known) and not operands(taken["off"], known):
+                raise _unknown(taken["off"], known)
             return _less(taken["x"], taken["off"], known)
     kind = ""
     if _MEET.match(text) or _MEET_INFIX.match(text):
         kind = "intersect"
     elif _JOIN.match(text) or _PLUS.match(text):
         kind = "union"
-    groups = _operands(text, known) if kind else []
+    groups = operands(text, known) if kind else []
     members = tuple(dict.fromkeys(name for group in groups for name in group))
     if len(members) < 2:
         return []
@@ -212,7 +151,7 @@ def _sets(text: str, known: Known) -> list[Operation]:
 
 def _less(head: str, tail: str, known: Known) -> list[Operation]:
     """All of the head without the tail."""
-    off = [group for group in _operands(tail, known) if group]
+    off = [group for group in operands(tail, known) if group]
     left_out = {name for group in off for name in group}
     if not off:
         return []
@@ -222,7 +161,7 @@ def _less(head: str, tail: str, known: Known) -> list[Operation]:
         return [Operation("minus", (rest, *off))] if rest and found else []
     if _PLUS.match(tail):
         raise QuestionError("that is two operations: ask for the first, then add to the mask it makes")
-    groups = _operands(head, known)
+    groups = operands(head, known)
     members = {name for group in groups for name in group}
     if _PLUS.match(head):
         groups = [tuple(dict.fromkeys(name for group in groups for name in group))]
@@ -238,13 +177,13 @@ def _halves(text: str, known: Known) -> list[Operation]:
     found = nearest or half
     if found is None:
         return []
-    whose = _operands(found["x"], known)
+    whose = operands(found["x"], known)
     if len(whose) != 1 or not whose[0]:
         return []
     if nearest is None:
         direction = next(name for n, (name, _) in enumerate(_HALVES) if found[f"half{n}"])
         return [Operation("half", (whose[0],), direction=direction)]
-    second = tuple(dict.fromkeys(name for group in _operands(nearest["y"], known) for name in group))
+    second = tuple(dict.fromkeys(name for group in operands(nearest["y"], known) for name in group))
     return [Operation("nearest", (whose[0], second))] if second else []
 
 
@@ -254,8 +193,10 @@ def _parts(text: str, known: Known) -> list[Operation]:
     where = near or side or _INSIDE.search(text)
     if where is None or not _PART.search(text[: where.start()]):
         return []
-    whose = _operands(text[: where.start()], known)
-    than = _operands(text[where.end() :], known)
+    whose = operands(text[: where.start()], known)
+    than = operands(text[where.end() :], known)
+    if not than and (whose or _ONLY.match(text)):
+        raise _unknown(text[where.end() :], known)
     first = whose[0] if whose else ((known.meant,) if known.meant else ())
     if not than or not first or len(whose) > 1:
         return []
@@ -268,59 +209,15 @@ def _parts(text: str, known: Known) -> list[Operation]:
     return [Operation("cut" if _OFF.match(text) else "part", (first, second), direction=direction)]
 
 
+def _unknown(words: str, known: Known) -> QuestionError:
+    there = ", ".join(known.masks) or "none yet"
+    return QuestionError(
+        f'"{words.strip()}" is no structure that I know and no mask; the masks of this session are: {there}'
+    )
+
+
 def _millimetres(length: re.Match[str]) -> float:
     mm = float(length["n"].replace(",", ".")) * (10 if length["unit"].lower().startswith("c") else 1)
     if not 0 < mm <= MOST_MM:
         raise QuestionError(f"{mm:g} mm is no length to work with: give one between 0 and {MOST_MM:g} mm")
     return mm
-
-
-def _check_ids(text: str, known: Known) -> None:
-    """QuestionError where a text names a mask that there is not."""
-    for match in _ID.finditer(text):
-        name = match[0].lower()
-        if name not in known.masks:
-            there = ", ".join(known.masks) or "none yet"
-            raise QuestionError(f"there is no mask {name!r}; the masks of this session are: {there}")
-
-
-def _operands(text: str, known: Known) -> list[tuple[str, ...]]:
-    """What a text refers to, in order: each the ids or phrases that are meant together."""
-    _check_ids(text, known)
-    found: list[tuple[int, int, tuple[str, ...]]] = []
-
-    def take(start: int, end: int, names: tuple[str, ...]) -> None:
-        if names and not any(start < stop and begin < end for begin, stop, _ in found):
-            found.append((start, end, names))
-
-    for match in _ID.finditer(text):
-        take(*match.span(), (match[0].lower(),))
-    newest = {phrase: mask_id for mask_id, phrase in known.masks.items()}
-    for phrase in sorted(newest, key=len, reverse=True):
-        for match in re.finditer(rf"(?<!\w){re.escape(phrase)}(?!\w)", text, re.IGNORECASE):
-            take(*match.span(), (newest[phrase],))
-    if known.glossary is not None:
-        for mention in known.glossary.mentions(text):
-            take(mention.start, mention.end, _meant(mention.meant, newest, known))
-    for match in _OTHER.finditer(text):
-        take(*match.span(), (known.other,) if known.other else ())
-    for match in _SIDED.finditer(text):
-        sided = [mask_id for mask_id, phrase in known.masks.items() if side_of(phrase) == match["side"].lower()]
-        take(*match.span(), tuple(sided[-1:]))
-    for match in _BOTH.finditer(text):
-        take(*match.span(), known.two)
-    for match in _ALL.finditer(text):
-        take(*match.span(), tuple(mask_id for mask_id in known.masks if mask_id not in known.made))
-    for match in _IT.finditer(text):
-        take(*match.span(), (known.meant,) if known.meant else ())
-    return [names for _, _, names in sorted(found)]
-
-
-def _meant(meant: Sequence[str], newest: Mapping[str, str], known: Known) -> tuple[str, ...]:
-    """A name's masks; where there are none the phrases to look for: those that the scan shows, and no whole beside its
-    two sides."""
-    masks = tuple(newest[phrase] for phrase in meant if phrase in newest)
-    if masks:
-        return masks
-    here = [phrase for phrase in meant if phrase in known.shown()] or list(meant)
-    return tuple(phrase for phrase in here if not any(other.endswith(f" {phrase}") for other in here))

@@ -16,8 +16,7 @@ import dataclasses
 import logging
 import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,16 +24,17 @@ import numpy as np
 import torch
 
 from assistant.errors import ModelError, QuestionError, ResourceError
-from assistant.generate import Chat, ChatState, Delta, Done, Event, Finding, Grounded
-from assistant.history import History
-from assistant.model import DeixisModel, default_checkpoint
-from assistant.operation_words import read
-from assistant.prompt_encoder import Prompt
+from assistant.generate import Chat, Delta, Event, Finding, Grounded
+from assistant.loading import checked_device, load_model
+from assistant.model import DeixisModel
 from assistant.question import Point, Question, asks_what_is_pointed_at, checked_question, make_prompt
+from assistant.recap import asks_to_undo
 from assistant.study import Study
+from assistant.timeline import Timeline
+from assistant.turn import Clock, Reply, Turn
 from assistant.uncertainty import Uncertainty, uncertainties
 from assistant.volume import Volume, open_volume, save_mask
-from assistant.workbench import operate, refine
+from assistant.workbench import by_program, refine
 
 if TYPE_CHECKING:
     from assistant.prior import Comparison, Prior
@@ -42,76 +42,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("deixis.session")
 
+__all__ = ["Reply", "Session", "Turn", "checked_device", "load_model"]
 
-@dataclass(frozen=True)
-class Reply:
-    """text: what a user is shown. findings: this reply's, in order, absent ones included (`present` False, `id` "").
-
-    timings, seconds: "open" (reading the scan and loading the model), "first_token", "first_mask" (None when the reply
-    has none) and "total", the last three counted from the question. corrections: what was changed in the model's
-    words because the measurements said otherwise.
-    """
-
-    text: str
-    findings: tuple[Finding, ...]
-    timings: Mapping[str, float | None]
-    corrections: tuple[str, ...] = ()
-    stopped: bool = False
-
-
-@dataclass(frozen=True)
-class Turn:
-    question: Question
-    reply: Reply
-
-
-KEPT_BYTES = 2**28  # masks of turns that were taken back, kept so that they can be brought again
-KEPT_TURNS = 64
 ANEW = 0.7  # temperature at which a whole answer is made anew: at 0 it would be the same
 
 
-@dataclass(frozen=True, eq=False)
-class _State:
-    """A session after a turn."""
-
-    turns: tuple[Turn, ...]
-    chat: ChatState
-
-
-def load_model(
-    model: str | Path | DeixisModel | None = None,
-    base: str | Path | None = None,
-    device: str = "cpu",
-    quantize: str | None = None,
-) -> DeixisModel:
-    """A checkpoint folder as a model on a device; the embedded default for None; a loaded model as it is.
-
-    base: the folder of the language model, where it is not found by the name that the checkpoint gives.
-    """
-    if isinstance(model, DeixisModel):
-        return model
-    folder = default_checkpoint() if model is None else Path(model)
-    place = checked_device(device)
-    # A pass takes as long as the weights take to be read: half of it in bfloat16, where the CPU computes in that
-    fast = place == "cpu" and torch.cpu._is_avx512_bf16_supported()
-    dtype = torch.bfloat16 if fast and not quantize else None
-    return DeixisModel.from_pretrained(folder, base, dtype, place, quantize)
-
-
-def checked_device(name: str) -> str:
-    """A device torch can use. "auto" takes CUDA where there is one. ResourceError names what is missing."""
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(name).type
-    except RuntimeError as error:
-        raise ResourceError(f"the device {name!r} is not known to torch; use cpu, cuda or auto") from error
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise ResourceError(f"the device {name!r} was asked for, but torch sees no CUDA device; use cpu or auto")
-    return name
-
-
-class Session:
+class Session(Timeline):
     """One scan, one model, one conversation. A second question while one is being answered is refused."""
 
     def __init__(
@@ -129,12 +65,8 @@ class Session:
         self.reading = {"series": series, "frame": frame, "modality": modality}
         self.model = model
         self.study = Study(volume, model.segmenter)
-        self.chat = Chat(model, self.study)
-        self.turns: list[Turn] = []
-        self._history = History(_State((), self.chat.state))
+        super().__init__(Chat(model, self.study))
         self._open_seconds = open_seconds
-        self._busy = threading.Lock()
-        self._computing = threading.Lock()
 
     @staticmethod
     def open(
@@ -195,11 +127,8 @@ class Session:
         """
         from assistant.keeping import save_session
 
-        self._begin()
-        try:
+        with self._alone():
             return save_session(self, folder)
-        finally:
-            self._end()
 
     @property
     def nbytes(self) -> int:
@@ -213,12 +142,8 @@ class Session:
         For when there is time before the first question, as while a reader still types. Without it the first answer
         does the same. Raises QuestionError while a question is being answered, ResourceError without enough memory.
         """
-        self._begin()
-        try:
-            with self._enough_memory():
-                self.chat.prepare()
-        finally:
-            self._end()
+        with self._alone(), self._enough_memory():
+            self.chat.prepare()
 
     def read_on(self) -> bool:
         """Encode one more part of the scan; False when there is no more to encode.
@@ -286,11 +211,16 @@ class Session:
         of the reply; a question that names no target ("what is this?") is about them. temperature 0 always gives the
         same reply; above it, `seed` decides. Raises QuestionError before anything is generated.
 
-        Words that ask for an operation on masks ("grow it by 5 mm", "m2 minus m1", "only the part above the hyoid")
-        are carried out by the program, exactly (`assistant.operations`); "it" is then the mask `selected`, else the
-        last one.
+        Words that ask for an operation on masks ("grow it by 5 mm", "m2 minus m1"), for a quantity of one ("how long
+        is it in cm?") or for what was found so far are the program's to answer, exactly (`assistant.workbench`); "it"
+        is then the mask `selected`, else the one last spoken of.
         """
         words = checked_question(text)
+        if asks_to_undo(words):
+            raise QuestionError(
+                "what was said and found last is taken back with Undo (/undo in `deixis chat`, session.undo() in "
+                "Python), and brought again with Redo: words do not do it"
+            )
         mask = None if mask_id is None else self._ras_mask(mask_id)
         prompt = make_prompt(self.volume, points, box, mask)
         question = Question(
@@ -303,12 +233,14 @@ class Session:
             seed=seed,
             selected=selected,
         )
-        operations = read(words, self.chat.known(selected)) if prompt is None else []
-        if operations:
-            return self._turn(question, lambda: operate(self.chat, words, operations))
+        own = by_program(self.chat, words, selected) if prompt is None else None
+        if own is not None:
+            return self._turn(question, lambda: own)
 
         def answer() -> Iterator[Event]:
-            region, name = self._pointed_at(prompt) if question.region and prompt is not None else (None, None)
+            region, name = self.study.pointed_at(prompt) if question.region and prompt is not None else (None, None)
+            if mask_id is not None and not points and box is None and name == self._finding(mask_id).phrase:
+                name = mask_id  # it is that very mask, which need not be drawn once more
             return self.chat.reply(
                 words, prompt, region, name, temperature=temperature, seed=seed, should_stop=should_stop
             )
@@ -360,31 +292,19 @@ class Session:
 
     def _turn(self, question: Question, make: Callable[[], Iterator[Event]]) -> Generator[Event, None, None]:
         """The events of a reply, the findings on the file's grid, and the turn kept when it is whole."""
-        self._begin()
-        try:
-            with self._enough_memory():
-                started = time.perf_counter()
-                times: dict[str, float | None] = {"open": self._open_seconds, "first_token": None, "first_mask": None}
-                findings: list[Finding] = []
-                for event in make():
-                    now = time.perf_counter() - started
-                    if isinstance(event, Delta) and times["first_token"] is None:
-                        times["first_token"] = now
-                    elif isinstance(event, Grounded):
-                        finding = self._on_native_grid(event.finding)
-                        findings.append(finding)
-                        if finding.present and times["first_mask"] is None:
-                            times["first_mask"] = now
-                        event = dataclasses.replace(event, finding=finding)
-                    elif isinstance(event, Done):
-                        times["total"] = now
-                        said = tuple(event.corrections)
-                        reply = Reply(event.visible, tuple(findings), times, said, event.stopped)
-                        self.turns.append(Turn(question, reply))
-                        self._keep()
-                    yield event
-        finally:
-            self._end()
+        with self._alone(), self._enough_memory():
+            clock = Clock(self._open_seconds)
+            for event in make():
+                if isinstance(event, Delta):
+                    clock.wrote()
+                elif isinstance(event, Grounded):
+                    event = dataclasses.replace(event, finding=self._on_native_grid(event.finding))
+                    clock.found(event.finding)
+                else:
+                    reply = clock.reply(event.visible, tuple(event.corrections), event.stopped)
+                    self.turns.append(Turn(question, reply))
+                    self._keep()
+                yield event
 
     @contextlib.contextmanager
     def looking(self, said: str) -> Iterator[Callable[[str], Finding]]:
@@ -393,28 +313,21 @@ class Session:
 
         The block is one turn, remembered under `said` and taken back by `undo`; after an error nothing is left of it.
         """
-        self._begin()
-        try:
-            with self._enough_memory():
-                started = time.perf_counter()
-                times: dict[str, float | None] = {"open": self._open_seconds, "first_token": None, "first_mask": None}
-                seen: dict[str, Finding] = {}
-                with self.chat.looking() as find:
+        with self._alone(), self._enough_memory():
+            clock = Clock(self._open_seconds)
+            seen: dict[str, Finding] = {}
+            with self.chat.looking() as find:
 
-                    def look(phrase: str) -> Finding:
-                        if phrase not in seen:
-                            seen[phrase] = self._on_native_grid(find(phrase))
-                            if seen[phrase].present and times["first_mask"] is None:
-                                times["first_mask"] = time.perf_counter() - started
-                        return seen[phrase]
+                def look(phrase: str) -> Finding:
+                    if phrase not in seen:
+                        seen[phrase] = self._on_native_grid(find(phrase))
+                        clock.found(seen[phrase])
+                    return seen[phrase]
 
-                    yield look
-                times["total"] = time.perf_counter() - started
-                names = ", ".join(f"{f.phrase} ({f.id or 'not found'})" for f in seen.values())
-                self.turns.append(Turn(Question(said), Reply(names, tuple(seen.values()), times)))
+                yield look
+            names = ", ".join(f"{f.phrase} ({f.id or 'not found'})" for f in seen.values())
+            self.turns.append(Turn(Question(said), clock.reply(names)))
             self._keep()
-        finally:
-            self._end()
 
     def ground_report(self, text: str) -> Report:
         """Check a radiology report against the scan, sentence by sentence; see `assistant.report`.
@@ -456,45 +369,12 @@ class Session:
                 "crop the scan, use the CPU, or load the model in 4 bit"
             ) from error
 
-    def take_up(self, turns: Sequence[Turn], states: Sequence[ChatState]) -> None:
-        """Be a conversation of another time: its turns, and the chat before the first and after each of them. No way
-        but this one is left."""
-        self._history = History(_State((), states[0]))
-        for count, state in enumerate(states[1:], 1):
-            self._history.add(_State(tuple(turns[:count]), state))
-        self.chat.restore(states[-1])
-        self.turns[:] = turns
-
     def recall(self, folder: str | Path) -> None:
         """Take a conversation about this very scan from a folder that `save` wrote, in place of the own one."""
         from assistant.keeping import recall
 
-        self._begin()
-        try:
+        with self._alone():
             recall(self, folder)
-        finally:
-            self._end()
-
-    def _begin(self) -> None:
-        if not self._busy.acquire(blocking=False):
-            raise QuestionError("the last question is still being answered: wait for it or stop it first")
-        self._computing.acquire()  # at most one tile: see `read_on`
-
-    def _end(self) -> None:
-        self._computing.release()
-        self._busy.release()
-
-    def _pointed_at(self, prompt: Prompt) -> tuple[torch.Tensor, str | None]:
-        """Feature and name of what is pointed at: the mask, else the box, else the first positive point."""
-        where: dict[str, np.ndarray] = {}
-        if prompt.mask is not None:
-            where["mask"] = prompt.mask
-        elif prompt.box_mm is not None:
-            where["box_mm"] = prompt.box_mm
-        else:
-            positive = prompt.points_mm[prompt.labels == 1]
-            where["point_mm"] = (positive if len(positive) else prompt.points_mm)[0]
-        return self.study.region_feature(**where), self.study.name_at(**where)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -517,72 +397,6 @@ class Session:
         """Write one mask as NIfTI with the scan's own shape and affine."""
         return save_mask(self.volume, self._ras_mask(mask_id), path)
 
-    def undo(self) -> Turn:
-        """Take back the last question, its answer and what it did to the masks; returns that turn. QuestionError if
-        none. `redo` brings it back."""
-        with self._alone():
-            taken = self.turns[-1:]
-            self._become(self._history.back())
-            return taken[0]
-
-    def redo(self) -> Turn:
-        """Bring back the turn that was taken back last, with its masks under their ids; returns it. QuestionError where
-        nothing was, or something else was asked since: `go` leads there."""
-        with self._alone():
-            self._become(self._history.forward())
-            return self.turns[-1]
-
-    def rewind(self, count: int) -> None:
-        """Go back to where `count` questions had been asked, to go on from there another way. What came after is kept:
-        `redo` and `go` lead back. QuestionError where fewer were asked."""
-        if not 0 <= count <= len(self.turns):
-            raise QuestionError(f"there are {len(self.turns)} questions to go back over, not {count}")
-        self.go(self._history.path()[count])
-
-    @property
-    def step(self) -> int:
-        """The number of the present place in the conversation, for `go`; 0 before any question. It stays the same when
-        one goes back and on another way."""
-        return self._history.step
-
-    def go(self, step: int) -> None:
-        """Go to another place of the conversation, on whatever way it lies, with the masks as they were there.
-        QuestionError where there is none, or it was forgotten for want of room."""
-        with self._alone():
-            self._become(self._history.go(step))
-
-    def ways(self, count: int) -> list[int]:
-        """The steps at which the question number `count` (from 1) was asked in one way or another, oldest first; the
-        present one is among them."""
-        return self._history.siblings(self._history.path()[count])
-
-    def way(self, step: int) -> None:
-        """Go on another way: to the end of the one that leads through a step, as `ways` gives them."""
-        self.go(self._history.tip(step))
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        self._begin()
-        try:
-            yield
-        finally:
-            self._end()
-
-    def _keep(self) -> None:
-        """Remember the session as it is after a turn; of other ways no more than there is room for."""
-        self._history.add(_State(tuple(self.turns), self.chat.state))
-        self._history.forget(lambda states: len(states) > KEPT_TURNS or self._bytes_of(states) > KEPT_BYTES)
-
-    def _become(self, state: _State) -> None:
-        self.chat.restore(state.chat)
-        self.turns[:] = state.turns
-
-    def _bytes_of(self, states: Sequence[_State]) -> int:
-        """Bytes of the masks that these states hold and the present one does not."""
-        here = {id(finding.mask) for finding in self.chat.findings}
-        found = [f for s in states if s.chat.findings is not None for f in s.chat.findings.found]
-        return sum({id(f.mask): f.mask.nbytes for f in found if f.mask is not None and id(f.mask) not in here}.values())
-
     def export(self, folder: str | Path, *, uncertainty: bool = False) -> Path:
         """Write every mask, one label map and a manifest into a folder; with uncertainty a map of it for each mask that
         the model drew by a taught name. See `assistant.export`."""
@@ -598,12 +412,8 @@ class Session:
     def uncertainties(self, mask_ids: Sequence[str]) -> list[Uncertainty]:
         """`uncertainty` of several masks, for little more than that of one."""
         names = [self._finding(mask_id).phrase for mask_id in mask_ids]
-        self._begin()
-        try:
-            with self._enough_memory():
-                seen = uncertainties(self.study, names)
-        finally:
-            self._end()
+        with self._alone(), self._enough_memory():
+            seen = uncertainties(self.study, names)
         return [Uncertainty(self.volume.to_native(u.probability), self.volume.to_native(u.entropy)) for u in seen]
 
     def _ras_mask(self, mask_id: str) -> np.ndarray:

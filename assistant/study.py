@@ -184,6 +184,18 @@ class Study:
             votes[self.rivals.owner(claims, np.rint(position - np.array(start)).astype(int))] += 1
         return votes.most_common(1)[0][0]
 
+    def pointed_at(self, prompt: Prompt) -> tuple[Tensor, str | None]:
+        """Feature and name of what is pointed at: the mask, else the box, else the first positive point."""
+        where: dict[str, np.ndarray] = {}
+        if prompt.mask is not None:
+            where["mask"] = prompt.mask
+        elif prompt.box_mm is not None:
+            where["box_mm"] = prompt.box_mm
+        else:
+            positive = prompt.points_mm[prompt.labels == 1]
+            where["point_mm"] = (positive if len(positive) else prompt.points_mm)[0]
+        return self.region_feature(**where), self.name_at(**where)
+
     def _spots(self, point_mm: np.ndarray | None, box_mm: np.ndarray | None, mask: np.ndarray | None) -> np.ndarray:
         """Up to 64 voxel indices (K, 3) of what is pointed at."""
         if mask is not None:

@@ -1,4 +1,5 @@
-"""Turns in which the program works on masks: operations in words, and clicks that refine one mask under its id.
+"""Turns that are the program's own: operations on masks in words, quantities of masks, what was found so far, and
+clicks that refine one mask under its id.
 
 The language model writes nothing here. The result is measured, the sentence is made of the measurements, and both stand
 in the conversation like any reply, so that the model knows of them afterwards.
@@ -10,15 +11,101 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from assistant import claims, conversation
+from assistant import claims, conversation, operation_words, quantity, recap
 from assistant.conversation import Message
 from assistant.errors import QuestionError
 from assistant.evidence import Note, format_ml, format_mm, shown_difference
 from assistant.findings import Drawn, Finding, Findings
 from assistant.generate import Chat, Delta, Done, Event, Grounded
-from assistant.operations import Operation
+from assistant.operations import Operation, intersection, union
 from assistant.prompt_encoder import Prompt
+from assistant.quantity import Asked
 from assistant.volume import Volume
+
+
+def by_program(chat: Chat, text: str, selected: str = "") -> Iterator[Event] | None:
+    """The turn of a question that the program answers itself; None where the language model is to answer.
+
+    selected: the mask that "it" is, or ""."""
+    if chat.targets is None:
+        return None
+    known = chat.known(selected)
+    said = chat.whole(text)
+    operations = operation_words.read(said, known)
+    if operations:
+        return operate(chat, text, operations)
+    asked = quantity.read(said, known)
+    if asked is not None:
+        return _tell(chat, text, asked)
+    if recap.asks_for_all(text):
+        return _recap(chat, text)
+    doubted = recap.doubted(text, known)
+    return _stand_by(chat, text, doubted) if doubted else None
+
+
+def _tell(chat: Chat, text: str, asked: Asked) -> Iterator[Event]:
+    """Say what was measured. Structures that have no mask yet are looked for first."""
+    targets = _targets(chat)
+    with chat.turn() as number:
+        chat.messages.append(Message("user", text, image=not chat.messages))
+        found: dict[str, Finding] = {}
+        notes: list[Note] = []
+        for name in asked.names:
+            known = name in targets.masks
+            found[name], note = targets.told_again(name) if known else _found(chat, targets, name, number)
+            if note not in notes:
+                notes.append(note)
+                yield Grounded(found[name])
+        missing = [note for note in notes if not note.present]
+        if missing:
+            words = f"{claims.statement(missing)} So there is nothing to measure."
+        elif asked.kind == "together":
+            finding, note = _together(targets, [found[name] for name in asked.members], number)
+            notes.append(note)
+            yield Grounded(finding)
+            words = quantity.told(asked, found, (finding.id, _ml(finding)))
+        else:
+            names = asked.members if asked.kind == "overlap" else asked.whole
+            combine = intersection if asked.kind == "overlap" else union
+            masks = [_mask(found[name]) for name in names]
+            volume_ml = np.count_nonzero(combine(masks)) * targets.study.volume.voxel_ml if masks else 0.0
+            words = quantity.told(asked, found, ("", volume_ml))
+        said = _say(chat, notes, words)
+    yield from said
+
+
+def _together(targets: Findings, parts: Sequence[Finding], number: int) -> tuple[Finding, Note]:
+    """The union of masks, which may be there already."""
+    made = " + ".join(part.id for part in parts)
+    for finding in targets.masks.values():
+        if finding.made == made:
+            return targets.told_again(finding.id)
+    phrase = " + ".join(part.phrase if targets.drawn(part.id) else part.id for part in parts)
+    return targets.computed(phrase, made, union([_mask(part) for part in parts]), parts, [], number)
+
+
+def _recap(chat: Chat, text: str) -> Iterator[Event]:
+    """List everything that was found, with its numbers, and what was not."""
+    targets = _targets(chat)
+    with chat.turn():
+        chat.messages.append(Message("user", text, image=not chat.messages))
+        told = [targets.told_again(mask_id) for mask_id in targets.masks]
+        for finding, _ in told:
+            yield Grounded(finding)
+        said = _say(chat, [note for _, note in told], recap.all_found(targets.found))
+    yield from said
+
+
+def _stand_by(chat: Chat, text: str, names: Sequence[str]) -> Iterator[Event]:
+    """Say again what was measured of masks (ids), or that something was not found (phrases), and how sure that is."""
+    targets = _targets(chat)
+    with chat.turn():
+        chat.messages.append(Message("user", text, image=not chat.messages))
+        told = [targets.told_again(name) for name in names]
+        for finding, _ in told:
+            yield Grounded(finding)
+        said = _say(chat, [note for _, note in told], recap.stood_by([finding for finding, _ in told]))
+    yield from said
 
 
 def operate(chat: Chat, text: str, operations: Sequence[Operation]) -> Iterator[Event]:
@@ -113,7 +200,10 @@ def _made(
     base = parts[operation.groups[0][0]]
     if len(operation.groups[0]) == 1 and base.volume_ml is not None:
         if np.array_equal(mask, _mask(base)):
-            sentence += f" It is {base.id} as it was: nothing had to be changed."
+            why = "nothing had to be changed"
+            if operation.kind in ("grow", "shrink") and operation.mm < min(targets.study.volume.spacing):
+                why = f"its voxels are more than {operation.mm:g} mm apart"
+            sentence += f" It is {base.id} as it was: {why}."
         else:
             sentence += f" That is {_difference(finding.volume_ml, base.volume_ml)} {base.id}."
     return (finding, note), sentence
@@ -122,6 +212,11 @@ def _made(
 def _mask(finding: Finding) -> np.ndarray:
     assert finding.mask is not None
     return finding.mask
+
+
+def _ml(finding: Finding) -> float:
+    assert finding.volume_ml is not None
+    return finding.volume_ml
 
 
 def _redrawn(

@@ -217,12 +217,13 @@ def test_masks_are_recalled_combined_and_kept(scripted):
     assert done.visible.startswith("left hippocampus (m1), m2 (right hippocampus)\n")
     done, grounded, _ = ask(chat, "What is in one and not the other?")
     findings = [event.finding for event in grounded]
-    assert [finding.id for finding in findings] == ["m3", "m4", "", ""]
+    # there is no m7: what was spoken of last is meant
+    assert [finding.id for finding in findings] == ["m3", "m4", "", "m2"]
     assert [finding.volume_ml for finding in findings[:2]] == [pytest.approx(1.0), pytest.approx(3.0)]
     assert np.array_equal(findings[1].mask, chat.findings[0].mask)
     assert findings[0].presence == 0.98
     assert "presence" not in conversation.notes(done.content)[0]
-    assert [finding.id for finding in chat.findings] == ["m1", "m2", "m3", "m4", "", ""]
+    assert [finding.id for finding in chat.findings] == ["m1", "m2", "m3", "m4", ""]
 
 
 def test_a_click_is_for_the_first_target(scripted):
@@ -482,3 +483,27 @@ def test_what_is_decided_is_run_in_one_pass(scripted, monkeypatch):
     monkeypatch.setattr(tokens, "guess", lambda ids: [])
     single = [tokens.advance(token) for token in given]
     assert all(torch.allclose(one, other, atol=1e-4) for one, other in zip(together, single, strict=True))
+
+
+def test_a_full_context_forgets_the_oldest_turns_and_no_mask(scripted, monkeypatch):
+    """What the language model reads stays within its room, begins with the scan and ends with the question; the cache
+    is still a prefix of it, and every turn can be taken back."""
+    room, count = 900, 20
+    chat, _ = scripted(*["<p>left hippocampus</p> The left hippocampus is 3.0 mL."] * count, volumes=(3,))
+    monkeypatch.setattr(Chat, "_room", room)
+    starts = []
+    for number in range(count):
+        _, grounded, _ = ask(chat, f"Question number {number}?")
+        assert grounded[0].finding.id == "m1"
+        rendered = chat._render(reply_next=False)
+        assert len(rendered.ids) <= room
+        assert len(rendered.image_positions) == IMAGE_TOKENS
+        assert chat.tokens.ids == rendered.ids[: len(chat.tokens.ids)]
+        starts.append(re.findall(r"Question number \d+", conversation.decode_text(chat.model.tokenizer, rendered.ids)))
+    assert starts[-1][-1] == f"Question number {count - 1}"
+    assert starts[-1][0] != "Question number 0"
+    assert len({first for first, *_ in starts}) < count / 2  # half of the room is made free at once
+    assert len(chat.messages) == 2 * count
+    for _ in range(count):
+        chat.undo()
+    assert chat.messages == chat.findings == []

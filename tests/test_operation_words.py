@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from assistant.errors import QuestionError
-from assistant.operation_words import Known, read, recalled
+from assistant.operation_words import read
 from assistant.operations import Operation
+from assistant.reference import Known, recalled
 from data_recipes import ontology
 
 GLOSSARY = ontology.glossary()
@@ -112,7 +113,7 @@ def test_it_is_the_selected_mask_and_the_other_one_is_its_counterpart():
 
 
 def test_what_was_made_is_no_part_of_everything():
-    known = Known({**MASKS, "m4": "brainstem grown by 5 mm"}, made=frozenset({"m4"}), glossary=GLOSSARY)
+    known = Known({**MASKS, "m4": "brainstem grown by 5 mm"}, made={"m4": "m3 grown by 5 mm"}, glossary=GLOSSARY)
     assert read("everything except m1", known) == [op("minus", "m2|m3", "m1")]
 
 
@@ -125,6 +126,8 @@ def test_what_was_made_is_no_part_of_everything():
         ("grow it by 900 mm", TWO, "900 mm is no length"),
         ("shrink it by 0 mm", TWO, "0 mm is no length"),
         ("m1 - m2 + m3", THREE, "that is two operations"),
+        ("only the part of m1 below the flux capacitor", TWO, '"the flux capacitor" is no structure that I know'),
+        ("subtract the flux capacitor from m1", TWO, '"the flux capacitor" is no structure that I know'),
     ],
 )
 def test_what_cannot_be_done_is_said(question, known, words):

@@ -80,6 +80,36 @@ def test_the_conversation_goes_on_after_an_operation(session):
     assert session.ask("And now?").text
 
 
+def test_follow_ups_are_measured_and_the_language_model_is_not_asked(session):
+    read = list(session.chat.tokens.ids)
+    reply = session.ask("volume?")  # of the mask last spoken of
+    one, two = session.findings
+    assert [finding.id for finding in reply.findings] == ["m2"]
+    assert reply.text.startswith(f"left block (m2)\nThe left block (m2) is {format_ml(two.volume_ml)} mL.")
+    reply = session.ask("and of m1 in mm3?")
+    assert f"The left block (m1) is {1000 * one.volume_ml:.0f} mm³." in reply.text
+    reply = session.ask("Is it smaller than m2?")
+    assert "\nNo. The left block (m1) is larger than the left block (m2) by " in reply.text
+    together = session.ask("both of them together?").findings[-1]
+    assert (together.id, together.made) == ("m3", "m1 + m2")
+    np.testing.assert_array_equal(together.mask, session.native_mask("m1") | session.native_mask("m2"))
+    assert session.ask("m1 and m2 together?").findings[-1].id == "m3"  # not once more
+    reply = session.ask("what did you find so far?")
+    assert [finding.id for finding in reply.findings] == ["m1", "m2", "m3"]
+    assert "3 masks so far:\n- m1 left block: " in reply.text
+    assert session.chat.tokens.ids == read
+    for _ in range(6):
+        session.undo()
+    assert [finding.id for finding in session.findings] == ["m1", "m2"]
+
+
+def test_words_do_not_undo_and_an_unknown_mask_has_no_volume(session):
+    for question, words in (("undo that", "taken back with Undo"), ("volume of m7?", "there is no mask 'm7'")):
+        with pytest.raises(QuestionError, match=words):
+            session.ask(question)
+    assert len(session.turns) == 3
+
+
 def test_what_leaves_nothing_or_finds_nothing_makes_no_mask(session):
     reply = session.ask("Shrink m2 by 150 mm.")
     assert reply.findings == ()

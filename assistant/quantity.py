@@ -1,0 +1,329 @@
+"""Quantities that a question asks for of masks: "volume?", "how long is it?", "in mm3", "percent of the brain?", "by
+how much?", "which is larger?". They are read by rules and told from the measurements; the language model has no part.
+
+A question is read only where every word of it is understood; any other is the language model's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from assistant.evidence import format_mean, format_ml, format_mm, shown_difference
+from assistant.findings import Finding
+from assistant.glossary import side_of
+from assistant.reference import Known, check_ids, recalled, references
+
+# What is asked for -> how it is said, and how in Chinese, which parts no words. The first that is said counts.
+_KINDS = {
+    "share": (r"per ?cent(?:age)?|%|fraction|share|proportion|prozent|anteil|pour ?cent(?:age)?|por ?ciento|porcentaje",
+              "百分之几|百分比"),
+    "ratio": (r"ratio|verhältnis|rapport|raz[oó]n", "比例|之比"),
+    "difference": (r"by how much|how much (?:larger|bigger|smaller|more|less)|differences?|differ|compared?|"
+                   r"(?:um )?wie ?viel (?:größer|kleiner)|unterschied|de combien|différence|diferencia", "差多少|相差"),
+    "change": (r"(?:it |they )?(?:gain(?:ed)?|grow|grew|grown|lost|lose|shrink|shrunk|changed?|added|removed)", "变化"),
+    "place": (r"where|position|location|located|lies?|centr(?:e|oid)|center|coordinates|side|wo|lage|où|dónde|"
+              r"posición|ubicación", "在哪|哪里|位置"),
+    "overlap": (r"overlap(?:s|ping)?|intersects?|share voxels", "重叠"),
+    "brightest": (r"brighter|brightest|denser|densest|hotter|hottest|heller|dichter", "更亮"),
+    "darkest": (r"darker|darkest|less dense|dunkler", "更暗"),
+    "longest": (r"longer|länger\w*|plus longue?|más larg[oa]", "更长"),
+    "shortest": (r"shorter|kürzer\w*|plus courte?|más cort[oa]", "更短"),
+    "largest": (r"larger|bigger|largest|biggest|größere?[rsn]?|größte\w*|plus grande?|más grande|mayor", "更大|最大"),
+    "smallest": (r"smaller|smallest|kleinere?[rsn]?|kleinste\w*|plus petite?|más pequeñ[oa]|menor", "更小|最小"),
+    "together": (r"together|(?:in )?total|combined|altogether|summed|sum|zusammen|insgesamt|ensemble|au total|juntos|"
+                 r"juntas|en total", "一共|总共"),
+    "length": (r"long|lengths?|(?:longest|maximum|max) (?:diameters?|axis|extent)|diameters?|lang|länge|durchmesser|"
+               r"longueur|longue?|diamètre|larg[oa]|longitud|diámetro", "长度|直径|多长"),
+    "intensity": (r"(?:mean |average )?(?:intensit(?:y|ies)|signal|brightness|uptake)|bright|mean|average|"
+                  r"intensität|intensité|intensidad", "强度"),
+    "volume": (r"volumes?|volumen|volumina", "体积"),
+    "size": (r"sizes?|big|large|measurements?|groß|größe|grande?|taille|gros(?:se)?|tamaño|mide[n]?|mesure(?:nt)?",
+             "多大|大小"),
+}  # fmt: skip
+_UNITS = {
+    "mm³": r"mm ?(?:3|³|\^3)|cubic milli(?:metre|meter)s?|立方毫米",
+    "cm³": r"cm ?(?:3|³|\^3)|ccm|cc|cubic centi(?:metre|meter)s?|立方厘米",
+    "mL": r"mls?|milli(?:litre|liter|litro)s?|毫升",
+    "L": r"(?:litre|liter|litro)s?",
+    "cm": r"cm|centi(?:metre|meter|mètre)s?|zentimetern?|centímetros?|厘米",
+    "mm": r"mm|milli(?:metre|meter|mètre)s?|millimetern?|milímetros?|毫米",
+    "HU": r"hu|hounsfield(?: units?)?",
+    "SUV": r"suv",
+}
+_KIND_OF = {"mm³": "volume", "cm³": "volume", "mL": "volume", "L": "volume", "cm": "length", "mm": "length",
+            "HU": "intensity", "SUV": "intensity"}  # fmt: skip
+_SAYS_NOTHING = re.compile(
+    r"(?<![a-zà-ÿ0-9'])(?:what|which|is|are|was|were|does|do|did|the|an?|of|in|as|to|into|on|and|how|much|many|please|tell|me|"
+    r"give|can|could|you|now|then|so|ok|okay|exactly|about|has|have|measured?|masks?|convert(?:ed)?|express(?:ed)?|'?s|"
+    r"with|again|between|than|from|ones?|be|would|value|units?|each|show|say|for|two|also|same|or|"
+    r"wie|viele?|ist|sind|das|der|die|von|des|und|oder|hat|haben|im|welche[rs]?|was|"
+    r"quel(?:le)?s?|est|sont|le|la|les|l|de|du|des|en|et|il|elle|a|c|qu|que|combien|lequel|laquelle|fait|"
+    r"cu[aá]l(?:es)?|cu[aá]nt[oa]s?|es|son|el|los|las|del|y|qu[eé]|tiene[n]?)(?![a-zà-ÿ0-9])|[是的多少有它用呢吗为个]|哪个",
+    re.IGNORECASE,
+)
+_WHICH = re.compile(r"\W*(?:and |so |but )?(?:which|welche\w*|lequel|laquelle|cu[aá]l)\b|哪个", re.IGNORECASE)
+_POLAR = re.compile(r"\W*(?:and |so |but )?(?:is|are|was|were|does|do|did|has|have)\b", re.IGNORECASE)
+_ASKS_MEANING = re.compile(r"\b(?:do|does|did)\b.*\bmean\b", re.IGNORECASE)  # "what does that mean?" is about no mean
+_ALONE = ("(?<![a-zà-ÿ0-9])", "(?![a-zà-ÿ0-9])")  # no part of a longer word; Chinese parts no words
+# what is compared by -> (of which words, whether the most is meant)
+_SUPERLATIVE = {
+    "longest": ("long", True), "shortest": ("short", False), "largest": ("larg", True), "smallest": ("small", False),
+    "brightest": ("bright", True), "darkest": ("dark", False),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a question asks for. kind: a key of `_KINDS`; members: of which ids or phrases, in order; whole: of a share,
+    of what; unit: in which, "" for the usual one; yes_or_no: whether the first is more, or less, than the second."""
+
+    kind: str
+    members: tuple[str, ...]
+    whole: tuple[str, ...] = ()
+    unit: str = ""
+    yes_or_no: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything that has to be there, each once."""
+        return tuple(dict.fromkeys((*self.members, *self.whole)))
+
+
+def asks_alone(text: str) -> bool:
+    """Whether words ask for a quantity and refer to nothing: "volume?", "in cm?"."""
+    kind, unit, left = _taken(text)
+    return bool(kind or unit) and not re.search(r"\w", left)
+
+
+def read(question: str, known: Known) -> Asked | None:
+    """The quantity that a question asks for of masks that are there, or, in a unit or as a share, of structures; None
+    where it asks for none, or says more than is understood here. QuestionError for a mask that there is not."""
+    if _ASKS_MEANING.search(question):
+        return None
+    polar = _POLAR.match(question)
+    # "which is the larger one?" asks what "the larger one" would refer to
+    named = references(question, known, chosen=_WHICH.match(question) is None)
+    text = question
+    for one in reversed(named):
+        text = f"{text[: one.start]}\0{text[one.end :]}"
+    if named and known.glossary is not None:  # "left" of "the left caudate" belongs to the name
+        for start, end, _ in reversed(known.glossary.side_words(text)):
+            text = text[:start] + text[end:]
+    kind, unit, left = _taken(text)
+    if re.search(r"\w", re.sub(r"\bm\d+\b", " ", left, flags=re.IGNORECASE)):
+        return None
+    groups = [one.names for one in named]
+    members = tuple(dict.fromkeys(name for group in groups for name in group))
+    check_ids(question, known)
+    if not kind and not unit and (polar or not members or set(members) - set(recalled(question, known))):
+        return None
+    kind = kind or _KIND_OF.get(unit, "size")
+    if kind in ("size", "volume") and any(len(group) > 2 for group in groups):
+        return None  # "the ventricles": all of them and their sum, which `assistant.composition` reads
+    whole: tuple[str, ...] = ()
+    if kind == "share":
+        of = _share_of(text)
+        if of is None or of >= len(groups):
+            return None
+        whole = groups.pop(of)
+        members = tuple(dict.fromkeys(name for group in groups for name in group))
+    if polar and kind in _SUPERLATIVE:
+        pair = _pair(groups, known)
+        return Asked(kind, pair, yes_or_no=True) if pair and set(pair) & set(known.masks) else None
+    if polar and kind != "overlap":
+        return None
+    members = members or _unnamed(kind, known)
+    members = tuple(name for name in members if name not in whole) or members
+    if kind == "change":
+        members = (members[0], known.base(members[0])) if len(members) == 1 and known.base(members[0]) else ()
+    if kind in ("ratio", "difference") and len(members) == 1:
+        members = known.several if members[0] in known.several else ()
+    least, most = {"together": (2, 99), "ratio": (2, 2), "difference": (2, 2), "overlap": (2, 2)}.get(kind, (1, 99))
+    if kind in _SUPERLATIVE:
+        least = 2
+    if not least <= len(members) <= most:
+        return None
+    if not unit and kind not in ("share", "ratio") and not set(members) <= {*known.masks, *known.absent}:
+        return None
+    return Asked(kind, members, whole, unit)
+
+
+def _pair(groups: Sequence[tuple[str, ...]], known: Known) -> tuple[str, ...]:
+    """The two that "is the left one larger than m1?", "is it larger than the putamen?" and "is the left one larger?"
+    compare: of two sides the one that the first has, and where no second is named the other of the last two; () where
+    that is not clear."""
+    if not groups or len(groups[0]) != 1 or len(groups) > 2:
+        return ()
+    (one,) = groups[0]
+    if len(groups) == 1:
+        rest = [other for other in known.several if other != one] if one in known.several else []
+    else:
+        side = side_of(known.masks.get(one, one))
+        sided = [name for name in groups[1] if side_of(known.masks.get(name, name)) == side]
+        rest = [name for name in (sided if len(groups[1]) == 2 else groups[1]) if name != one]
+    return (one, rest[0]) if len(rest) == 1 else ()
+
+
+def _taken(text: str) -> tuple[str, str, str]:
+    """(kind, unit, what is left of a text without both and without the words that say nothing)."""
+    found, unit = "", ""
+    text = re.sub(r"['’]s\b", " is", text)
+    for name, pattern in _UNITS.items():
+        text, there = re.subn(rf"{_ALONE[0]}(?:{pattern})(?![a-zà-ÿ0-9³^])", " ", text, flags=re.IGNORECASE)
+        unit = unit or (name if there else "")
+    for kind, (words, chinese) in _KINDS.items():
+        text, there = re.subn(rf"{_ALONE[0]}(?:{words}){_ALONE[1]}|{chinese}", " \1 ", text, flags=re.IGNORECASE)
+        found = found or (kind if there else "")
+    return found, unit, _SAYS_NOTHING.sub(" ", text.replace("\1", " ").replace("\0", " "))
+
+
+def _share_of(text: str) -> int | None:
+    """Which of the references (each a NUL) is the whole: the one behind "percent of"."""
+    words = re.search(rf"(?:{_KINDS['share'][0]})\s+(?:of|von|du|de la|de|des|del|vom)\b[^\0]*\0", text, re.IGNORECASE)
+    return None if words is None else text[: words.end()].count("\0") - 1
+
+
+def _unnamed(kind: str, known: Known) -> tuple[str, ...]:
+    """What is asked about where nothing is named: all that was just spoken of, or the mask that is selected."""
+    if kind in (*_SUPERLATIVE, "ratio", "difference", "together", "overlap"):
+        return known.several
+    if known.selected:
+        return (known.selected,)
+    return known.absent or tuple(mask_id for mask_id in known.masks if mask_id in known.focus)
+
+
+def told(asked: Asked, found: Mapping[str, Finding], union: tuple[str, float]) -> str:
+    """The answer. found: the finding of each name; union: id ("" where it has none) and mL of the whole that a share
+    is of, of the members together, or of what they share."""
+    members = list({found[name].id: found[name] for name in asked.members}.values())
+    if asked.kind in _SUPERLATIVE:
+        return _verdict(asked, members) if asked.yes_or_no else _chosen(asked, members)
+    if asked.kind == "share":
+        of = f"{_listed([found[name] for name in asked.whole])}, {_volume(union[1], asked.unit)}"
+        shares = [
+            f"{_the(one)} is {_percent(_ml(one), union[1])} % ({_volume(_ml(one), asked.unit)})" for one in members
+        ]
+        return f"Of the volume of {of}, {_joined(shares)}."
+    if asked.kind == "together":
+        return f"Together, {_listed(members)} are {_volume(union[1], asked.unit)} ({union[0]})."
+    if asked.kind == "overlap":
+        one, other = members
+        if not union[1]:
+            return f"No voxel belongs both to {_the(one)} and to {_the(other)}."
+        parts = _joined([f"{_percent(union[1], _ml(each))} % of {_the(each)}" for each in members])
+        return f"They share {_volume(union[1], asked.unit)}: {parts}."
+    if asked.kind == "ratio":
+        one, other = members
+        times = float(format_ml(_ml(one))) / float(format_ml(_ml(other)))
+        return (
+            f"{_The(one)} is {_volume(_ml(one))} and {_the(other)} {_volume(_ml(other))}: "
+            f"a ratio of {times:.2f} to 1."
+        )
+    if asked.kind in ("difference", "change"):
+        return _difference(*members)
+    return " ".join(f"{_The(one)} {_told_of(one, asked)}." for one in members)
+
+
+def _difference(one: Finding, other: Finding) -> str:
+    a, b = format_ml(_ml(one)), format_ml(_ml(other))
+    if a == b:
+        return f"{_The(one)} and {_the(other)} are equal in volume: {a} mL."
+    word = "larger" if _ml(one) > _ml(other) else "smaller"
+    by = shown_difference(_ml(one), _ml(other))
+    return f"{_The(one)} is {word} than {_the(other)} by {by}: {a} mL against {b} mL."
+
+
+def _verdict(asked: Asked, members: Sequence[Finding]) -> str:
+    one, other = members
+    a, b = (_shown(asked.kind, each, asked.unit) for each in members)
+    most = _SUPERLATIVE[asked.kind][1]
+    right = a != b and (_value(asked.kind, one) > _value(asked.kind, other)) == most
+    by_volume = asked.kind in ("largest", "smallest")
+    words = _difference(one, other) if by_volume else f"{_The(one)} has {a}, {_the(other)} {b}."
+    return f"{'Yes' if right else 'No'}. {words}"
+
+
+def _value(kind: str, one: Finding) -> float:
+    if kind in ("longest", "shortest"):
+        return _number(one.longest_diameter_mm)
+    return _number(one.mean_intensity) if kind in ("brightest", "darkest") else _ml(one)
+
+
+def _shown(kind: str, one: Finding, unit: str) -> str:
+    if kind in ("longest", "shortest"):
+        return _length(_number(one.longest_diameter_mm), unit)
+    if kind in ("brightest", "darkest"):
+        return f"a mean of {format_mean(_number(one.mean_intensity))} {one.intensity_unit}".rstrip()
+    return _volume(_ml(one), unit)
+
+
+def _told_of(one: Finding, asked: Asked) -> str:
+    unit = asked.unit
+    if asked.kind == "intensity":
+        return f"has a mean intensity of {format_mean(_number(one.mean_intensity))} {one.intensity_unit}".rstrip()
+    if asked.kind == "place":
+        assert one.centroid_mm is not None
+        x, y, z = (format_mm(value) for value in one.centroid_mm)
+        side = f"is on the patient's {side_of(one.phrase)} and " if side_of(one.phrase) and not one.made else ""
+        return f"{side}has its centre at x {x}, y {y}, z {z} mm (x to the patient's right, y to the front, z up)"
+    length = f"{_length(_number(one.longest_diameter_mm), unit)} at its longest"
+    if asked.kind == "length":
+        return f"is {length}"
+    volume = f"is {_volume(_ml(one), unit)}"
+    return f"{volume} and {length}" if asked.kind == "size" or _KIND_OF.get(unit) == "length" else volume
+
+
+def _chosen(asked: Asked, members: Sequence[Finding]) -> str:
+    stem, most = _SUPERLATIVE[asked.kind]
+    ordered = sorted(members, key=lambda one: _value(asked.kind, one), reverse=most)
+    first, second = ordered[:2]
+    best, next_best = (_shown(asked.kind, one, asked.unit) for one in (first, second))
+    if best == next_best:
+        return f"{_The(first)} and {_the(second)} are equal as measured: {best}."
+    word = stem + ("er" if len(ordered) == 2 else "est")
+    rest = f", against {next_best} of {_the(second)}" if len(ordered) == 2 else ""
+    return f"The {word} of them is {_the(first)}: {best}{rest}."
+
+
+def _volume(ml: float, unit: str = "") -> str:
+    if unit == "mm³":
+        return f"{ml * 1000:.0f} mm³"
+    if unit == "L":
+        return f"{ml / 1000:.3g} L"
+    return f"{format_ml(ml)} {unit if unit == 'cm³' else 'mL'}"
+
+
+def _length(mm: float, unit: str) -> str:
+    return f"{float(format_mm(mm)) / 10:.2f} cm" if unit == "cm" else f"{format_mm(mm)} mm"
+
+
+def _percent(part: float, whole: float) -> str:
+    percent = 100 * part / whole
+    return f"{percent:.0f}" if percent >= 10 else f"{percent:.1f}" if percent >= 1 else f"{percent:.2g}"
+
+
+def _ml(one: Finding) -> float:
+    return _number(one.volume_ml)
+
+
+def _number(value: float | None) -> float:
+    assert value is not None
+    return value
+
+
+def _the(one: Finding) -> str:
+    return f"the {one.phrase} ({one.id})"
+
+
+def _The(one: Finding) -> str:
+    return f"The {one.phrase} ({one.id})"
+
+
+def _listed(found: Sequence[Finding]) -> str:
+    return _joined([_the(one) for one in found])
+
+
+def _joined(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

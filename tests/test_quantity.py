@@ -1,0 +1,114 @@
+"""Quantities of masks: which are asked for, and the sentences that tell them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from assistant.errors import QuestionError
+from assistant.findings import Finding
+from assistant.quantity import Asked, read, told
+from tests.test_reference import BOTH, GLOSSARY, LEFT, ONE, RIGHT, STEM, Known, known
+
+THREE = known(LEFT, RIGHT, STEM)
+GROWN = Known({"m1": LEFT, "m2": f"{LEFT} grown by 3 mm"}, made={"m2": "m1 grown by 3 mm"}, glossary=GLOSSARY,
+              focus=("m2",))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("question", "there", "wanted"),
+    [
+        ("volume?", ONE, Asked("volume", ("m1",))),
+        ("and its diameter?", ONE, Asked("length", ("m1",))),
+        ("how long?", ONE, Asked("length", ("m1",))),
+        ("in cm?", ONE, Asked("length", ("m1",), unit="cm")),
+        ("in mm3?", ONE, Asked("volume", ("m1",), unit="mm\u00b3")),
+        ("How big is the larger one?", BOTH, Asked("size", ("m2",))),
+        ("the second one", BOTH, Asked("size", ("m2",))),
+        ("percent of the brain?", ONE, Asked("share", ("m1",), ("brain",))),
+        ("what percentage of the brainstem is m1?", THREE, Asked("share", ("m1",), ("m3",))),
+        ("what is the ratio?", BOTH, Asked("ratio", ("m1", "m2"))),
+        ("by how much?", BOTH, Asked("difference", ("m1", "m2"))),
+        ("how big is m2 compared to m1?", BOTH, Asked("difference", ("m2", "m1"))),
+        ("how much did it grow?", GROWN, Asked("change", ("m2", "m1"))),
+        ("Which of them is the largest?", BOTH, Asked("largest", ("m1", "m2"))),
+        ("Which is longer?", BOTH, Asked("longest", ("m1", "m2"))),
+        ("both of them together in cm3?", BOTH, Asked("together", ("m1", "m2"), unit="cm\u00b3")),
+        ("mean HU of m1?", BOTH, Asked("intensity", ("m1",), unit="HU")),
+        ("where is it?", ONE, Asked("place", ("m1",))),
+        ("How long is the left putamen in cm?", ONE, Asked("length", ("left putamen",), unit="cm")),
+        ("Is it larger than the putamen?", ONE, Asked("largest", ("m1", "left putamen"), yes_or_no=True)),
+        ("is the left one smaller?", BOTH, Asked("smallest", ("m1", "m2"), yes_or_no=True)),
+        ("how big is it?", Known({"m1": LEFT}, glossary=GLOSSARY, absent=("tumour",)), Asked("size", ("tumour",))),
+        ("does m1 overlap with m2?", BOTH, Asked("overlap", ("m1", "m2"))),
+        ("which is denser?", BOTH, Asked("brightest", ("m1", "m2"))),
+        ("percent of m1?", BOTH, Asked("share", ("m2",), ("m1",))),  # of itself says nothing
+        # other languages
+        ("combien de ml ?", ONE, Asked("volume", ("m1",), unit="mL")),
+        ("Welcher ist gr\u00f6\u00dfer?", BOTH, Asked("largest", ("m1", "m2"))),
+        ("wie gro\u00df zusammen?", BOTH, Asked("together", ("m1", "m2"))),
+        ("\u5de6\u4fa7\u6d77\u9a6c\u6709\u591a\u5927\uff1f", ONE, Asked("size", ("m1",))),
+        # what is not understood to the last word, or has no mask yet, is the language model's
+        ("why is it so big?", ONE, None),
+        ("is that normal?", ONE, None),
+        ("What does that mean?", ONE, None),
+        ("How wide is it?", ONE, None),
+        ("How big is the left putamen?", ONE, None),
+        ("How big are the ventricles?", ONE, None),
+        ("volume?", Known({}, glossary=GLOSSARY), None),
+        ("what is the difference between CT and MR?", BOTH, None),
+        ("by how much?", ONE, None),
+    ],
+)
+def test_what_is_asked_for(question, there, wanted):
+    assert read(question, there) == wanted
+
+
+def test_an_id_that_there_is_not_is_said():
+    with pytest.raises(QuestionError, match="there is no mask 'm9'"):
+        read("volume of m9?", BOTH)
+
+
+def finding(mask_id: str, phrase: str, ml: float, mm: float) -> Finding:
+    return Finding(mask_id, phrase, True, 0.98, 0.8, ml, mm, 112.4, "HU", None, (-25.0, 3.0, 8.0), 0)
+
+
+FOUND = {"m1": finding("m1", LEFT, 5.379, 49.8), "m2": finding("m2", RIGHT, 5.11, 51.0)}
+THE_LEFT, THE_RIGHT = f"The {LEFT} (m1)", f"the {RIGHT} (m2)"
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        (Asked("volume", ("m1",)), f"{THE_LEFT} is 5.4 mL."),
+        (Asked("volume", ("m1",), unit="mm\u00b3"), f"{THE_LEFT} is 5379 mm\u00b3."),
+        (Asked("volume", ("m1",), unit="L"), f"{THE_LEFT} is 0.00538 L."),
+        (Asked("size", ("m1",)), f"{THE_LEFT} is 5.4 mL and 49.8 mm at its longest."),
+        (Asked("length", ("m1",), unit="cm"), f"{THE_LEFT} is 4.98 cm at its longest."),
+        (Asked("intensity", ("m1",)), f"{THE_LEFT} has a mean intensity of 112 HU."),
+        (Asked("place", ("m1",)), f"{THE_LEFT} is on the patient's left and has its centre at x -25.0, y 3.0, z 8.0 mm "
+         "(x to the patient's right, y to the front, z up)."),
+        (Asked("difference", ("m2", "m1")), f"The {RIGHT} (m2) is smaller than the {LEFT} (m1) by 0.3 mL (6 %): "
+         "5.1 mL against 5.4 mL."),
+        (Asked("largest", ("m1", "m2")),
+         f"The larger of them is the {LEFT} (m1): 5.4 mL, against 5.1 mL of {THE_RIGHT}."),
+        (Asked("longest", ("m1", "m2")),
+         f"The longer of them is {THE_RIGHT}: 51.0 mm, against 49.8 mm of the {LEFT} (m1)."),
+        (Asked("longest", ("m1", "m2"), yes_or_no=True), f"No. {THE_LEFT} has 49.8 mm, {THE_RIGHT} 51.0 mm."),
+        (Asked("overlap", ("m1", "m2")), f"They share 10.4 mL: 193 % of the {LEFT} (m1) and 204 % of {THE_RIGHT}."),
+        (Asked("largest", ("m2", "m1"), yes_or_no=True), f"No. The {RIGHT} (m2) is smaller than the {LEFT} (m1) by "
+         "0.3 mL (6 %): 5.1 mL against 5.4 mL."),
+        (Asked("ratio", ("m1", "m2")), f"{THE_LEFT} is 5.4 mL and {THE_RIGHT} 5.1 mL: a ratio of 1.06 to 1."),
+        (Asked("together", ("m1", "m2")), f"Together, the {LEFT} (m1) and {THE_RIGHT} are 10.4 mL (m3)."),
+        (Asked("share", ("m1",), ("m2",)), f"Of the volume of {THE_RIGHT}, 10.4 mL, the {LEFT} (m1) is 52 % (5.4 mL)."),
+    ],
+)  # fmt: skip
+def test_quantities_are_told_from_the_measurements(asked, wanted):
+    assert told(asked, FOUND, ("m3", 10.4)) == wanted
+
+
+def test_what_is_equal_as_shown_is_neither_larger_nor_smaller():
+    same = {"m1": FOUND["m1"], "m2": dataclasses.replace(FOUND["m2"], volume_ml=5.41)}
+    assert "are equal as measured: 5.4 mL." in told(Asked("largest", ("m1", "m2")), same, ("", 0.0))
+    assert told(Asked("largest", ("m1", "m2"), yes_or_no=True), same, ("", 0.0)).startswith("No. ")
