@@ -6,6 +6,7 @@ real code. Needs chromium, chromedriver and node_modules (`npm ci`).
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.test_desk_browser import ORANGE, Page, ScriptedSession, ball, tinted
 
@@ -126,6 +128,11 @@ def choose(page: Page, name: str) -> None:
     tab.click()
 
 
+def photo(element: Any) -> np.ndarray:
+    """(rows, columns, 3) uint8 of what is seen of an element."""
+    return np.asarray(Image.open(io.BytesIO(element.screenshot_as_png)).convert("RGB"))
+
+
 def attach(page: Page, label: str, path: Path) -> None:
     chosen = page.find(f"input[type=file][data-testid^='{label}']")
     page.driver.execute_script("arguments[0].value = null", chosen)
@@ -193,6 +200,33 @@ def test_a_prior_is_compared_and_lies_over_the_scan(page: Page, tmp_path: Path) 
     picture = page.picture()
     assert tinted(picture, ORANGE).any()
     assert tinted(picture, BEFORE).any()
+
+
+def test_the_earlier_scan_is_beside_the_present_one_at_the_same_place(page: Page, tmp_path: Path) -> None:
+    from selenium.webdriver import ActionChains
+
+    choose(page, "Compare with a prior")
+    attach(page, "Open the earlier scan", write_block(tmp_path / "before.nii.gz", 110))
+    page.until(lambda: "before.nii.gz" in page.find("#dx-prior-name").text, "the prior is open")
+    assert not page.find(".dx-earlier").is_displayed()
+    page.find("#dx-prior-box textarea").send_keys("Left hippocampus\n")
+    page.until(lambda: page.viewer("earlier") != "", "the earlier scan is shown")
+    assert page.find(".dx-earlier .dx-caption").text == "before: before.nii.gz"
+    now, before = page.find(".dx-stage"), page.find(".dx-earlier")
+    assert abs(now.size["width"] - before.size["width"]) < 4
+    assert before.location["x"] > now.location["x"] + now.size["width"] - 2
+    assert tinted(photo(before), BEFORE).any()
+    assert not tinted(photo(before), ORANGE).any()  # what was found now is not there
+    # a click there moves the crosshair of both: in the corner cell of the coronal plane y stays
+    _, y, z = (float(v) for v in page.viewer("mm").split(","))
+    at = (before.size["width"] // 8, -before.size["height"] // 4)
+    ActionChains(page.driver).move_to_element_with_offset(before, -at[0], at[1]).click().perform()
+    page.until(lambda: float(page.viewer("mm").split(",")[2]) != z, "the present scan follows")
+    assert float(page.viewer("mm").split(",")[1]) == pytest.approx(y, abs=1.1)
+    button = page.find("[data-act=earlier]")
+    button.click()
+    page.until(lambda: page.viewer("earlier") == "" and not before.is_displayed(), "it is put away")
+    assert button.get_attribute("aria-pressed") == "false"
 
 
 def test_what_is_no_prior_is_refused_and_loses_nothing(page: Page, tmp_path: Path) -> None:
