@@ -238,3 +238,38 @@ def test_what_is_no_prior_is_refused_and_loses_nothing(page: Page, tmp_path: Pat
     choose(page, "Ask")
     page.ask("Both hippocampi, please.")
     page.until(lambda: page.viewer("overlays") == "m1 m2", "the desk lives on")
+
+
+def on_top(page: Page, selector: str) -> bool:
+    """Whether nothing lies over the middle of an element, which is inside the window."""
+    script = (
+        "const e = document.querySelector(arguments[0]), b = e.getBoundingClientRect();"
+        "return e.contains(document.elementFromPoint(b.left + b.width / 2, b.top + b.height / 2));"
+    )
+    return bool(page.driver.execute_script(script, selector))
+
+
+def test_a_long_list_of_findings_scrolls_and_covers_nothing(page: Page) -> None:
+    page.driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 1024, "height": 600, "deviceScaleFactor": 1, "mobile": False}
+    )
+    for n in range(1, 6):
+        page.ask("Both hippocampi, please.")
+        page.until(lambda n=n: page.count(".dx-findings tr[data-id]") == 2 * n, "the masks are listed")
+    script = "const t = document.querySelector('#dx-table'); return [t.scrollHeight, t.clientHeight]"
+    whole, seen = page.driver.execute_script(script)
+    assert whole > seen + 50
+    assert on_top(page, "#dx-box textarea")
+    assert on_top(page, "#dx-undo")
+    page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_on_a_phone_the_page_scrolls_to_the_question(page: Page) -> None:
+    page.driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 700, "deviceScaleFactor": 1, "mobile": False}
+    )
+    assert page.driver.execute_script("return document.documentElement.scrollWidth") <= 390
+    assert on_top(page, ".dx-stage canvas")
+    page.driver.execute_script("document.querySelector('#dx-box').scrollIntoView({block: 'center'})")
+    page.until(lambda: on_top(page, "#dx-box textarea"), "the box is reached")
+    page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

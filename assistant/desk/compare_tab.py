@@ -120,7 +120,9 @@ def _row(n: int, change: Change) -> str:
     now_ml, before_ml = change.now.volume_ml, change.before.volume_ml
     grown = ""
     if now_ml is not None and before_ml is not None:
-        grown = ("+" if now_ml > before_ml else "−") + shown_difference(now_ml, before_ml)
+        size = shown_difference(now_ml, before_ml)
+        sign = "" if float(size.split()[0]) == 0 else "+" if now_ml > before_ml else "−"
+        grown = sign + size
     overlap = "" if change.overlap is None else f"{change.overlap:.2f}"
     volumes = (texts.CHANGES["not_found"] if ml is None else format_ml(ml) for ml in (now_ml, before_ml))
     return (
