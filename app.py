@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import html
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -23,7 +25,7 @@ from typing import Any
 
 import gradio as gr
 
-from assistant.desk import api, compare_tab, doubt, page, report_tab, talk, texts
+from assistant.desk import api, compare_tab, doubt, linked, page, report_tab, talk, texts
 from assistant.desk.room import GIB, Limits, Room, Shelf
 from assistant.desk.seat import Seat
 from assistant.desk.turn import OpenScan, Point, Turn, as_sentence
@@ -36,7 +38,9 @@ from assistant.volume import Volume
 ROOT = Path(__file__).resolve().parent
 ASSETS = ROOT / "assistant" / "desk"
 NIIVUE = ROOT / "node_modules" / "@niivue" / "niivue" / "dist" / "niivue.umd.js"
-VIEWER_SCRIPTS = ("grid.js", "niivue_engine.js", "slices.js", "masks.js", "picture.js", "viewer.js", "talk.js")
+VIEWER_SCRIPTS = (
+    "grid.js", "niivue_engine.js", "slices.js", "linked.js", "masks.js", "picture.js", "viewer.js", "talk.js",
+)  # fmt: skip
 # What the browser keeps is the seat's token, under a name and a cipher that a desk started anew knows too.
 TOKEN_KEY, TOKEN_CIPHER = "deixis-seat", "deixis-seat"
 
@@ -99,12 +103,14 @@ def viewer_parts() -> dict[str, str]:
     scripts = [*(ASSETS / name for name in VIEWER_SCRIPTS), *([NIIVUE] if NIIVUE.is_file() else [])]
     gr.set_static_paths(list(scripts))
     tags = (f'<script src="{page.file_url(s)}?v={s.stat().st_mtime_ns}"></script>' for s in scripts)
+    markup = (ASSETS / "viewer.html").read_text(encoding="utf-8")
     return {
-        "html_template": (ASSETS / "viewer.html").read_text(encoding="utf-8"),
+        "html_template": re.sub(r"\[\[(\w+)\]\]", lambda match: html.escape(texts.VIEWER[match[1]]), markup),
         "js_on_load": (
             "DeixisViewer.mount(element, "
             "{ point: (at) => trigger('point', at), what: (at) => trigger('what', at), "
-            "toggle: (mask) => trigger('toggle', mask), doubt: (mask) => trigger('doubt', mask) }, props, watch);"
+            "toggle: (mask) => trigger('toggle', mask), doubt: (mask) => trigger('doubt', mask) }, "
+            f"props, watch, {json.dumps(texts.VIEWER)});"
         ),
         "head": "".join(tags),
     }
@@ -212,6 +218,7 @@ def build_desk(
             try:
                 opening()
                 opened = True
+                linked.prepare(seat)
                 line = page.scan_line(seat.volume)
                 shown = looks(seat)
                 modality = seat.volume.modality if seat.volume is not None else "MR"

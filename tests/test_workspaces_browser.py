@@ -6,6 +6,7 @@ real code. Needs chromium, chromedriver and node_modules (`npm ci`).
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.chromium import MARKS, ORANGE, Page, browsing, served, tinted
 from tests.scripted import ScriptedSession, ball, write_block
@@ -97,6 +99,11 @@ def choose(page: Page, name: str) -> None:
     tab.click()
 
 
+def photo(element: Any) -> np.ndarray:
+    """(rows, columns, 3) uint8 of what is seen of an element."""
+    return np.asarray(Image.open(io.BytesIO(element.screenshot_as_png)).convert("RGB"))
+
+
 def attach(page: Page, label: str, path: Path) -> None:
     chosen = page.find(f"input[type=file][data-testid^='{label}']")
     page.driver.execute_script("arguments[0].value = null", chosen)
@@ -166,6 +173,33 @@ def test_a_prior_is_compared_and_lies_over_the_scan(page: Page, tmp_path: Path) 
     assert tinted(picture, BEFORE).any()
 
 
+def test_the_earlier_scan_is_beside_the_present_one_at_the_same_place(page: Page, tmp_path: Path) -> None:
+    from selenium.webdriver import ActionChains
+
+    choose(page, "Compare with a prior")
+    attach(page, "Open the earlier scan", write_block(tmp_path / "before.nii.gz", 110))
+    page.until(lambda: "before.nii.gz" in page.find("#dx-prior-name").text, "the prior is open")
+    assert not page.find(".dx-earlier").is_displayed()
+    page.find("#dx-prior-box textarea").send_keys("Left hippocampus\n")
+    page.until(lambda: page.viewer("earlier") != "", "the earlier scan is shown")
+    assert page.find(".dx-earlier .dx-caption").text == "before: before.nii.gz"
+    now, before = page.find(".dx-stage"), page.find(".dx-earlier")
+    assert abs(now.size["width"] - before.size["width"]) < 4
+    assert before.location["x"] > now.location["x"] + now.size["width"] - 2
+    assert tinted(photo(before), BEFORE).any()
+    assert not tinted(photo(before), ORANGE).any()  # what was found now is not there
+    # a click there moves the crosshair of both: in the corner cell of the coronal plane y stays
+    _, y, z = (float(v) for v in page.viewer("mm").split(","))
+    at = (before.size["width"] // 8, -before.size["height"] // 4)
+    ActionChains(page.driver).move_to_element_with_offset(before, -at[0], at[1]).click().perform()
+    page.until(lambda: float(page.viewer("mm").split(",")[2]) != z, "the present scan follows")
+    assert float(page.viewer("mm").split(",")[1]) == pytest.approx(y, abs=1.1)
+    button = page.find("[data-act=earlier]")
+    button.click()
+    page.until(lambda: page.viewer("earlier") == "" and not before.is_displayed(), "it is put away")
+    assert button.get_attribute("aria-pressed") == "false"
+
+
 def test_what_is_no_prior_is_refused_and_loses_nothing(page: Page, tmp_path: Path) -> None:
     choose(page, "Compare with a prior")
     attach(page, "Open the earlier scan", write_block(tmp_path / "same.nii.gz", 120))
@@ -175,3 +209,38 @@ def test_what_is_no_prior_is_refused_and_loses_nothing(page: Page, tmp_path: Pat
     choose(page, "Ask")
     page.ask("Both hippocampi, please.")
     page.until(lambda: page.viewer("overlays") == "m1 m2", "the desk lives on")
+
+
+def on_top(page: Page, selector: str) -> bool:
+    """Whether nothing lies over the middle of an element, which is inside the window."""
+    script = (
+        "const e = document.querySelector(arguments[0]), b = e.getBoundingClientRect();"
+        "return e.contains(document.elementFromPoint(b.left + b.width / 2, b.top + b.height / 2));"
+    )
+    return bool(page.driver.execute_script(script, selector))
+
+
+def test_a_long_list_of_findings_scrolls_and_covers_nothing(page: Page) -> None:
+    page.driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 1024, "height": 600, "deviceScaleFactor": 1, "mobile": False}
+    )
+    for n in range(1, 6):
+        page.ask("Both hippocampi, please.")
+        page.until(lambda n=n: page.count(".dx-findings tr[data-id]") == 2 * n, "the masks are listed")
+    script = "const t = document.querySelector('#dx-table'); return [t.scrollHeight, t.clientHeight]"
+    whole, seen = page.driver.execute_script(script)
+    assert whole > seen + 50
+    assert on_top(page, "#dx-box textarea")
+    assert on_top(page, "#dx-undo")
+    page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_on_a_phone_the_page_scrolls_to_the_question(page: Page) -> None:
+    page.driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride", {"width": 390, "height": 700, "deviceScaleFactor": 1, "mobile": False}
+    )
+    assert page.driver.execute_script("return document.documentElement.scrollWidth") <= 390
+    assert on_top(page, ".dx-stage canvas")
+    page.driver.execute_script("document.querySelector('#dx-box').scrollIntoView({block: 'center'})")
+    page.until(lambda: on_top(page, "#dx-box textarea"), "the box is reached")
+    page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})

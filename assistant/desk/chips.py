@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from assistant.desk import texts
 from assistant.evidence import format_mean, format_ml, format_mm, format_probability, shown_difference
 from assistant.margin import LOW_PRESENCE, LOW_QUALITY
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from assistant.volume import Volume
 
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(])|\n+")
+_CLOSING = re.compile(r"[).,;:?!]+(?=\s|$)")
 _NUMBER = re.compile(r"(?<![\w.,])(?P<digits>-?\d+(?:\.\d+)?)\s?(?P<unit>mL|mm|HU|SUV)\b")
 
 
@@ -64,8 +66,13 @@ def _sentence(text: str, told: Told, volume: Volume | None, rich: Callable[[str]
             pieces.append((*match.span(), _number(match[0], how)))
     out, at = [], 0
     for start, end, piece in sorted(pieces):
-        out += [rich(text[at:start]), piece]
-        at = end
+        opened = text[at:start].endswith("(")
+        out.append(rich(text[at : start - opened]))
+        close = _CLOSING.match(text, end)
+        at = close.end() if close else end
+        if opened or close:  # a button is a box to the browser: its brackets might stand on another line
+            piece = f'<span class="dx-whole">{"(" * opened}{piece}{rich(text[end:at])}</span>'
+        out.append(piece)
     return "".join([*out, rich(text[at:])])
 
 
@@ -110,10 +117,9 @@ def chip(finding: Finding, text: str) -> str:
     """A name in a text: a button tied to its mask, or the name of what was not found."""
     words = html.escape(text)
     if not finding.present:
-        why = "looked for and not found" if finding.taught else "never taught: it may be there"
-        presence = f", presence {format_probability(finding.presence)}" if finding.taught else ""
+        why = texts.CHIP["absent" if finding.taught else "untaught"]
         kind = "dx-absent-chip" if finding.taught else "dx-untaught-chip"
-        told = f"{html.escape(finding.phrase)}: {why}{presence}"
+        told = f"{html.escape(finding.phrase)}: {why.format(presence=format_probability(finding.presence))}"
         return f'<span class="{kind}" title="{told}" tabindex="0">{words}</span>'
     doubt = " dx-doubt-chip" if is_doubtful(finding) else ""
     return (
@@ -134,7 +140,7 @@ def provenance(finding: Finding) -> str:
     how = f"{finding.id} = {finding.made}" if finding.made and finding.version == 1 else name
     if finding.version > 1:
         how = f"{name}, version {finding.version}: {finding.made}"
-    low = " (low: look at the mask)" if is_doubtful(finding) else ""
+    low = f" ({texts.CHIP['low']})" if is_doubtful(finding) else ""
     return f"{how}; {_sure(finding)}{low}"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from assistant.desk import texts
+from assistant.desk import linked, texts
 from assistant.desk.page import chip, look_chip
 from assistant.desk.report_tab import LOOK_JS
 from assistant.desk.seat import Seat
@@ -74,6 +74,7 @@ def wire(
         yield [f'<p class="dx-dim">{texts.COMPARING}</p>' if one is tab.result else gr.skip() for one in view]
         try:
             seat.compare(question)
+            linked.prepare(seat)
         except Exception as error:  # noqa: BLE001  logged by as_sentence, told on the page
             told(error)
         yield looks(seat)
@@ -101,13 +102,15 @@ def result_html(seat: Seat) -> str:
     if comparison is None:
         return EMPTY
     rows = "".join(_row(n, change) for n, change in enumerate(comparison.changes, 1))
-    days = "unknown: a header has no date" if comparison.days is None else f"{comparison.days} days"
+    words, days = texts.CHANGES, comparison.days
+    interval = words["no_interval"] if days is None else words["interval"].format(days=days)
     sentences = "".join(f"<p>{html.escape(change.text)}</p>" for change in comparison.changes)
     return (
-        f'{sentences}<table class="dx-findings dx-changes"><thead><tr><th>Structure</th><th>Now<i>mL</i></th>'
-        "<th>Before<i>mL</i></th><th>Change</th><th>Overlap</th></tr></thead>"
+        f'{sentences}<table class="dx-findings dx-changes"><thead><tr><th>{words["structure"]}</th>'
+        f"<th>{words['now']}<i>mL</i></th><th>{words['before']}<i>mL</i></th><th>{words['change']}</th>"
+        f"<th>{words['overlap']}</th></tr></thead>"
         f"<tbody>{rows}</tbody></table>"
-        f'<p class="dx-dim">Interval: {days}. {html.escape(registration_text(comparison.alignment))}</p>'
+        f'<p class="dx-dim">{interval} {html.escape(registration_text(comparison.alignment))}</p>'
     )
 
 
@@ -117,9 +120,11 @@ def _row(n: int, change: Change) -> str:
     now_ml, before_ml = change.now.volume_ml, change.before.volume_ml
     grown = ""
     if now_ml is not None and before_ml is not None:
-        grown = ("+" if now_ml > before_ml else "−") + shown_difference(now_ml, before_ml)
+        size = shown_difference(now_ml, before_ml)
+        sign = "" if float(size.split()[0]) == 0 else "+" if now_ml > before_ml else "−"
+        grown = sign + size
     overlap = "" if change.overlap is None else f"{change.overlap:.2f}"
-    volumes = ("not found" if ml is None else format_ml(ml) for ml in (now_ml, before_ml))
+    volumes = (texts.CHANGES["not_found"] if ml is None else format_ml(ml) for ml in (now_ml, before_ml))
     return (
         f"<tr><td>{html.escape(change.phrase)} {now} {before}</td>"
         + "".join(f"<td>{value}</td>" for value in (*volumes, grown, overlap))

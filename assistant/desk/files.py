@@ -48,6 +48,14 @@ def write_scan(volume: Volume, folder: Path) -> Path:
     return _write(stored, grid.affine, folder / f"{secrets.token_hex(8)}.nii", slope=slope, inter=inter)
 
 
+def write_voxels(voxels: np.ndarray, affine: np.ndarray, path: Path) -> Path:
+    """Write (X, Y, Z) values of any range likewise. The file is there when it is whole."""
+    slope, inter = steps_of(voxels)
+    part = path.with_name(f"part-{path.name}")
+    _write(np.rint((voxels - inter) / slope).astype(np.int16), affine, part, slope=slope, inter=inter)
+    return part.replace(path)
+
+
 def write_overlay(volume: Volume, mask: np.ndarray, folder: Path) -> Path:
     """Write `mask`, bool (X, Y, Z) on the volume's RAS grid, as 0/1 bytes cut to its box (gzip: masks shrink to almost
     nothing), and its surface beside it (`surface_file`)."""

@@ -15,9 +15,10 @@
   const made = (tag, properties) => Object.assign(document.createElement(tag), properties);
 
   globalThis.DeixisMasks = class {
-    // changed(): a look has changed. toggle({id}), doubt({id}): the seat is asked.
-    constructor(list, { changed, toggle, doubt }) {
+    // changed(): a look has changed. toggle({id}), doubt({id}): the seat is asked. words: texts.VIEWER.
+    constructor(list, { changed, toggle, doubt }, words) {
       this.list = list;
+      this.words = words;
       this.tell = { changed, toggle, doubt };
       this.looks = new Map(); // id -> {url, rgb, opacity, outline, hidden}
       this.opacity = OPACITY;
@@ -69,7 +70,7 @@
       const key = masks.map((mask) => `${mask.id} ${mask.url}`).join();
       if (key !== this.key) this.list.replaceChildren(...masks.map((mask) => this._row(mask)));
       this.key = key;
-      if (!masks.length) this.list.replaceChildren(made("li", { className: "dx-none", textContent: "No masks yet." }));
+      if (!masks.length) this.list.replaceChildren(made("li", { className: "dx-none", textContent: this.words.no_masks }));
       for (const mask of masks) {
         const row = this.list.querySelector(`[data-mask="${mask.id}"]`);
         const look = this._look(mask);
@@ -88,20 +89,21 @@
       const row = document.createElement("li");
       row.dataset.mask = mask.id;
       const name = `${mask.id} ${mask.phrase}`;
+      const { words } = this;
+      const of = (text) => text.replace("{mask}", () => name);
       const label = document.createElement("label");
-      label.append(made("input", { type: "checkbox", ariaLabel: `show ${name}` }), made("span", { textContent: name, title: mask.phrase }));
-      const how = made("select", { ariaLabel: `drawing of ${name}` });
-      how.append(new Option("Fill", "fill"), new Option("Outline", "outline"));
+      label.append(made("input", { type: "checkbox", ariaLabel: of(words.show_mask) }), made("span", { textContent: name, title: name }));
+      const how = made("select", { ariaLabel: of(words.drawing_of) });
+      how.append(new Option(words.fill, "fill"), new Option(words.outline, "outline"));
       row.append(
         label,
-        made("input", { type: "color", value: hex(this._look(mask).rgb), ariaLabel: `colour of ${name}` }),
+        made("input", { type: "color", value: hex(this._look(mask).rgb), ariaLabel: of(words.colour_of) }),
         how,
-        made("input", { type: "range", min: 5, max: 100, ariaLabel: `opacity of ${name}` }),
+        made("input", { type: "range", min: 5, max: 100, ariaLabel: of(words.opacity_of) }),
       );
       const prior = mask.id.startsWith("p");
       row.append(prior ? document.createElement("span") : made("button", {
-        type: "button", textContent: "Uncertainty", ariaLabel: `uncertainty of ${name}`,
-        title: "where the mask depends on what should not matter: the scan is seen four times, mirrored and in other greys",
+        type: "button", textContent: words.doubt, ariaLabel: of(words.doubt_of), title: words.doubt_how,
       }));
       return row;
     }

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from assistant.desk import chips, texts
+from assistant.desk import chips, linked, texts
 from assistant.desk.display import display_grid
 from assistant.desk.files import surface_file
 from assistant.desk.seat import Seat
@@ -66,12 +66,13 @@ def viewer_state(seat: Seat) -> str:
     ]  # fmt: skip
     overlays += [
         {
-            "id": mask_id, "phrase": f"{phrase}, before", "url": file_url(path), "file": path.name, "rgb": _rgb(BEFORE),
-            "surface": file_url(surface_file(path)), "visible": True,
+            "id": mask_id, "phrase": texts.CHANGES["of_before"].format(name=phrase), "url": file_url(path),
+            "file": path.name, "rgb": _rgb(BEFORE), "surface": file_url(surface_file(path)), "visible": True,
         }
         for mask_id, (phrase, path) in seat.prior_overlays.items()
     ]  # fmt: skip
     grid, doubt, exact = display_grid(seat.volume), seat.doubt, seat.exact
+    earlier = linked.file_of(seat)
     return json.dumps({
         "scan": {
             "url": file_url(seat.scan_file), "file": seat.scan_file.name, "window": seat.windows[0]["range"],
@@ -86,6 +87,7 @@ def viewer_state(seat: Seat) -> str:
         "overlays": overlays,
         "points": [{"mm": point.mm, "label": point.label} for point in seat.points],
         "selected": seat.selected,
+        "earlier": {"url": file_url(earlier), "name": seat.prior_name} if earlier and earlier.is_file() else None,
         "doubt": {
             "id": doubt.mask_id, "url": doubt.file and file_url(doubt.file), "file": doubt.file and doubt.file.name,
         } if doubt and doubt.shown_over(seat.overlay_files) else None,
@@ -103,7 +105,7 @@ def chip(mask_id: str, text: str | None = None) -> str:
 
 def look_chip(mask_id: str) -> str:
     """A chip that takes the viewer's crosshair to its mask."""
-    return f'<button data-look="{mask_id}" title="show it in the viewer">{chip(mask_id)}</button>'
+    return f'<button data-look="{mask_id}" title="{texts.TABLE["look"]}">{chip(mask_id)}</button>'
 
 
 def signed(value: float) -> str:
@@ -118,35 +120,36 @@ def scan_line(volume: Volume | None) -> str:
     spacing = " × ".join(f"{v:.2f}".rstrip("0").rstrip(".") for v in volume.spacing)
     how = "" if volume.modality_source == "header" else f" ({html.escape(volume.modality_source)})"
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in volume.notes)
-    more = f'<details class="dx-notes"><summary>{len(volume.notes)} notes</summary><ul>{notes}</ul></details>'
-    if len(volume.notes) == 1:
-        more = more.replace("1 notes", "1 note")
+    count = texts.NOTES[len(volume.notes) > 1].format(n=len(volume.notes))
+    more = f'<details class="dx-notes"><summary>{count}</summary><ul>{notes}</ul></details>'
     return (
-        f"<b>{html.escape(Path(volume.name).name)}</b><span>{html.escape(volume.modality)}{how}</span>"
-        f"<span>{shape} voxels</span><span>{spacing} mm</span>{more if notes else ''}"
+        f'<b title="{html.escape(Path(volume.name).name)}, {shape} voxels, {spacing} mm">'
+        f"{html.escape(Path(volume.name).name)}</b><span>{html.escape(volume.modality)}{how}</span>"
+        f'<span class="dx-size">{shape} voxels</span><span class="dx-size">{spacing} mm</span>{more if notes else ""}'
     )
 
 
-def _doubtful(value: float | None, limit: float, what: str) -> str:
+def _doubtful(value: float | None, limit: float, low: str) -> str:
     if value is None:
         return "<td></td>"
     if value >= limit:
         return f"<td>{value:.2f}</td>"
-    return f'<td class="dx-doubt" title="low {what}: look at the mask">▲ {value:.2f}</td>'
+    return f'<td class="dx-doubt" title="{low}">▲ {value:.2f}</td>'
 
 
 def findings_table(seat: Seat) -> str:
     """One row a finding: show/hide, colour, id, phrase, measurements, presence, quality; absent targets below."""
     rows = []
+    words = texts.TABLE
     for finding in seat.findings:
         phrase = html.escape(finding.phrase)
         if finding.id not in seat.overlay_files:
             rows.append(
                 f'<tr class="dx-absent"><td></td><td></td><td>{phrase}</td>'
                 + (
-                    '<td colspan="5">never taught: it may be there</td></tr>'
+                    f'<td colspan="5">{words["untaught"]}</td></tr>'
                     if not finding.taught
-                    else f'<td colspan="3">not found</td><td>{finding.presence:.2f}</td><td></td></tr>'
+                    else f'<td colspan="3">{words["not_found"]}</td><td>{finding.presence:.2f}</td><td></td></tr>'
                 )
             )
             continue
@@ -165,25 +168,27 @@ def findings_table(seat: Seat) -> str:
         rows.append(
             f'<tr data-id="{finding.id}" class="{kind}">'
             f'<td><input type="checkbox" data-toggle="{finding.id}"{" checked" if shown else ""} '
-            f'aria-label="show {finding.id} {phrase}"></td>'
+            f'aria-label="{words["show"].format(mask=f"{finding.id} {phrase}")}"></td>'
             f'<td><button data-select="{finding.id}" aria-pressed="{str(chosen).lower()}" '
-            f'title="select it: points and a box refine it, and it is what &quot;it&quot; means">{chip(finding.id)}'
-            f'</button></td><td><button data-look="{finding.id}" title="show it in the viewer">{phrase}'
+            f'title="{words["select"]}">{chip(finding.id)}'
+            f'</button></td><td><button data-look="{finding.id}" title="{words["look"]}">{phrase}'
             f"</button>{made if finding.made else ''}</td><td>{ml}</td>"
             f"<td>{mm}</td><td>{mean} {html.escape(finding.intensity_unit)}</td>"
-            + _doubtful(finding.presence, LOW_PRESENCE, "presence")
-            + _doubtful(finding.quality, LOW_QUALITY, "quality")
+            + _doubtful(finding.presence, LOW_PRESENCE, words["low_presence"])
+            + _doubtful(finding.quality, LOW_QUALITY, words["low_quality"])
             + "</tr>"
         )
     every = bool(seat.overlay_files) and not seat.hidden
-    body = "".join(rows) or '<tr><td colspan="8" class="dx-none">No findings yet. Ask about a structure.</td></tr>'
+    body = "".join(rows) or f'<tr><td colspan="8" class="dx-none">{words["none"]}</td></tr>'
+
+    def head(name: str, unit: str = "") -> str:
+        return f'<th title="{words[f"{name}_how"]}">{words[name]}{unit and f"<i>{unit}</i>"}</th>'
+
     return (
-        f'<table class="dx-findings"><thead><tr><th><input type="checkbox" data-toggle="*" aria-label="show all masks"'
-        f'{" checked" if every else ""}{"" if seat.overlay_files else " disabled"}></th><th>Id</th><th>Structure</th>'
-        '<th title="measured, millilitres">Volume<i>mL</i></th><th title="measured">Longest<i>mm</i></th>'
-        '<th title="mean intensity inside the mask">Mean</th><th title="how sure that it is there at all, 0 to 1">'
-        'Presence</th><th title="estimated overlap with the true outline, 0 to 1">Quality</th></tr></thead>'
-        f"<tbody>{body}</tbody></table>"
+        f'<table class="dx-findings"><thead><tr><th><input type="checkbox" data-toggle="*" aria-label="{words["all"]}"'
+        f'{" checked" if every else ""}{"" if seat.overlay_files else " disabled"}></th><th>{words["id"]}</th>'
+        f"<th>{words['structure']}</th>{head('volume', 'mL')}{head('longest', 'mm')}{head('mean')}{head('presence')}"
+        f"{head('quality')}</tr></thead><tbody>{body}</tbody></table>"
     )
 
 
@@ -198,20 +203,23 @@ def points_line(seat: Seat) -> str:
     chosen = next((f for f in seat.findings if f.id and f.id == seat.selected), None)
     if not seat.points and seat.box is None and chosen is None:
         return ""
+    words = texts.POINTS
     given = "".join(
         f'<span class="dx-point {"dx-plus" if p.label else "dx-minus"}">{"+" if p.label else "−"} '
-        f'{", ".join(signed(v) for v in p.mm)}<button data-drop="{n}" aria-label="remove this point">×</button></span>'
+        f'{", ".join(signed(v) for v in p.mm)}'
+        f'<button data-drop="{n}" aria-label="{words["drop_point"]}">×</button></span>'
         for n, p in enumerate(seat.points)
-    ) + box_chip(seat.box, '<button data-drop="-1" aria-label="remove the box">×</button>')
-    with_it = f'<span class="dx-dim">With the next question (RAS mm):</span>{given}' if given else ""
+    ) + box_chip(seat.box, f'<button data-drop="-1" aria-label="{words["drop_box"]}">×</button>')
+    with_it = f'<span class="dx-dim">{words["with"]}</span>{given}' if given else ""
     it = ""
     if chosen is not None:
         name = f"{chip(chosen.id)} {html.escape(chosen.phrase)}"
-        hint = "" if given else '<span class="dx-dim">place + and − points or draw a box to refine it</span>'
-        go = f'<button data-refine="{chosen.id}" class="dx-go">Refine {chosen.id}</button>' if given else ""
+        hint = "" if given else f'<span class="dx-dim">{words["hint"]}</span>'
+        refine = words["refine"].format(mask=chosen.id)
+        go = f'<button data-refine="{chosen.id}" class="dx-go">{refine}</button>' if given else ""
         it = (
-            f'<div class="dx-it"><span class="dx-dim">Selected:</span> <b>{name}</b> {hint}{go}'
-            f'<button data-deselect="{chosen.id}" aria-label="select no mask">×</button></div>'
+            f'<div class="dx-it"><span class="dx-dim">{words["selected"]}</span> <b>{name}</b> {hint}{go}'
+            f'<button data-deselect="{chosen.id}" aria-label="{words["deselect"]}">×</button></div>'
         )
     return f'<div class="dx-points">{with_it}{it}</div>'
 
@@ -238,7 +246,7 @@ def answer_html(turn: Turn, told: chips.Told, volume: Volume | None = None, last
         parts.append(chips.marked(turn.answer, told, volume, _rich))
     elif not turn.error:
         waits = f'<span class="dx-dim">{texts.IN_LINE.format(ahead=turn.ahead)}</span>' if turn.ahead else "…"
-        parts.append(waits if not turn.done else "(no words)")
+        parts.append(waits if not turn.done else texts.CHAT["no_words"])
     if turn.error:
         parts.append(f'<span class="dx-error">⚠ {_rich(turn.error)}</span>')
     if turn.footnote:
@@ -246,8 +254,7 @@ def answer_html(turn: Turn, told: chips.Told, volume: Volume | None = None, last
         if not last:
             on = (
                 f' · <button type="button" name="go" value="{turn.step}" class="dx-link" '
-                'title="take back what was asked after this, to ask something else; it can be returned to">'
-                "go on from here</button>"
+                f'title="{texts.CHAT["go_on_how"]}">{texts.CHAT["go_on"]}</button>'
             )
         parts.append(f'<span class="dx-foot">{_rich(" · ".join(turn.footnote))}{on}</span>')
     return "<br>".join(parts)
@@ -288,8 +295,8 @@ def ways_html(turn: Turn, history: History[Any] | None) -> str:
 
     def to(index: int, sign: str, which: str) -> str:
         off = "" if 0 <= index < len(ways) else " disabled"
-        step = f'name="way" value="{ways[index % len(ways)]}"'
-        return f'<button type="button" {step} class="dx-link" title="{which} branch"{off}>{sign}</button>'
+        step, told = f'name="way" value="{ways[index % len(ways)]}"', texts.CHAT[f"{which}_branch"]
+        return f'<button type="button" {step} class="dx-link" title="{told}"{off}>{sign}</button>'
 
     return f' <span class="dx-ways">{to(at - 1, "‹", "earlier")} {at + 1}/{len(ways)} {to(at + 1, "›", "later")}</span>'
 

@@ -48,7 +48,7 @@
   function save(sheet, name) {
     return new Promise((resolve, reject) => {
       sheet.toBlob((blob) => {
-        if (!blob) { reject(new Error("the picture could not be made")); return; }
+        if (!blob) { reject(new Error("no blob")); return; }
         const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: name });
         link.click();
         setTimeout(() => URL.revokeObjectURL(link.href), 10000);

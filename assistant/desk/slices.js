@@ -35,7 +35,9 @@
   }
 
   globalThis.DeixisSlices = class {
-    constructor(canvas, onLocation) {
+    // order: of the planes in the layout "all"
+    constructor(canvas, onLocation, order = ["axial", "coronal", "sagittal"]) {
+      this.order = order;
       this.kind = "slices";
       this.canvas = canvas;
       this.onLocation = onLocation;
@@ -171,7 +173,7 @@
       pen.fillRect(0, 0, width, height);
       this.boxes = [];
       if (!this.scan) return;
-      const planes = this.layout === "all" ? ["axial", "coronal", "sagittal"] : [this.layout];
+      const planes = this.layout === "all" ? this.order : [this.layout];
       const cells = planes.length === 1 ? [[0, 0, width, height]]
         : [[0, 0, width / 2, height / 2], [width / 2, 0, width / 2, height / 2], [0, height / 2, width / 2, height / 2]];
       planes.forEach((plane, n) => this._drawPlane(pen, plane, cells[n]));

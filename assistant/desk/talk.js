@@ -166,22 +166,9 @@
     if (stage()) stage().classList.toggle("dx-drawing", on);
   }
 
-  // The viewer's own bar belongs to viewer.html; the tool joins it when it is there.
-  function addTool() {
-    const bar = find(".dx-acts");
-    if (!bar || find("#dx-box-tool")) return;
-    const button = Object.assign(document.createElement("button"), {
-      id: "dx-box-tool", type: "button", textContent: "□ box",
-      title: "draw a box on a slice: it goes with the next question, or refines the selected mask",
-    });
-    button.setAttribute("aria-pressed", "false");
-    button.addEventListener("click", (event) => { event.stopPropagation(); setDrawing(!drawing); });
-    bar.prepend(button);
-  }
-
+  document.addEventListener("click", (event) => { if (event.target.id === "dx-box-tool") setDrawing(!drawing); });
   follow();
   globalThis.DeixisTalk = { mount: (trigger) => {
     document.addEventListener("deixis", (event) => trigger(event.detail.act, event.detail));
-    const wait = setInterval(() => { addTool(); if (find("#dx-box-tool")) clearInterval(wait); }, 100);
   } };
 })();

@@ -11,6 +11,7 @@ from typing import Any
 
 import gradio as gr
 
+from assistant.desk import texts
 from assistant.desk.seat import Seat  # Gradio reads the annotations
 from assistant.desk.turn import Turn
 
@@ -37,14 +38,14 @@ class Row:
 def lay_out() -> Row:
     with gr.Row(elem_id="dx-turns"):
         small = {"size": "sm", "min_width": 52}
-        undo = gr.Button("Undo", elem_id="dx-undo", **small)
-        redo = gr.Button("Redo", elem_id="dx-redo", **small)
-        retry = gr.Button("Retry", elem_id="dx-retry", **small)
-        edit = gr.Button("Edit last", elem_id="dx-edit", **small)
+        undo = gr.Button(texts.UNDO, elem_id="dx-undo", **small)
+        redo = gr.Button(texts.REDO, elem_id="dx-redo", **small)
+        retry = gr.Button(texts.RETRY, elem_id="dx-retry", **small)
+        edit = gr.Button(texts.EDIT_LAST, elem_id="dx-edit", **small)
     with gr.Row(elem_id="dx-ask"):
         box = gr.Textbox(
             elem_id="dx-box", show_label=False, container=False, lines=1, max_lines=6, submit_btn=True,
-            placeholder="Ask about the scan…",
+            placeholder=texts.ASK_BOX,
         )  # fmt: skip
     relay = gr.HTML("", elem_id="dx-relay", apply_default_css=False, js_on_load=RELAY_JS)
     return Row(box, undo, redo, retry, edit, relay)

@@ -1,6 +1,6 @@
 // The desk's viewer: a tool bar, a stage, a read-out line. It is mounted by a gr.HTML component and knows nothing of
-// sessions: `props.value` is a JSON text (written by assistant/desk/page.py) that says what is to be seen, and
-// `emit` carries what the reader did. Coordinates are RAS+ millimetres everywhere.
+// sessions: `props.value` is a JSON text (written by assistant/desk/page.py) that says what is to be seen, `emit`
+// carries what the reader did, and `words` are texts.VIEWER. Coordinates are RAS+ millimetres everywhere.
 //
 // Two engines draw the stage: NiiVue where it is installed and the browser has WebGL2 (niivue_engine.js), plain slices
 // on a 2D canvas (slices.js) elsewhere. Both have the same methods: setScan, setOverlays, setPoints, setLayout,
@@ -10,23 +10,20 @@
 
   const { Grid, PLANES, flipped } = globalThis.DeixisGrid;
   const LAYOUTS = ["all", "axial", "coronal", "sagittal", "3d"];
-  const KEYS = [
-    ["← → ↑ ↓", "move the crosshair in the plane (Shift: ten voxels)"], ["Page Up, Page Down", "next slice, last slice (wheel)"],
-    ["P", "next plane for the keys"], ["Home", "middle of the scan"], ["1 2 3 4 5", "all, axial, coronal, sagittal, 3D"],
-    ["W", "next window preset"], ["R", "radiological or neurological"], ["O", "outline or fill"], ["M", "show or hide all masks"],
-    ["+ −", "point inside, point outside"], ["Enter", "what is this?"], ["S", "save the picture"],
-  ];
 
   const hasWebGL2 = () => Boolean(document.createElement("canvas").getContext("webgl2"));
   const signed = (text) => text.replace("-", "−");
   const format = (mm) => mm.map((v) => signed((Math.abs(v) < 0.05 ? 0 : v).toFixed(1))).join(", ");
+  // "{id} of {name}" with those two filled in
+  const filled = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => values[name]);
   const short = (value) => signed(Math.abs(value) < 10 && !Number.isInteger(value) ? value.toFixed(2) : value.toFixed(0));
 
   class Viewer {
-    constructor(element, emit, props) {
+    constructor(element, emit, props, words) {
       this.element = element;
       this.emit = emit;
       this.props = props;
+      this.words = words;
       this.at = null; // RAS+ mm of the crosshair
       this.plane = "axial"; // the one the keys are about
       this.layout = "all";
@@ -37,7 +34,7 @@
       this.find = (selector) => element.querySelector(selector);
       this.masks = new globalThis.DeixisMasks(this.find(".dx-masks"), {
         changed: () => this.sync(), toggle: (mask) => emit.toggle(mask), doubt: (mask) => emit.doubt(mask),
-      });
+      }, words);
     }
 
     async start() {
@@ -46,12 +43,13 @@
       const gl = globalThis.niivue !== undefined && hasWebGL2();
       this.engine = gl ? await globalThis.DeixisNiiVue.create(canvas, here) : new globalThis.DeixisSlices(canvas, here);
       this.element.dataset.engine = this.engine.kind;
+      this.linked = new globalThis.DeixisLinked(this.find(".dx-earlier"), gl ? ["coronal", "sagittal", "axial"] : undefined, {
+        moved: (mm) => this.engine.moveTo(mm), wheel: (plane, event) => this._turned(plane, event),
+      });
       if (!gl) {
         this.find("[data-layout='3d']").remove();
         this.find("[data-act='scan3d']").remove();
-        this._say(globalThis.niivue === undefined
-          ? "NiiVue is not installed (npm ci installs it): plain slices."
-          : "This browser has no WebGL2: plain slices.", 8000);
+        this._say(globalThis.niivue === undefined ? this.words.no_niivue : this.words.no_webgl, 8000);
       }
       this.element.addEventListener("click", (event) => this._clicked(event));
       // the chat or the table points at a mask: it is lit, and with `move` the crosshair goes to it
@@ -64,7 +62,7 @@
       this.find("[data-act='opacity']").addEventListener("input", (event) => this.masks.setAll({ opacity: event.target.value / 100 }));
       this.find("[data-act='window']").addEventListener("change", (event) => this._window(...event.target.value.split(",").map(Number)));
       for (const name of ["level", "width"]) this.find(`[data-act='${name}']`).addEventListener("change", () => this._typedWindow());
-      this.find(".dx-keys").append(...KEYS.flatMap(([key, what]) => [
+      this.find(".dx-keys").append(...this.words.key_list.flatMap(([key, what]) => [
         Object.assign(document.createElement("dt"), { textContent: key }), Object.assign(document.createElement("dd"), { textContent: what }),
       ]));
       this._handlePanels();
@@ -76,7 +74,7 @@
     // What is wanted may change faster than files load: each step goes to the newest wish, in order.
     sync() {
       this.queue = this.queue.then(() => this._step()).catch((error) => {
-        this._say(`The viewer could not show this: ${error.message || error}`, 0);
+        this._say(filled(this.words.failed, { error: error.message || error }), 0);
         throw error;
       });
       return this.queue;
@@ -88,7 +86,7 @@
       this.element.classList.toggle("dx-empty", !scan);
       if ((scan && scan.url) !== (this.shown.scan && this.shown.scan.url)) {
         this.element.dataset.scan = "";
-        this._say(scan ? "Loading the scan…" : "", 0);
+        this._say(scan ? this.words.loading : "", 0);
         this.masks.reset();
         this.grid = scan && new Grid(scan.shape, scan.affine);
         this.exact = scan && scan.exact && { ...scan.exact, grid: new Grid(scan.exact.shape, scan.exact.affine) };
@@ -108,6 +106,7 @@
       this.element.dataset.overlays = drawn.filter((o) => o.opacity > 0 && !o.heat).map((o) => o.id).join(" ");
       this.element.dataset.lit = drawn.some((o) => o.id === lit) ? lit : "";
       this._doubt(this.want.doubt);
+      await this._showEarlier(drawn);
       const points = JSON.stringify(this.want.points || []);
       if (points !== this.shown.points) {
         this.engine.setPoints(this.want.points || []);
@@ -119,11 +118,24 @@
       }
     }
 
+    // The earlier scan beside this one, with the masks that were found in it.
+    async _showEarlier(drawn) {
+      const { earlier } = this.want;
+      const button = this.find("[data-act='earlier']");
+      button.hidden = !earlier;
+      const on = Boolean(earlier) && button.getAttribute("aria-pressed") === "true";
+      this.find(".dx-stage .dx-caption").hidden = !on;
+      if (on) this.find(".dx-earlier .dx-caption").textContent = filled(this.words.earlier_caption, { name: earlier.name });
+      const { at: mm, range, layout, radiological } = this;
+      await this.linked.show(on ? earlier : null, drawn.filter((o) => o.id.startsWith("p")), { mm, range, layout, radiological });
+      this.element.dataset.earlier = on ? earlier.url : "";
+    }
+
     _doubt(doubt) {
       const legend = this.find(".dx-heat");
       legend.hidden = !(doubt && doubt.url);
-      legend.firstElementChild.textContent = doubt ? `Uncertainty of ${doubt.id}` : "";
-      if (doubt && !doubt.url) this._say(`Computing the uncertainty of ${doubt.id}: four looks at the scan…`, 0);
+      legend.firstElementChild.textContent = doubt ? filled(this.words.doubt_of, { mask: doubt.id }) : "";
+      if (doubt && !doubt.url) this._say(filled(this.words.doubting, { mask: doubt.id }), 0);
       else if (this.computing) this._say("", 0);
       this.computing = Boolean(doubt && !doubt.url);
       this.element.dataset.doubt = doubt && doubt.url ? doubt.id : "";
@@ -146,7 +158,7 @@
         if (custom) custom.remove();
         own.selected = true;
       } else {
-        const option = custom || new Option("Custom");
+        const option = custom || new Option(this.words.custom);
         option.dataset.custom = "";
         option.value = this.range.join(",");
         select.append(option);
@@ -155,7 +167,10 @@
       const digits = high - low < 20 ? 2 : 0;
       this.find("[data-act='level']").value = ((low + high) / 2).toFixed(digits);
       this.find("[data-act='width']").value = (high - low).toFixed(digits);
-      this._soon("window", () => this.engine.setWindow(...this.range));
+      this._soon("window", () => {
+        this.engine.setWindow(...this.range);
+        this.linked.setWindow(...this.range);
+      });
     }
 
     _typedWindow() {
@@ -212,10 +227,8 @@
       }, { capture: true, passive: false });
       catching("wheel", (event) => {
         const plane = this._planeAt(event);
-        if (!PLANES[plane]) return false;
-        this._choose(plane);
-        this._moveBy(PLANES[plane].w, -this._clicksOf(event));
-        return true;
+        if (PLANES[plane]) this._turned(plane, event);
+        return Boolean(PLANES[plane]);
       });
       catching("pointerdown", (event) => {
         const plane = this._planeAt(event);
@@ -231,6 +244,11 @@
         event.stopPropagation();
         return !event.ctrlKey && !event.metaKey && !event.altKey && this._key(event.key, event.shiftKey);
       });
+    }
+
+    _turned(plane, event) {
+      this._choose(plane);
+      this._moveBy(PLANES[plane].w, -this._clicksOf(event));
     }
 
     // A click of a wheel is a slice; the many small turns of a touchpad add up to one.
@@ -296,6 +314,7 @@
 
     _located(mm, value, ids, doubt) {
       this.at = mm;
+      if (this.linked) this.linked.moveTo(mm);
       this.element.dataset.mm = mm.map((v) => v.toFixed(2)).join(",");
       const [x, y, z] = mm;
       this.find(".dx-mm").textContent = format(mm);
@@ -308,10 +327,11 @@
       const found = ids.map((id) => (this.want.overlays || []).find((o) => o.id === id)).filter(Boolean);
       under.replaceChildren(...found.map((overlay) => {
         const chip = Object.assign(document.createElement("span"), { className: "dx-chip", textContent: `${overlay.id} ${overlay.phrase}` });
+        chip.title = chip.textContent;
         chip.style.setProperty("--dx", `rgb(${this.masks.looks.get(overlay.id).rgb.join(",")})`);
         return chip;
       }));
-      for (const button of this.element.querySelectorAll(".dx-readout button")) button.disabled = false;
+      for (const button of this.element.querySelectorAll(".dx-acts button")) button.disabled = false;
       if (this.speaking) {
         clearTimeout(this.speech);
         this.speech = setTimeout(() => {
@@ -325,7 +345,7 @@
       if (!this.at || !this.grid) return;
       const grid = this.exact ? this.exact.grid : this.grid;
       const { w } = PLANES[this.plane];
-      this.find(".dx-slice").textContent = `${this.plane} ${grid.voxel(this.at)[w] + 1} / ${grid.shape[w]}`;
+      this.find(".dx-slice").textContent = `${this.words.planes[this.plane]} ${grid.voxel(this.at)[w] + 1} / ${grid.shape[w]}`;
       this.element.dataset.plane = this.plane;
     }
 
@@ -334,7 +354,7 @@
       const unit = this.want.scan ? this.want.scan.unit : "";
       const tell = (number, about) => {
         const text = `${about}${short(number)} ${unit}`.trim();
-        this.find(".dx-value").textContent = !doubt ? text : `${text} · unsure ${doubt.toFixed(2)} bit`;
+        this.find(".dx-value").textContent = !doubt ? text : `${text} · ${filled(this.words.unsure, { bits: doubt.toFixed(2) })}`;
       };
       if (value === null) this.find(".dx-value").textContent = "";
       else tell(value, this.exact ? "≈ " : "");
@@ -368,14 +388,19 @@
         this.layout = layout;
         if (PLANES[layout]) this._choose(layout);
         this.engine.setLayout(layout);
+        this.linked.setLayout(layout);
       } else if (act === "radiological") {
         this.radiological = switched();
-        button.textContent = this.radiological ? "Radiological" : "Neurological";
+        button.textContent = this.words[this.radiological ? "radiological" : "neurological"];
         this.engine.setRadiological(this.radiological);
+        this.linked.setRadiological(this.radiological);
       } else if (act === "outline") {
         this.masks.setAll({ outline: switched() });
       } else if (act === "scan3d") {
         this.engine.setScanIn3D(switched());
+      } else if (act === "earlier") {
+        switched();
+        this.sync();
       } else if (act === "picture") {
         this._picture();
       } else if (act === "plus" || act === "minus") {
@@ -387,16 +412,16 @@
 
     _picture() {
       const text = (selector) => this.find(selector).textContent;
+      const [level, width] = ["level", "width"].map((name) => this.find(`[data-act='${name}']`).value);
+      const convention = text("[data-act='radiological']").toLowerCase();
       const masks = this.masks.drawn(this.want, "").filter((o) => o.opacity > 0 && !o.heat);
-      const heat = this.element.dataset.doubt ? ` · uncertainty of ${this.element.dataset.doubt}, 0 to 1 bit` : "";
-      const lines = [
-        `RAS mm ${text(".dx-mm")} (${text(".dx-words")}) · ${text(".dx-value")} · level ${this.find("[data-act='level']").value}, `
-          + `width ${this.find("[data-act='width']").value} · ${this.radiological ? "radiological" : "neurological"}${heat}`,
-        "Deixis. Research use only. Not a medical device.",
-      ];
+      const { doubt } = this.element.dataset;
+      const where = { mm: text(".dx-mm"), words: text(".dx-words"), value: text(".dx-value"), level, width, convention };
+      const heat = doubt ? ` · ${filled(this.words.doubt_of, { mask: doubt })}, 0–${this.words.bit}` : "";
+      const lines = [filled(this.words.picture_line, where) + heat, this.words.picture_foot];
       const sheet = globalThis.DeixisPicture.composed(this.engine.picture(), lines, masks.map((o) => ({ name: `${o.id} ${o.phrase}`, rgb: o.rgb })));
       const place = this.at.map((v) => v.toFixed(0)).join("_");
-      globalThis.DeixisPicture.save(sheet, `deixis_${place}.png`).catch((error) => this._say(error.message, 8000));
+      globalThis.DeixisPicture.save(sheet, `deixis_${place}.png`).catch(() => this._say(this.words.no_picture, 8000));
     }
 
     // Escape and a click elsewhere close what is open.
@@ -423,7 +448,7 @@
       stage.addEventListener("drop", (event) => {
         event.preventDefault();
         over(false);
-        const input = document.querySelector("input[type=file][data-testid^='Open scan']");
+        const input = document.querySelector("input[type=file]:has(+ #dx-open)");
         if (!input || !event.dataTransfer.files.length) return;
         input.files = event.dataTransfer.files;
         input.dispatchEvent(new Event("change", { bubbles: true }));
@@ -439,8 +464,8 @@
   }
 
   globalThis.DeixisViewer = {
-    async mount(element, emit, props, watch) {
-      const viewer = new Viewer(element.querySelector(".dx-viewer"), emit, props);
+    async mount(element, emit, props, watch, words) {
+      const viewer = new Viewer(element.querySelector(".dx-viewer"), emit, props, words);
       watch("value", () => { if (viewer.engine) viewer.sync(); });
       await viewer.start();
     },
