@@ -298,7 +298,12 @@ class Chat:
             if token == self._close and self._targets is not None:
                 phrase_start = None
                 wrote = _phrase(draft.pending)
-                phrase = self._known_ids(wrote, said)
+                phrase = wrote
+                if plan is None:
+                    phrase = self._known_ids(wrote, said)
+                    phrase, *others = self._sides(phrase) if prompt is None else [phrase]
+                    space = conversation.encode_text(model.tokenizer, " ")
+                    given = [token for name in others for token in (*space, *self._named(name))]
                 if phrase != wrote:
                     before = draft.pending[: draft.pending.rindex(conversation.NAME)]
                     draft.pending = f"{before}{conversation.NAME}{phrase}"
@@ -379,7 +384,7 @@ class Chat:
         glossary = self.model.glossary
         if glossary is None or self.study is None:
             return None
-        readers = (diagnoses.read, comparison.read, composition.read, roles.read)
+        readers = (diagnoses.read, comparison.read, roles.told, composition.read, roles.read)
         return next((plan for read in readers if (plan := read(said, glossary, self.shown)) is not None), None)
 
     def shown(self, among: Sequence[str] = ()) -> list[str]:
@@ -407,6 +412,13 @@ class Chat:
         if set(ids) <= set(known.masks) and (len(ids) == 1 or _COMBINES.search(said)):
             return phrase
         return known.meant or phrase
+
+    def _sides(self, phrase: str) -> list[str]:
+        """What a phrase that the model wrote stands for on this scan: a whole that another kind of scan shows, and this
+        one as two sides, is both of them."""
+        shown = self.shown()
+        sides = [f"{side} {phrase}" for side in ("left", "right")]
+        return sides if phrase not in shown and set(sides) <= set(shown) else [phrase]
 
     def _named(self, name: str) -> list[int]:
         """A name in the markup of a target."""

@@ -33,6 +33,16 @@ _BY_DOING = re.compile(
     r"|\W*where (?:do|does) ",
     re.IGNORECASE,
 )
+# "what does the putamen do?", in the five languages
+_ASKS_ROLE = re.compile(
+    r"\b(?:what (?:do|does|did|would|can) .+ do|what (?:is|are) .+ for$|what (?:is|are) .+ responsible for"
+    r"|what use (?:is|are)|why do (?:i|we|people) (?:have|need)"
+    r"|(?:functions?|jobs?|roles?|purposes?|tasks?) of"
+    r"|was (?:macht|machen|tut|tun)|wofur|wozu|(?:aufgaben?|funktion(?:en)?) (?:der|des|von|hat)"
+    r"|a quoi (?:sert|servent)|(?:fonction|role) (?:de|du|d)|que hacen?|para que sirven?|funcion (?:de|del))\b"
+    r"|有什么用|干什么|的作用|的功能|负责什么",
+    re.IGNORECASE,
+)  # fmt: skip
 # "in the brain", "the brain's ...": where something is, not what is asked for
 _PLACES = frozenset(("brain", "pelvis", "hippocampus"))
 
@@ -63,6 +73,22 @@ def read(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
     may = " or ".join(f"the {role.name}, which {role.does}" for role in roles)
     one = len(roles) == 1 and len({phrase.removeprefix("left ").removeprefix("right ") for phrase in targets}) > 1
     return Plan(tuple(dict.fromkeys(targets)), "together" if one else "", f"You may mean {may}.")
+
+
+def told(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
+    """Where the question asks what a structure does: what the glossary has of it, and the structure itself where the
+    scan shows it. A language model of this size makes such things up."""
+    mentions = [mention.meant for mention in glossary.mentions(question)]
+    meant = tuple(dict.fromkeys(phrase for phrases in mentions for phrase in phrases))
+    if not meant or not glossary.roles or _OF_ME.search(question) or not _ASKS_ROLE.search(normalise(question)):
+        return None
+    there = shown(())
+    targets = tuple(phrase for phrase in on_scan(meant, there) if visible(meant, there))
+    known = [role for role in glossary.roles if set(glossary.names[role.name]) & set(meant)]
+    # a name of several structures, "basal ganglia", has those of one of them in it as well
+    same = [role for role in known if set(glossary.names[role.name]) >= set(meant)] or known
+    words = [f"The {role.name} {role.does}." for role in sorted(same, key=lambda r: len(glossary.names[r.name]))[:1]]
+    return Plan(targets, saying=words[0] if words else "What that is for is not among the things that I was given.")
 
 
 def sided(role: Role, question: str, glossary: Glossary, shown: Shown) -> list[str]:

@@ -65,6 +65,21 @@ def ask(chat: Chat, text: str, **more: object) -> tuple[Done, list[Grounded], st
     return events[-1], [event for event in events if isinstance(event, Grounded)], streamed
 
 
+def test_a_whole_of_another_kind_of_scan_is_both_its_sides(scripted, monkeypatch):
+    """ "hippocampus" is a structure of crops; a head has a left and a right one. A click asks for one mask alone."""
+    reply = "<p>hippocampus</p> The left hippocampus is 3.0 mL and the right is 4.0 mL."
+    chat, _ = scripted(reply, reply, reply, volumes=(3, 4, 5, 5))
+    shown = ["left hippocampus", "right hippocampus", "brainstem"]
+    monkeypatch.setattr(chat, "shown", lambda among=(): shown)
+    done, grounded, _ = ask(chat, "Which structure forms new memories?")
+    assert [event.finding.phrase for event in grounded] == ["left hippocampus", "right hippocampus"]
+    assert done.visible.endswith("The left hippocampus is 3.0 mL and the right is 4.0 mL.")
+    chat.undo()
+    shown[:] = ["hippocampus"]
+    _, grounded, _ = ask(chat, "Which structure forms new memories?")
+    assert [event.finding.phrase for event in grounded] == ["hippocampus"]
+
+
 def whole_pass(chat: Chat) -> tuple[torch.Tensor, conversation.Rendered]:
     """The states that training sees: the finished conversation in one pass, no cache."""
     rendered = conversation.render(chat.messages, chat.model.tokenizer, image_tokens=IMAGE_TOKENS)

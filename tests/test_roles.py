@@ -26,6 +26,7 @@ SMALL = Glossary(
     ),
 )  # fmt: skip
 HEAD = ["left amygdala", "right amygdala", "brainstem"]
+FEAR = Plan(("left amygdala", "right amygdala"), saying="The amygdala processes fear.")
 NECK = ["larynx", "brainstem", "mandible"]
 
 
@@ -65,6 +66,25 @@ def test_a_plan_looks_for_it_and_says_what_it_does():
     assert left is not None
     assert left.targets == ("left amygdala",)
     assert roles.read("How are you?", SMALL, lambda _: HEAD) is None
+
+
+@pytest.mark.parametrize(
+    ("question", "shown", "plan"),
+    [
+        ("What does the amygdala do?", HEAD, FEAR),
+        ("Was macht die Amygdala?", HEAD, FEAR),
+        ("What is the larynx for?", HEAD, Plan((), saying="The larynx makes the voice.")),  # not on this scan
+        ("What is the function of the brain?", [],
+         Plan((), saying="What that is for is not among the things that I was given.")),
+        ("What can you do?", HEAD, None),
+        ("What do you do with the amygdala?", HEAD, None),
+        ("What is the volume of the amygdala?", HEAD, None),
+        ("What is the usual volume for an amygdala?", HEAD, None),
+        ("What is the larynx's volume?", NECK, None),
+    ],
+)  # fmt: skip
+def test_what_a_structure_does_is_told_from_the_glossary(question, shown, plan):
+    assert roles.told(question, SMALL, lambda _: shown) == plan
 
 
 def test_the_ontology_knows_what_its_roles_are_of():
