@@ -28,7 +28,6 @@ _DENIED = re.compile(r"\b(?:not|no|never|nicht|kein\w*|pas)\b|n[o']t\b|不|没",
 _SHARE = re.compile(
     r"\b(?:how much|(?:what|which) (?:part|share|fraction|percentage|proportion|per ?cent)) of\b", re.IGNORECASE
 )
-_FAR = re.compile(r"\b(?:how far|how close|distance|wie weit|à quelle distance|distancia)\b|多远|距离", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -136,9 +135,6 @@ def read(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
         return Limit(_phrases(named[0], shown), size=bounds[0])
     if len(named) != 2:
         return None
-    if _FAR.search(question):
-        targets = [phrase for one in named for phrase in _phrases(one, shown)]
-        return Plan(tuple(dict.fromkeys(targets)), saying="I do not measure how far apart two structures are.")
     compared = comparison_in(question, named)
     if compared is None and not _SHARE.search(question):
         return None

@@ -30,6 +30,7 @@ _DISEASES = {
     r"|blutung\w*|aneurysms?|thrombos[ei]s|trauma|concussion"
     r"|schizophren\w+|depression|autis\w+|migraine|infection|fractures?"
     r"|中风|脑卒中|脑梗死?|出血|帕金森病?|多发性硬化"
+    r"|(?:ab)?normal|healthy|pathologic\w*|gesund|krankhaft|normale?|anormale?|sano|正常|异常"
     r"|\w{3,}itis|(?:\w+(?:['’]s)? )?(?:disease|disorder|syndrome)s?|\w+krankheit|maladie(?: d[e'’] ?\w+)?": "",
 }  # fmt: skip
 _DISEASE = re.compile("|".join(rf"(?P<d{n}>{words})" for n, words in enumerate(_DISEASES)), re.IGNORECASE)

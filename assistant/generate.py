@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from assistant import claims, comparison, composition, conversation, diagnoses, roles
-from assistant.composition import Plan
+from assistant.composition import Plan, on_scan
 from assistant.conversation import Message
 from assistant.draft import Draft
 from assistant.ellipsis import made_whole
@@ -29,6 +29,7 @@ from assistant.errors import QuestionError
 from assistant.events import Delta, Done, Event, Grounded
 from assistant.evidence import Note
 from assistant.findings import Finding, Findings, FindingsState
+from assistant.glossary import other_side
 from assistant.language import phrase_states
 from assistant.model import DeixisModel
 from assistant.prompt_encoder import Prompt
@@ -301,9 +302,9 @@ class Chat:
                 phrase = wrote
                 if plan is None:
                     phrase = self._known_ids(wrote, said)
-                    phrase, *others = self._sides(phrase) if prompt is None else [phrase]
-                    space = conversation.encode_text(model.tokenizer, " ")
-                    given = [token for name in others for token in (*space, *self._named(name))]
+                    phrase, *others = self._all_of(phrase, said) if prompt is None else [phrase]
+                    space, done = conversation.encode_text(model.tokenizer, " "), {note.phrase for note in targets}
+                    given = [token for name in others if name not in done for token in (*space, *self._named(name))]
                 if phrase != wrote:
                     before = draft.pending[: draft.pending.rindex(conversation.NAME)]
                     draft.pending = f"{before}{conversation.NAME}{phrase}"
@@ -413,12 +414,17 @@ class Chat:
             return phrase
         return known.meant or phrase
 
-    def _sides(self, phrase: str) -> list[str]:
-        """What a phrase that the model wrote stands for on this scan: a whole that another kind of scan shows, and this
-        one as two sides, is both of them."""
+    def _all_of(self, phrase: str, said: str) -> list[str]:
+        """A phrase that the model wrote, and what goes with it on this scan: the other side where the question (said)
+        names no side; both where it is a whole that another kind of scan shows."""
         shown = self.shown()
-        sides = [f"{side} {phrase}" for side in ("left", "right")]
-        return sides if phrase not in shown and set(sides) <= set(shown) else [phrase]
+        meant = [] if self.model.glossary is None else self.model.glossary.mentioned(said)
+        for phrases in (*meant, tuple(f"{side} {phrase}" for side in ("left", "right"))):
+            pair = [name for name in on_scan(phrases, shown) if name in shown]
+            paired = len(pair) == 2 and pair[1] == other_side(pair[0]) != pair[0]
+            if paired and (phrase in pair or phrase == pair[0].partition(" ")[2]):
+                return [phrase, other_side(phrase)] if phrase in pair else pair
+        return [phrase]
 
     def _named(self, name: str) -> list[int]:
         """A name in the markup of a target."""

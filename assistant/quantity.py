@@ -201,13 +201,13 @@ def told(asked: Asked, found: Mapping[str, Finding], union: tuple[str, float]) -
     if asked.kind in _SUPERLATIVE:
         return _verdict(asked, members) if asked.yes_or_no else _chosen(asked, members)
     if asked.kind == "share":
-        of = f"{_listed([found[name] for name in asked.whole])}, {_volume(union[1], asked.unit)}"
+        of = f"{listed([found[name] for name in asked.whole])}, {_volume(union[1], asked.unit)}"
         shares = [
             f"{_the(one)} is {_percent(_ml(one), union[1])} % ({_volume(_ml(one), asked.unit)})" for one in members
         ]
         return f"Of the volume of {of}, {_joined(shares)}."
     if asked.kind == "together":
-        return f"Together, {_listed(members)} are {_volume(union[1], asked.unit)} ({union[0]})."
+        return f"Together, {listed(members)} are {_volume(union[1], asked.unit)} ({union[0]})."
     if asked.kind == "overlap":
         one, other = members
         if not union[1]:
@@ -321,7 +321,8 @@ def _The(one: Finding) -> str:
     return f"The {one.phrase} ({one.id})"
 
 
-def _listed(found: Sequence[Finding]) -> str:
+def listed(found: Sequence[Finding]) -> str:
+    """Findings with their ids, as a sentence names them."""
     return _joined([_the(one) for one in found])
 
 

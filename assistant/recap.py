@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from assistant.ellipsis import goes_on
 from assistant.evidence import format_ml, format_mm, format_probability
 from assistant.findings import Finding
+from assistant.glossary import other_side
 from assistant.reference import Known, references
+from assistant.volume import Volume
 
 # Read in lower case, apostrophes undone ("it is", "do not"), without punctuation
 _THINGS = r"(?:masks?|findings?|results?|measurements?|numbers|volumes)"
@@ -27,6 +29,15 @@ _ASKS_FOR_ALL = re.compile(
     rf"(?: of{_ALL_OF})?"
     r"|fass(?:e|en sie)?(?: es| das| alles)? zusammen|zusammenfassung|was hast du (?:bisher |bis jetzt )?gefunden"
     r"|résume[zr]?|résumé|qu as tu trouvé|resumen|resume|qué has encontrado|总结(?:一下)?|(?:你)?(?:找到|发现)了什么"
+)
+_SCAN = r"(?:scan|image|volume|picture)"
+_ASKS_TO_DESCRIBE = re.compile(
+    rf"(?:describe|explain) (?:it|(?:this|the|my)(?: {_SCAN})?)|what am i looking at"
+    rf"|what (?:kind|type|sort) of {_SCAN} is (?:this|it)|what (?:does|can) (?:this|the) {_SCAN} show"
+    rf"|what is (?:in|on|visible (?:in|on)) (?:this|the) {_SCAN}|tell me about (?:this|the) {_SCAN}"
+    r"|beschreibe? (?:diesen|den|das) (?:scan|bild)|was zeigt (?:dieser|der|das) (?:scan|bild)"
+    r"|décris (?:ce|cette|l) (?:scan|image|scanner)|describe (?:esta|la) imagen"
+    r"|描述(?:一下)?(?:这个|这张)?(?:扫描|图像)"
 )
 _DOUBTS = re.compile(
     r"(?:that|this|it) is(?: just| simply| clearly)? (?:wrong|incorrect|false|impossible|not (?:right|true|correct))\b"
@@ -60,6 +71,32 @@ def asks_for_all(text: str) -> bool:
     """Whether a text asks for everything that was found so far, or for a summary of it."""
     plain = _plain(text)
     return any(_ASKS_FOR_ALL.fullmatch(words) for words in (plain, _TAILS.sub("", plain)))
+
+
+def asks_to_describe(text: str) -> bool:
+    """Whether a text asks what the scan is and shows, and nothing more."""
+    return _ASKS_TO_DESCRIBE.fullmatch(_TAILS.sub("", _plain(text))) is not None
+
+
+def described(volume: Volume, shown: Sequence[str]) -> str:
+    """The scan's kind and grid, and the taught structures that it shows, sides together."""
+    shape = " x ".join(str(n) for n in volume.shape)
+    spacing = " x ".join(format_mm(mm) for mm in volume.spacing)
+    words = f"This is {volume.modality} of {shape} voxels, {spacing} mm each (in RAS+ order)."
+    names = []
+    for name in shown:
+        mirrored = other_side(name)
+        bare = name.partition(" ")[2]
+        if mirrored != name and mirrored in shown:
+            names += [] if f"{bare} (left and right)" in names else [f"{bare} (left and right)"]
+        else:
+            names.append(name)
+    if not names:
+        return f"{words} I know none of what I was taught to find by a first look: ask for a structure by its name."
+    return (
+        f"{words} Of what I was taught to find, a first look shows {', '.join(names)}. "
+        "Ask for any of them, or for everything; what I was never taught may be there as well."
+    )
 
 
 def asks_to_undo(text: str) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from assistant import claims, conversation, operation_words, quantity, recap
+from assistant import claims, conversation, operation_words, quantity, recap, relation
 from assistant.conversation import Message
 from assistant.errors import QuestionError
 from assistant.evidence import Note, format_ml, format_mm, shown_difference
@@ -37,6 +37,11 @@ def by_program(chat: Chat, text: str, selected: str = "") -> Iterator[Event] | N
     asked = quantity.read(said, known)
     if asked is not None:
         return _tell(chat, text, asked)
+    placed = relation.read(said, known)
+    if placed is not None:
+        return _place(chat, text, placed)
+    if recap.asks_to_describe(text):
+        return _describe(chat, text)
     if recap.asks_for_all(text):
         return _recap(chat, text)
     doubted = recap.doubted(text, known)
@@ -82,6 +87,39 @@ def _together(targets: Findings, parts: Sequence[Finding], number: int) -> tuple
             return targets.told_again(finding.id)
     phrase = " + ".join(part.phrase if targets.drawn(part.id) else part.id for part in parts)
     return targets.computed(phrase, made, union([_mask(part) for part in parts]), parts, [], number)
+
+
+def _place(chat: Chat, text: str, asked: relation.Asked) -> Iterator[Event]:
+    """Say where one structure lies to another. Those that have no mask yet are looked for first."""
+    targets = _targets(chat)
+    with chat.turn() as number:
+        chat.messages.append(Message("user", text, image=not chat.messages))
+        found: dict[str, Finding] = {}
+        notes: list[Note] = []
+        for name in (*asked.first, *asked.second):
+            known = name in targets.masks
+            found[name], note = targets.told_again(name) if known else _found(chat, targets, name, number)
+            notes.append(note)
+            yield Grounded(found[name])
+        sides = [[found[name] for name in names if found[name].present] for names in (asked.first, asked.second)]
+        if all(sides):
+            names = [quantity.listed(side) for side in sides]
+            masks = [union([_mask(one) for one in side]) for side in sides]
+            words = relation.told(asked, names, masks, targets.study.volume.affine)
+        else:
+            missing = claims.statement([note for note in notes if not note.present])
+            words = f"{missing} So there is nothing to measure."
+        said = _say(chat, notes, words)
+    yield from said
+
+
+def _describe(chat: Chat, text: str) -> Iterator[Event]:
+    """Say what kind of scan it is, and which of the taught structures it shows."""
+    volume = _targets(chat).study.volume
+    with chat.turn():
+        chat.messages.append(Message("user", text, image=not chat.messages))
+        said = _say(chat, [], recap.described(volume, chat.shown()))
+    yield from said
 
 
 def _recap(chat: Chat, text: str) -> Iterator[Event]:

@@ -15,6 +15,7 @@ from assistant.conversation import Message
 from assistant.errors import QuestionError
 from assistant.evidence import numbers_in, unsupported_numbers
 from assistant.generate import Chat, Delta, Done, Grounded
+from assistant.glossary import Glossary
 from assistant.prompt_encoder import Prompt
 from assistant.segmenter import Segmenter
 from assistant.study import Study
@@ -63,6 +64,21 @@ def ask(chat: Chat, text: str, **more: object) -> tuple[Done, list[Grounded], st
     streamed = "".join(event.text for event in events if isinstance(event, Delta))
     assert streamed == events[-1].visible
     return events[-1], [event for event in events if isinstance(event, Grounded)], streamed
+
+
+def test_a_name_without_a_side_is_both_sides(scripted, monkeypatch):
+    """Asked for the hippocampus, a reply that looks at one of the two looks at the other as well, once."""
+    reply = "<p>left hippocampus</p> The left hippocampus is 3.0 mL and the right is 4.0 mL."
+    chat, _ = scripted(reply, reply, volumes=(3, 4, 3))
+    names = {"hippocampus": ("left hippocampus", "right hippocampus")}
+    monkeypatch.setattr(chat.model, "glossary", Glossary(names, {}, {"left": "left"}))
+    monkeypatch.setattr(chat, "shown", lambda among=(): ["left hippocampus", "right hippocampus"])
+    monkeypatch.setattr(chat, "_plan", lambda said: None)
+    _, grounded, _ = ask(chat, "Can I have the hippocampus?")
+    assert [event.finding.phrase for event in grounded] == ["left hippocampus", "right hippocampus"]
+    chat.undo()
+    _, grounded, _ = ask(chat, "Can I have the left hippocampus?")
+    assert [event.finding.phrase for event in grounded] == ["left hippocampus"]
 
 
 def test_a_whole_of_another_kind_of_scan_is_both_its_sides(scripted, monkeypatch):

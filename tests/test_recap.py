@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 
+from assistant import recap
 from assistant.recap import all_found, asks_for_all, asks_to_undo, doubted, stood_by
+from assistant.volume import Volume
 from tests.test_quantity import FOUND, THREE
 from tests.test_reference import GLOSSARY, LEFT, ONE, Known
 
@@ -73,3 +76,26 @@ def test_words_that_undo_are_known():
     assert [text for text in ("undo that", "Take it back!", "undo the left one", "redo") if asks_to_undo(text)] == [
         "undo that", "Take it back!", "redo"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("Describe this scan.", True),
+        ("What's in this image?", True),
+        ("What am I looking at?", True),
+        ("Was zeigt dieser Scan?", True),
+        ("Describe the tumour.", False),
+        ("What is this?", False),
+    ],
+)
+def test_a_description_is_of_the_scan(text, asked):
+    assert recap.asks_to_describe(text) is asked
+
+
+def test_a_description_has_kind_grid_and_what_a_first_look_shows():
+    volume = Volume.from_array(np.arange(24.0, dtype=np.float32).reshape(2, 3, 4), np.diag([1, 2, 0.5, 1.0]), "MR")
+    words = recap.described(volume, ["left amygdala", "right amygdala", "brainstem", "left putamen"])
+    assert "This is MR of 2 x 3 x 4 voxels, 1.0 x 2.0 x 0.5 mm each" in words
+    assert "shows amygdala (left and right), brainstem, left putamen." in words
+    assert "by its name" in recap.described(volume, [])

@@ -1,0 +1,68 @@
+"""Where structures lie to each other: what is asked, and what two blocks of voxels answer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from assistant.relation import Asked, gap_mm, read, told
+from tests.test_reference import BOTH, GLOSSARY, LEFT, RIGHT, STEM, Known, known
+
+ALL = known(LEFT, RIGHT, STEM)
+
+
+@pytest.mark.parametrize(
+    ("question", "there", "wanted"),
+    [
+        ("Is m1 above m3?", ALL, Asked("above", ("m1",), ("m3",))),
+        ("Is the left hippocampus above the brainstem?", ALL, Asked("above", ("m1",), ("m3",))),
+        ("Does the brainstem lie behind m1?", ALL, Asked("behind", ("m3",), ("m1",))),
+        ("Is m1 located to the left of m2?", BOTH, Asked("to the left of", ("m1",), ("m2",))),
+        ("is the brainstem below the left hippocampus", Known({}, glossary=GLOSSARY),
+         Asked("below", ("brainstem",), ("left hippocampus",))),  # neither has a mask yet
+        ("How far is m1 from m2?", BOTH, Asked("distance", ("m1",), ("m2",))),
+        ("what is the distance between m1 and the brainstem?", ALL, Asked("distance", ("m1",), ("m3",))),
+        ("do they touch?", BOTH, Asked("touch", ("m1",), ("m2",))),
+        ("Is m1 next to m3?", ALL, Asked("touch", ("m1",), ("m3",))),
+        ("Show the part of m1 above m3.", ALL, None),  # an operation
+        ("Is m1 larger than m3?", ALL, None),
+        ("Is m1 above m3 or below it?", ALL, None),  # more than one relation
+        ("Is m1 above m1?", ALL, None),
+        ("Is it far?", BOTH, None),
+    ],
+)  # fmt: skip
+def test_what_is_asked_of_two_places(question, there, wanted):
+    assert read(question, there) == wanted
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("above", "Yes. The centre of A is 8.0 mm above that of B."),
+        ("below", "No. The centre of A is 8.0 mm above that of B."),
+        ("to the left of", "Yes. The centre of A is 2.0 mm to the left of that of B (the patient's left and right)."),
+        ("to the right of", "No. The centre of A is 2.0 mm to the left of that of B (the patient's left and right)."),
+        ("behind", "No. The centres of A and of B are level, as seen along that axis."),
+        ("distance", "A and B are 6.3 mm apart where they are closest."),
+        ("touch", "No. Of A and B, they are 6.3 mm apart at the closest."),
+    ],
+)
+def test_directions_are_the_patient_s_and_distances_millimetres(kind, said):
+    """Voxels of 2 x 1 x 2 mm, stored from right to left: index 5 along x lies to the patient's left of index 4."""
+    one, other = np.zeros((2, 8, 8, 8), bool)
+    one[5, 2:4, 5:7] = True
+    other[4, 2:4, 1:3] = True
+    affine = np.diag([-2.0, 1.0, 2.0, 1.0])
+    affine[:3, 3] = (7, -30, 12)
+    assert told(Asked(kind, ("m1",), ("m2",)), ["A", "B"], [one, other], affine) == said
+
+
+def test_masks_side_by_side_touch():
+    one, other = np.zeros((2, 6, 6, 6), bool)
+    one[1, 1, 1] = other[2, 2, 2] = True
+    spacing = np.array([1.0, 2.0, 3.0])
+    assert gap_mm(one, other, spacing) == pytest.approx(14**0.5)
+    affine = np.diag([1.0, 2.0, 3.0, 1.0])
+    assert told(Asked("touch", (), ()), ["a", "b"], [one, other], affine).startswith("Yes.")
+    assert told(Asked("distance", (), ()), ["a", "b"], [one, other], affine).startswith("A and b touch")
+    assert gap_mm(one, one | other, spacing) == 0
