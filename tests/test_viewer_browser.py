@@ -301,9 +301,9 @@ def test_radiological_moves_the_marks(page: Page) -> None:
         return int(rows[:, :third].sum()), int(rows[:, -third:].sum())
 
     left, right = ink()
-    assert left > 1.15 * right > 0
+    assert left > right > 0
     page.press("[data-act=radiological]")
-    page.until(lambda: ink()[1] > 1.15 * ink()[0] > 0, "L is on the left now")
+    page.until(lambda: ink()[1] > ink()[0] > 0, "L is on the left now")
 
 
 def test_a_large_scan_is_sent_averaged_and_read_exactly(
