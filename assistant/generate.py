@@ -11,9 +11,8 @@ differs is cropped and what is new is fed. Undoing a turn or correcting a senten
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import TYPE_CHECKING, cast
 
@@ -34,8 +33,9 @@ from assistant.language import phrase_states
 from assistant.model import DeixisModel
 from assistant.prompt_encoder import Prompt
 from assistant.quantity import asks_alone
-from assistant.reference import Known, operands, recalled
+from assistant.reference import Known, meant_by, operands, recalled, with_names
 from assistant.token_cache import TokenCache, common_start
+from assistant.window import last_turns
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -55,12 +55,6 @@ LOOK_FIRST = 3.5
 MENTIONED = 8.0
 # A name that it never learned: 8 left "hippocampal body" the hippocampus, 12 did not
 MENTIONED_OWN = 16.0
-_REFERENCE = re.compile(r"\bit\b(?!')|\b(?:that|this) one\b|(?<=than )(?:that|this)\b", re.IGNORECASE)
-_COMBINES = re.compile(
-    r"\b(?:together|total|sum|both|and|all|them|combin\w*|join\w*|merg\w*|union|add\w*|plus|minus|subtract\w*|without|"
-    r"except|rest|remain\w*|overlap\w*|intersect\w*|outside|inside|differ\w*)\b|[+&-]",
-    re.IGNORECASE,
-)
 _NOTHING = "I have no measurement that answers this."
 
 
@@ -205,7 +199,7 @@ class Chat:
         """What a text asks for, each once: the canonical names that it mentions, "it" being what was found last; the
         text itself where it mentions none."""
         glossary = self.model.glossary
-        mentioned = [] if glossary is None else glossary.mentioned(self._resolved(text))
+        mentioned = [] if glossary is None else glossary.mentioned(with_names(text, self.known()))
         return list(dict.fromkeys(phrase for meant in mentioned for phrase in meant)) or [" ".join(text.split())]
 
     def undo(self) -> None:
@@ -248,7 +242,7 @@ class Chat:
         should_stop: Callable[[], bool] | None,
     ) -> Iterator[Event]:
         model, question = self.model, self.whole(self.messages[-1].content)
-        said = self._resolved(question)
+        said = with_names(question, self.known())
         notes = [note for message in self.messages for note in conversation.notes(message.content)]
         draft = Draft(model.tokenizer, said, notes)
         sampler = torch.Generator(device=model.device).manual_seed(seed) if temperature > 0 else None
@@ -301,7 +295,7 @@ class Chat:
                 wrote = _phrase(draft.pending)
                 phrase = wrote
                 if plan is None:
-                    phrase = self._known_ids(wrote, said)
+                    phrase = meant_by(wrote, said, self.known())
                     phrase, *others = self._all_of(phrase, said) if prompt is None else [phrase]
                     space, done = conversation.encode_text(model.tokenizer, " "), {note.phrase for note in targets}
                     given = [token for name in others if name not in done for token in (*space, *self._named(name))]
@@ -403,17 +397,6 @@ class Chat:
         words = plan.words(targets, said)
         return [*conversation.encode_text(tokenizer, f" {words}" if targets else words), min(self._ends)]
 
-    def _known_ids(self, phrase: str, said: str) -> str:
-        """A phrase that the model wrote. Ids of masks that there are not, and masks put together where the question
-        asks for nothing of the kind, are of its own making: what was spoken of last is meant."""
-        ids = re.findall(r"m\d+", phrase)
-        if self._targets is None or not ids or re.fullmatch(r"[m\d\s+&-]+", phrase) is None:
-            return phrase
-        known = self.known()
-        if set(ids) <= set(known.masks) and (len(ids) == 1 or _COMBINES.search(said)):
-            return phrase
-        return known.meant or phrase
-
     def _all_of(self, phrase: str, said: str) -> list[str]:
         """A phrase that the model wrote, and what goes with it on this scan: the other side where the question (said)
         names no side; both where it is a whole that another kind of scan shows."""
@@ -434,21 +417,6 @@ class Chat:
         """Neither markup nor white space."""
         word = conversation.decode_text(self.model.tokenizer, [token]).strip()
         return bool(word) and token not in self.tokens.special
-
-    def _resolved(self, question: str) -> str:
-        """The question with the name of what was spoken of last in place of "it", unless that may be something that
-        the question itself names before."""
-        known, glossary = self.known(), self.model.glossary
-        last = known.masks.get(known.meant, known.meant)
-        if not last or glossary is None:
-            return question
-
-        def named(match: re.Match[str]) -> str:
-            before = question[: match.start()]
-            compared = re.search(r"\b(?:than|with|to) $", before)
-            return match[0] if glossary.mentioned(before) and not compared else f"the {last}"
-
-        return _REFERENCE.sub(named, question)
 
     def _mentioned(self, said: str) -> dict[str, list[int]]:
         """The phrases that the question mentions, as they would be written, with the `</p>` behind them."""
@@ -477,26 +445,9 @@ class Chat:
     def _render(self, *, reply_next: bool, needed: int = MAX_NEW_TOKENS) -> conversation.Rendered:
         """What the language model reads: the conversation, or its last turns where there is no room for all of it and
         `needed` tokens more. The masks of turns that it does not read any more are there still."""
-        room = self._room
-        messages = self.messages if room is None else self._last_turns(room - needed)
-        return conversation.render(
-            messages, self.model.tokenizer, image_tokens=self.model.config.image_tokens, reply_next=reply_next
-        )
-
-    def _last_turns(self, room: int) -> list[Message]:
-        """As many of the last turns as fit. Where one more does not, half of the room is made free, so that the cache
-        need not be filled anew at every turn."""
-        tokenizer, image = self.model.tokenizer, self.model.config.image_tokens
-        system = len(conversation.render([], tokenizer))
-        sizes = [len(conversation.render([one], tokenizer, image_tokens=0)) - system for one in self.messages]
-        start, used = 0, system + image
-        for at, size in enumerate(sizes):
-            used += size
-            while used > room and self.messages[at].role == "user" and start < at:
-                while start < at and (used > room / 2 or self.messages[start].role != "user"):
-                    used, start = used - sizes[start], start + 1
-        kept = self.messages[start:]
-        return kept if start == 0 else [replace(kept[0], image=self.study is not None), *kept[1:]]
+        tokenizer, image_tokens, room = self.model.tokenizer, self.model.config.image_tokens, self._room
+        messages = self.messages if room is None else last_turns(self.messages, tokenizer, image_tokens, room - needed)
+        return conversation.render(messages, tokenizer, image_tokens=image_tokens, reply_next=reply_next)
 
     @property
     def _room(self) -> int | None:

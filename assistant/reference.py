@@ -40,6 +40,14 @@ _IT = re.compile(
     r"(?:mask|selection|outline|segmentation|structure|one))\b",
     re.IGNORECASE,
 )
+# in a question: "how big is it?", not "it's", "is it larger than that?"
+_REFERENCE = re.compile(r"\bit\b(?!')|\b(?:that|this) one\b|(?<=than )(?:that|this)\b", re.IGNORECASE)
+# what asks for masks put together
+_COMBINES = re.compile(
+    r"\b(?:together|total|sum|both|and|all|them|combin\w*|join\w*|merg\w*|union|add\w*|plus|minus|subtract\w*|without|"
+    r"except|rest|remain\w*|overlap\w*|intersect\w*|outside|inside|differ\w*)\b|[+&-]",
+    re.IGNORECASE,
+)
 #: references by place in the conversation
 PLACES = (_ID, _OTHER, _CHOSEN, _NTH)
 
@@ -191,6 +199,32 @@ def recalled(question: str, known: Known) -> tuple[str, ...]:
         return known.two
     found = [one for one in references(question, known) if any(p.match(question, one.start) for p in PLACES)]
     return tuple(dict.fromkeys(name for one in found for name in one.names))
+
+
+def with_names(question: str, known: Known) -> str:
+    """The question with the name of what was spoken of last in place of "it", unless that may be something that the
+    question itself names before."""
+    glossary, last = known.glossary, known.masks.get(known.meant, known.meant)
+    if not last or glossary is None:
+        return question
+
+    def named(match: re.Match[str]) -> str:
+        before = question[: match.start()]
+        compared = re.search(r"\b(?:than|with|to) $", before)
+        return match[0] if glossary.mentioned(before) and not compared else f"the {last}"
+
+    return _REFERENCE.sub(named, question)
+
+
+def meant_by(phrase: str, said: str, known: Known) -> str:
+    """What a phrase that the language model wrote means. Ids of masks that there are not, and masks put together where
+    the question (said) asks for nothing of the kind, are of its own making: what was spoken of last is meant."""
+    ids = re.findall(r"m\d+", phrase)
+    if not ids or re.fullmatch(r"[m\d\s+&-]+", phrase) is None:
+        return phrase
+    if set(ids) <= set(known.masks) and (len(ids) == 1 or _COMBINES.search(said)):
+        return phrase
+    return known.meant or phrase
 
 
 def _nth(match: re.Match[str], known: Known) -> str:

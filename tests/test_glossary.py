@@ -12,6 +12,7 @@ from assistant.errors import ModelError
 from assistant.generate import MENTIONED, Chat, Done, Grounded
 from assistant.glossary import Glossary
 from assistant.model import DeixisModel
+from assistant.reference import with_names
 from data_recipes import ontology
 from tests.tiny_language import FakeStudy, tiny_base, tiny_model
 
@@ -109,14 +110,14 @@ def test_a_reply_names_what_the_question_mentions(chat, monkeypatch):
 
 
 def test_it_is_what_was_found_last(chat, monkeypatch):
-    assert chat._resolved("Is it bigger?") == "Is it bigger?"  # nothing was found so far
+    assert with_names("Is it bigger?", chat.known()) == "Is it bigger?"  # nothing was found so far
     monkeypatch.setattr(generate, "MENTIONED", 80.0)
     replies(chat, "Wie groß ist der Kehlkopf?")
     monkeypatch.setattr(Chat, "findings", [finding for finding in chat.findings if finding.phrase == "larynx"])
-    assert chat._resolved("Is it bigger than that one?") == "Is the larynx bigger than the larynx?"
-    assert chat._resolved("Does its limit fit? This is it's.") == "Does its limit fit? This is it's."
-    assert chat._resolved("Where is the liver? Is it large?") == "Where is the liver? Is it large?"
-    assert list(chat._mentioned(chat._resolved("Is the liver smaller than it?"))) == ["liver", "larynx"]
+    assert with_names("Is it bigger than that one?", chat.known()) == "Is the larynx bigger than the larynx?"
+    assert with_names("Does its limit fit? This is it's.", chat.known()) == "Does its limit fit? This is it's."
+    assert with_names("Where is the liver? Is it large?", chat.known()) == "Where is the liver? Is it large?"
+    assert list(chat._mentioned(with_names("Is the liver smaller than it?", chat.known()))) == ["liver", "larynx"]
 
 
 def test_what_is_done_is_leaned_towards_no_more_and_certainty_wins(chat):
