@@ -11,6 +11,7 @@ differs is cropped and what is new is fed. Undoing a turn or correcting a senten
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -28,11 +29,11 @@ from assistant.errors import QuestionError
 from assistant.events import Delta, Done, Event, Grounded
 from assistant.evidence import Note
 from assistant.findings import Finding, Findings, FindingsState
-from assistant.glossary import other_side
+from assistant.glossary import normalise, other_side
 from assistant.language import phrase_states
 from assistant.model import DeixisModel
 from assistant.prompt_encoder import Prompt
-from assistant.quantity import asks_alone
+from assistant.quantity import asks_alone, unread
 from assistant.reference import Known, meant_by, operands, recalled, with_names
 from assistant.token_cache import TokenCache, common_start
 from assistant.window import last_turns
@@ -295,7 +296,7 @@ class Chat:
                 wrote = _phrase(draft.pending)
                 phrase = wrote
                 if plan is None:
-                    phrase = meant_by(wrote, said, self.known())
+                    phrase = self._as_asked(meant_by(wrote, said, self.known()), said)
                     phrase, *others = self._all_of(phrase, said) if prompt is None else [phrase]
                     space, done = conversation.encode_text(model.tokenizer, " "), {note.phrase for note in targets}
                     given = [token for name in others if name not in done for token in (*space, *self._named(name))]
@@ -396,6 +397,16 @@ class Chat:
             return [*(conversation.encode_text(tokenizer, " ") if targets else []), *self._named(wanted)]
         words = plan.words(targets, said)
         return [*conversation.encode_text(tokenizer, f" {words}" if targets else words), min(self._ends)]
+
+    def _as_asked(self, phrase: str, said: str) -> str:
+        """A phrase that the model wrote; where it is no known name, and of no word of the question (said), the words
+        that the question has for it: "Balken" of "wie groß ist der Balken?", not "Balkon"."""
+        glossary, words = self.model.glossary, normalise(said).split()
+        if glossary is None or not glossary.names or glossary.mentioned(phrase):
+            return phrase
+        if re.fullmatch(r"[m\d\s+&-]+", phrase) or set(normalise(phrase).split()) & set(words):
+            return phrase
+        return unread(said) or phrase
 
     def _all_of(self, phrase: str, said: str) -> list[str]:
         """A phrase that the model wrote, and what goes with it on this scan: the other side where the question (said)

@@ -179,6 +179,14 @@ def _taken(text: str) -> tuple[str, str, str]:
     return found, unit, _SAYS_NOTHING.sub(" ", text.replace("\1", " ").replace("\0", " "))
 
 
+def unread(text: str) -> str:
+    """The last words of a question that neither ask nor join: "corpus callosum" of "how big is the corpus callosum?".
+    Of more than three together the last."""
+    runs = [run.split() for run in re.split(r"\s{2,}|[^\w\s'-]", _taken(text)[2]) if run.strip()]
+    last = runs[-1] if runs else []
+    return " ".join(last if len(last) <= 3 else last[-1:])
+
+
 def _share_of(text: str) -> int | None:
     """Which of the references (each a NUL) is the whole: the one behind "percent of"."""
     words = re.search(rf"(?:{_KINDS['share'][0]})\s+(?:of|von|du|de la|de|des|del|vom)\b[^\0]*\0", text, re.IGNORECASE)

@@ -81,6 +81,17 @@ def test_a_name_without_a_side_is_both_sides(scripted, monkeypatch):
     assert [event.finding.phrase for event in grounded] == ["left hippocampus"]
 
 
+def test_a_name_that_nobody_taught_is_the_reader_s(scripted, monkeypatch):
+    """The model garbles a word that it does not know; the reply has it as the question wrote it."""
+    replies = "<p>right Balkon</p>", "<p>corpus callosum</p>"  # of what was never taught the program says so itself
+    chat, _ = scripted(*replies, volumes=(-1, -1))
+    monkeypatch.setattr(chat.model, "glossary", Glossary({"larynx": ("larynx",)}, {}, {"left": "left"}))
+    _, grounded, _ = ask(chat, "Wie groß ist der Balken?")
+    assert [event.finding.phrase for event in grounded] == ["Balken"]
+    _, grounded, _ = ask(chat, "Segment the callosum, corpus and all.")
+    assert [event.finding.phrase for event in grounded] == ["corpus callosum"]
+
+
 def test_a_whole_of_another_kind_of_scan_is_both_its_sides(scripted, monkeypatch):
     """ "hippocampus" is a structure of crops; a head has a left and a right one. A click asks for one mask alone."""
     reply = "<p>hippocampus</p> The left hippocampus is 3.0 mL and the right is 4.0 mL."

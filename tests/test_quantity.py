@@ -8,7 +8,7 @@ import pytest
 
 from assistant.errors import QuestionError
 from assistant.findings import Finding
-from assistant.quantity import Asked, read, told
+from assistant.quantity import Asked, read, told, unread
 from tests.test_reference import BOTH, GLOSSARY, LEFT, ONE, RIGHT, STEM, Known, known
 
 THREE = known(LEFT, RIGHT, STEM)
@@ -112,3 +112,17 @@ def test_what_is_equal_as_shown_is_neither_larger_nor_smaller():
     same = {"m1": FOUND["m1"], "m2": dataclasses.replace(FOUND["m2"], volume_ml=5.41)}
     assert "are equal as measured: 5.4 mL." in told(Asked("largest", ("m1", "m2")), same, ("", 0.0))
     assert told(Asked("largest", ("m1", "m2"), yes_or_no=True), same, ("", 0.0)).startswith("No. ")
+
+
+@pytest.mark.parametrize(
+    ("question", "words"),
+    [
+        ("Wie groß ist der Balken?", "Balken"),
+        ("Where is the corpus callosum?", "corpus callosum"),
+        ("¿Dónde está el cuerpo calloso?", "cuerpo calloso"),
+        ("Zeig mir den Balken", "Balken"),
+        ("how much?", ""),
+    ],
+)
+def test_what_a_question_names_is_what_neither_asks_nor_joins(question, words):
+    assert unread(question) == words
