@@ -33,7 +33,7 @@ def finding_line(finding: Finding) -> str:
         words.append(f"presence {format_probability(finding.presence)}")
     if finding.quality is not None and finding.taught:
         words.append(f"quality {format_probability(finding.quality)}")
-    made = f" = {finding.made}" if finding.made else ""
+    made = f" = {finding.made}" if finding.made not in ("", finding.phrase) else ""
     return f"{finding.id or '-':4}{finding.phrase}{made}: {', '.join(words)}"
 
 
