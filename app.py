@@ -336,7 +336,7 @@ def build_desk(
         open_button.upload(open_upload, [seat_state, open_button], [scan_line, *view], **quiet)
         for key, button in zip(EXAMPLES, example_buttons, strict=True):
             button.click(open_example(key), [seat_state], [scan_line, *view], **quiet)
-        # "multiple": else the page itself drops a second question meanwhile; the seat says why it must wait.
+        # "multiple": else the page itself drops a second question, undo or redo meanwhile; the seat says why it waits.
         asking = {**quiet, "trigger_mode": "multiple"}
         box.submit(ask, [seat_state, box], [box, *view], **asking)
         chat.example_select(ask_example, [seat_state], [box, *view], **asking)

@@ -98,14 +98,6 @@ def test_a_mask_of_what_is_not_there_is_a_hallucination_by_truth_alone():
     assert summary["wrong"][0]["wrong"] == "liver is not there"
 
 
-def test_what_a_structure_is_for_is_no_statement_about_the_scan():
-    """The glossary's own clause names the brain and the stomach; the same names in a claim of the reply's own count."""
-    cord = found("m1", "spinal cord", 30)
-    told = "You may mean the spinal cord, which carries signals between the brain and the body. It is 30.0 mL (m1)."
-    assert checked(told, cord).wrong == ""
-    assert "brain has no mask" in checked(told.replace("signals between", "blood from"), cord).wrong
-
-
 def test_a_session_is_checked_as_it_answers_and_may_speak_of_earlier_masks():
     says = {"left": ("left hippocampus", box(30)), "liver": ("liver", None)}
 

@@ -290,20 +290,24 @@ def test_uncertainty_and_surfaces(page: Page) -> None:
 
 
 def test_radiological_moves_the_marks(page: Page) -> None:
-    """R has more ink than L: the mark on the left of the axial plane is R first, and L after the switch."""
+    """R is at the left of the axial plane first, and L after the switch: R has ink in its upper right, L has none."""
     page.press("[data-layout=axial]")
     page.click_at(0.45, 0.3)  # the crosshair away from the marks
 
-    def ink() -> tuple[int, int]:
+    def mark(at_left: bool) -> str:
         picture = page.picture().max(axis=2)
         rows = picture[picture.shape[0] // 2 - 14 : picture.shape[0] // 2 + 14] > 150
         third = rows.shape[1] // 3
-        return int(rows[:, :third].sum()), int(rows[:, -third:].sum())
+        ink = np.argwhere(rows[:, :third] if at_left else rows[:, -third:])
+        if not len(ink):
+            return ""
+        (top, first), (bottom, last) = ink.min(0), ink.max(0)
+        corner = (ink[:, 0] <= top + 0.3 * (bottom - top)) & (ink[:, 1] >= first + 0.6 * (last - first))
+        return "R" if corner.any() else "L"
 
-    left, right = ink()
-    assert left > right > 0
+    assert (mark(True), mark(False)) == ("R", "L")
     page.press("[data-act=radiological]")
-    page.until(lambda: ink()[1] > ink()[0] > 0, "L is on the left now")
+    page.until(lambda: (mark(True), mark(False)) == ("L", "R"), "L is on the left now")
 
 
 def test_a_large_scan_is_sent_averaged_and_read_exactly(

@@ -90,14 +90,6 @@ def clauses(text: str) -> Iterator[str]:
         yield from (clause for clause in _CLAUSE.split(sentence) if clause.strip())
 
 
-def about_the_scan(text: str) -> str:
-    """A text without what the glossary says that a structure is for: "which carries food to the stomach" says nothing
-    of a stomach in the scan."""
-    for role in _glossary().roles:
-        text = text.replace(f", which {role.does}", "").replace(f"The {role.name} {role.does}.", "")
-    return text
-
-
 def check(
     question: str, replies: Sequence[Reply], volume: Volume, scan: str, group: str, absent: Collection[str]
 ) -> Checked:
@@ -110,7 +102,7 @@ def check(
     wrong = [f"{number} is no measurement" for number in lost]
     held: list[bool] = []
     spoken: dict[tuple[str, ...], bool] = {}  # spoken of as found: whether there is a mask
-    for clause in clauses(about_the_scan(text)):
+    for clause in clauses(text):
         gone = bool(_GONE.search(clause))
         for meant in _structures(clause, replies):
             mask = next((m for m in masks if any(same_structure(m.phrase, phrase) for phrase in meant)), None)

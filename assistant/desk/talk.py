@@ -57,7 +57,7 @@ def wire(
     quiet: dict[str, Any], asking: dict[str, Any],
 ) -> None:  # fmt: skip
     """Connect it. follow: shows the turns of an answer while it is made; view, looks, told: as for the other tabs;
-    quiet, asking: of small events and of answers."""
+    quiet, asking: of small events, and of those of which the page drops none."""
 
     def change(seat: Seat, act: Callable[[], object]) -> list[Any]:
         """outputs: *view."""
@@ -85,8 +85,8 @@ def wire(
         """outputs: box, *view."""
         yield from follow(seat, turns(), False)
 
-    row.undo.click(lambda seat: change(seat, seat.undo), [seat_state], view, **quiet)
-    row.redo.click(lambda seat: change(seat, seat.redo), [seat_state], view, **quiet)
+    row.undo.click(lambda seat: change(seat, seat.undo), [seat_state], view, **asking)
+    row.redo.click(lambda seat: change(seat, seat.redo), [seat_state], view, **asking)
     row.edit.click(edit, [seat_state], [row.box, *view], **quiet).success(None, None, None, js=FOCUS_JS)
     row.retry.click(retry, [seat_state], [row.box, *view], **asking)
     points.refine(refine, [seat_state], [row.box, *view], **asking)
