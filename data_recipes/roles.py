@@ -1,6 +1,7 @@
 """What structures are for and what befalls them, in the words of people who know no anatomy.
 
-A role is a name of the ontology, what the structure does ("which ..."), and cues: words, or runs of words, that a question
+A role is a name of the ontology, what the structure does ("which ...", naming no other structure: replies say it, and name
+nothing that they have not looked for), and cues: words, or runs of words, that a question
 about it is likely to hold. A cue is compared as `assistant.glossary.normalise` has it; "*" ends a stem. English first,
 then German, French, Spanish and Chinese stems where they differ. The facts are those of any textbook of neuroanatomy or of
 head-and-neck anatomy; a cue may stand for several structures, and the question's other words then decide.
@@ -38,7 +39,7 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
         "|coordina*|平衡|协调|走路不稳",
     ),
     (
-        "thalamus", "relays sensory signals to the cortex",
+        "thalamus", "relays the senses on their way to perception",
         "relay*|filter*|gateway|switchboard|pass on|passes on|passes|sensory|senses|sensation*|signals to the cortex|eyes and ears"
         "|to the cortex|sleep spindle*|central pain|sinne*|umschalt*|relais|sensoriel*|sentidos|sensorial*|中继|感觉",
     ),
@@ -52,7 +53,7 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
         "|high blood pressure|hypertens*|wilson s disease|motor part",
     ),
     (
-        "pallidum", "is the main output of the basal ganglia",
+        "pallidum", "is the main way out for the signals that steer movement",
         "output of the basal|dystoni*|carbon monoxide|deep brain stimulation|kernicterus|苍白",
     ),
     (
@@ -74,26 +75,26 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
         "|folded|folds|wrinkl*|outer layer|outermost|denken|nachdenken|pensar|penser|pensee*|pensamiento*|reflechi*|planifi*|razon*|思考|思维|计划|语言",
     ),
     (
-        "cerebral white matter", "carries the fibres that connect the parts of the brain",
+        "cerebral white matter", "carries the fibres that connect distant parts with one another",
         "wiring|wires|cables|cabling|fibre*|fiber*|axon*|myelin*|demyelin*|multiple sclerosis|tracts|connections between|connects the cortical"
         "|faser*|verkabel*|fibres|fibras|mielina|myeline|multiple sklerose|sclerose en plaques|esclerosis multiple"
         "|纤维|髓鞘|多发性硬化",
     ),
     (
-        "lateral ventricle", "is the largest of the fluid-filled chambers of the brain",
+        "lateral ventricle", "is the largest of the four fluid-filled chambers",
         "hydroceph*|hydrozephal*|water on the brain|fluid filled|fluid filled chamber*|choroid plexus"
         "|fluid made|fluid produced|makes the fluid|produces the fluid|hirnwasser|hidrocefal*|脑积水",
     ),
     (
-        "third ventricle", "is the narrow fluid space between the two thalami",
+        "third ventricle", "is the narrow one of the four fluid-filled chambers, in the midline",
         "between the thalami|between the two thalami|between both thalami|slit*",
     ),
     (
-        "fourth ventricle", "is the fluid space between the brainstem and the cerebellum",
+        "fourth ventricle", "is the lowest of the four fluid-filled chambers",
         "behind the pons|between the brainstem and the cerebellum|in front of the cerebellum",
     ),
     (
-        "cerebrospinal fluid", "cushions the brain",
+        "cerebrospinal fluid", "cushions what it surrounds",
         "cushion*|shock absor*|float*|spinal tap|lumbar puncture|surrounds the brain|bathes|protects the brain from|polster*",
     ),
     (
@@ -103,7 +104,7 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
         "|声音|说话|发声|嗓子|呼吸|嘶哑",
     ),
     (
-        "esophagus", "carries food to the stomach",
+        "esophagus", "carries down what is swallowed",
         "food*|swallow*|throat to the stomach|stomach|reflux|heartburn|acid*|swallowed|schluck*|nahrung*|essen"
         "|speise*|sodbrennen|magen|aval*|nourriture|manger|estomac|tragar|trago|comida|aliment*|estomago|吞咽|食物|反流|胃",
     ),
@@ -118,7 +119,7 @@ _TABLE: tuple[tuple[str, str, str], ...] = (
         "|mastic*|muerd*|咀嚼|咬",
     ),
     (
-        "spinal cord", "carries signals between the brain and the body",
+        "spinal cord", "carries signals to and from the limbs and the trunk",
         "paraly*|paraplegi*|tetraplegi*|quadriplegi*|nerve signal*|messages|signals between|arms and legs"
         "|myelopath*|myelitis|inside the spine|inside the vertebra*|vertebral canal|spinal canal|gelahmt|lahm*"
         "|querschnitt*|wirbelkanal|paralys*|moteurs|jambes|paraliz*|piernas|mensajes|瘫痪|信号|四肢",

@@ -94,6 +94,8 @@ def test_the_ontology_knows_what_its_roles_are_of():
     for role in glossary.roles:
         assert role.name in glossary.names
         assert all(cue == cue.lower().strip() and cue for cue in role.cues)
+        others = {phrase for phrases in glossary.mentioned(role.does) for phrase in phrases}
+        assert others <= set(glossary.names[role.name]), role  # a reply says it, and names what it looked for alone
     brain = lambda _: ["left hippocampus", "right hippocampus", "brainstem"]  # noqa: E731
     crop = lambda _: ["anterior hippocampus", "posterior hippocampus"]  # noqa: E731
     memory = "Where are memories formed?"
