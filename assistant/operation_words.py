@@ -57,7 +57,8 @@ _ALL_BUT = re.compile(r"(?P<x>everything|all)\s+but\s+(?P<off>.+)", re.IGNORECAS
 _MEET = re.compile(r"intersect\b|.*\bintersection\b|.*\boverlap (?:of|between)\b", re.IGNORECASE)
 _MEET_INFIX = re.compile(r".+\s&\s|.+\bintersect(?:ed|ion)? (?:with|and)\b", re.IGNORECASE)
 _PLUS = re.compile(r".+(?:\s\+\s|\s+plus\s)", re.IGNORECASE)
-_SIDES = (
+#: words for a side of something, by its direction in `operations.DIRECTIONS`
+SIDES = (
     ("above", r"above|over|superior to"),
     ("below", r"below|under(?:neath)?|beneath|inferior to"),
     ("to the left of", r"(?:(?:to|on) the )?left of"),
@@ -66,7 +67,7 @@ _SIDES = (
     ("behind", r"behind|posterior to|in back of"),
 )
 _SIDE = re.compile(
-    "|".join(rf"(?P<side{n}>\b(?:{words})\b)" for n, (_, words) in enumerate(_SIDES)), re.IGNORECASE
+    "|".join(rf"(?P<side{n}>\b(?:{words})\b)" for n, (_, words) in enumerate(SIDES)), re.IGNORECASE
 )
 _NEAR = re.compile(rf"\bwithin\s+{_LENGTH}\s+(?:of|from|around)\b", re.IGNORECASE)
 _INSIDE = re.compile(r"\b(?:inside(?: of)?|within)\b", re.IGNORECASE)
@@ -205,7 +206,7 @@ def _parts(text: str, known: Known) -> list[Operation]:
         return [Operation("near", (first, second), _millimetres(near))]
     if side is None:
         return [Operation("intersect", (first, second))]
-    direction = next(name for n, (name, _) in enumerate(_SIDES) if side[f"side{n}"])
+    direction = next(name for n, (name, _) in enumerate(SIDES) if side[f"side{n}"])
     return [Operation("cut" if _OFF.match(text) else "part", (first, second), direction=direction)]
 
 

@@ -232,6 +232,22 @@ def _distance(mask: np.ndarray, affine: np.ndarray, most: float) -> np.ndarray:
     return out
 
 
+def gap_mm(first: np.ndarray, second: np.ndarray, affine: np.ndarray) -> float:
+    """The distance of the two nearest voxels of two (X, Y, Z) bool masks that are not empty, centre to centre, mm; 0
+    where they share one."""
+    box = bounding_box(first | second)
+    assert box is not None
+    return float(_distance(second[box], affine, np.inf)[first[box]].min())
+
+
+def touch(first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether a voxel of one (X, Y, Z) bool mask is one of the other's, or has a side, an edge or a corner with one."""
+    from scipy import ndimage
+
+    box = bounding_box(first | second)
+    return box is not None and bool((ndimage.binary_dilation(first[box], np.ones((3, 3, 3))) & second[box]).any())
+
+
 _SIGNS = {"union": "+", "minus": "-", "intersect": "&"}
 _SETS: dict[str, Callable[[Sequence[np.ndarray]], np.ndarray]] = {
     "union": union, "minus": minus, "intersect": intersection,

@@ -7,7 +7,7 @@ in the conversation like any reply, so that the model knows of them afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import numpy as np
 
@@ -53,17 +53,9 @@ def _tell(chat: Chat, text: str, asked: Asked) -> Iterator[Event]:
     targets = _targets(chat)
     with chat.turn() as number:
         chat.messages.append(Message("user", text, image=not chat.messages))
-        found: dict[str, Finding] = {}
-        notes: list[Note] = []
-        for name in asked.names:
-            known = name in targets.masks
-            found[name], note = targets.told_again(name) if known else _found(chat, targets, name, number)
-            if note not in notes:
-                notes.append(note)
-                yield Grounded(found[name])
-        missing = [note for note in notes if not note.present]
-        if missing:
-            words = f"{claims.statement(missing)} So there is nothing to measure."
+        found, notes = yield from _looked_at(chat, targets, asked.names, number)
+        if not all(note.present for note in notes):
+            words = _nothing_to_measure(notes)
         elif asked.kind == "together":
             finding, note = _together(targets, [found[name] for name in asked.members], number)
             notes.append(note)
@@ -79,6 +71,10 @@ def _tell(chat: Chat, text: str, asked: Asked) -> Iterator[Event]:
     yield from said
 
 
+def _nothing_to_measure(notes: Sequence[Note]) -> str:
+    return f"{claims.statement([note for note in notes if not note.present])} So there is nothing to measure."
+
+
 def _together(targets: Findings, parts: Sequence[Finding], number: int) -> tuple[Finding, Note]:
     """The union of masks, which may be there already."""
     made = " + ".join(part.id for part in parts)
@@ -89,26 +85,34 @@ def _together(targets: Findings, parts: Sequence[Finding], number: int) -> tuple
     return targets.computed(phrase, made, union([_mask(part) for part in parts]), parts, [], number)
 
 
+def _looked_at(
+    chat: Chat, targets: Findings, names: Sequence[str], number: int
+) -> Generator[Event, None, tuple[dict[str, Finding], list[Note]]]:
+    """Each mask by its id, each structure by its name, looked for where it has no mask yet; with their notes."""
+    found: dict[str, Finding] = {}
+    notes: list[Note] = []
+    for name in names:
+        known = name in targets.masks
+        found[name], note = targets.told_again(name) if known else _found(chat, targets, name, number)
+        if note not in notes:
+            notes.append(note)
+            yield Grounded(found[name])
+    return found, notes
+
+
 def _place(chat: Chat, text: str, asked: relation.Asked) -> Iterator[Event]:
     """Say where one structure lies to another. Those that have no mask yet are looked for first."""
     targets = _targets(chat)
     with chat.turn() as number:
         chat.messages.append(Message("user", text, image=not chat.messages))
-        found: dict[str, Finding] = {}
-        notes: list[Note] = []
-        for name in (*asked.first, *asked.second):
-            known = name in targets.masks
-            found[name], note = targets.told_again(name) if known else _found(chat, targets, name, number)
-            notes.append(note)
-            yield Grounded(found[name])
+        found, notes = yield from _looked_at(chat, targets, (*asked.first, *asked.second), number)
         sides = [[found[name] for name in names if found[name].present] for names in (asked.first, asked.second)]
         if all(sides):
             names = [quantity.listed(side) for side in sides]
             masks = [union([_mask(one) for one in side]) for side in sides]
             words = relation.told(asked, names, masks, targets.study.volume.affine)
         else:
-            missing = claims.statement([note for note in notes if not note.present])
-            words = f"{missing} So there is nothing to measure."
+            words = _nothing_to_measure(notes)
         said = _say(chat, notes, words)
     yield from said
 

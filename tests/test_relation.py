@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from assistant.relation import Asked, gap_mm, read, told
+from assistant.operations import gap_mm
+from assistant.relation import Asked, read, told
 from tests.test_reference import BOTH, GLOSSARY, LEFT, RIGHT, STEM, Known, known
 
 ALL = known(LEFT, RIGHT, STEM)
@@ -60,9 +61,20 @@ def test_directions_are_the_patient_s_and_distances_millimetres(kind, said):
 def test_masks_side_by_side_touch():
     one, other = np.zeros((2, 6, 6, 6), bool)
     one[1, 1, 1] = other[2, 2, 2] = True
-    spacing = np.array([1.0, 2.0, 3.0])
-    assert gap_mm(one, other, spacing) == pytest.approx(14**0.5)
     affine = np.diag([1.0, 2.0, 3.0, 1.0])
+    assert gap_mm(one, other, affine) == pytest.approx(14**0.5)
     assert told(Asked("touch", (), ()), ["a", "b"], [one, other], affine).startswith("Yes.")
     assert told(Asked("distance", (), ()), ["a", "b"], [one, other], affine).startswith("A and b touch")
-    assert gap_mm(one, one | other, spacing) == 0
+    assert gap_mm(one, one | other, affine) == 0
+
+
+def test_a_tilted_gantry_s_slices_are_as_far_apart_as_they_are():
+    """Each slice 4 mm above the last and 3 mm to the front: straight up in the file is 5 mm in the patient."""
+    one, other = np.zeros((2, 4, 4, 4), bool)
+    one[1, 1, 0] = other[1, 1, 2] = True
+    affine = np.diag([1.0, 1.0, 4.0, 1.0])
+    affine[1, 2] = 3
+    assert gap_mm(one, other, affine) == pytest.approx(10)
+    assert "10.0 mm apart" in told(Asked("distance", (), ()), ["a", "b"], [one, other], affine)
+    assert "is 8.0 mm below" in told(Asked("below", (), ()), ["a", "b"], [one, other], affine)
+    assert "is 6.0 mm behind" in told(Asked("behind", (), ()), ["a", "b"], [one, other], affine)
