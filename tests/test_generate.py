@@ -93,7 +93,7 @@ def test_a_name_that_nobody_taught_is_the_reader_s(scripted, monkeypatch):
 
 
 def test_a_whole_of_another_kind_of_scan_is_both_its_sides(scripted, monkeypatch):
-    """ "hippocampus" is a structure of crops; a head has a left and a right one. A click asks for one mask alone."""
+    """ "hippocampus" is a structure of crops; a head has a left and a right one."""
     reply = "<p>hippocampus</p> The left hippocampus is 3.0 mL and the right is 4.0 mL."
     chat, _ = scripted(reply, reply, reply, volumes=(3, 4, 5, 5))
     shown = ["left hippocampus", "right hippocampus", "brainstem"]
