@@ -26,7 +26,7 @@ from assistant.prompt_encoder import GridPrompt, Prompt
 from assistant.tiles import blend_weights, live_voxels
 
 if TYPE_CHECKING:
-    from assistant.study import Study
+    from assistant.view import View
 
 NOWHERE = -10.0  # logit where nothing was drawn
 SURELY = 4.0  # logits from the cut at which a mask that was not drawn counts as sure
@@ -49,7 +49,7 @@ class Decoded:
 @dataclass(frozen=True)
 class Wanted:
     """One mask to be drawn. fine (P + 1,) hypernetwork row; coarse (x, y, z) logits; clicks: on the coarse level;
-    meant: of `Segmenter.meant`."""
+    meant: of `Segmenter.meant`; wider: the same mask in the wider view, where there is one."""
 
     fine: Tensor
     coarse: Tensor
@@ -57,6 +57,7 @@ class Wanted:
     given: Prompt | None = None
     clicks: Clicks | None = None
     meant: int | None = None
+    wider: Wanted | None = None
 
 
 @dataclass(frozen=True)
@@ -87,24 +88,24 @@ def without_specks(mask: np.ndarray) -> np.ndarray:
 
 
 class Drawing:
-    """Draws masks of a study. It holds nothing of its own: what was encoded is the study's."""
+    """Draws masks of a view. It holds nothing of its own: what was encoded is the view's."""
 
-    def __init__(self, study: Study) -> None:
-        self.study = study
-        self.segmenter = study.segmenter
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.segmenter = view.segmenter
 
     def _grid_prompt(self, prompt: Prompt | None) -> GridPrompt | None:
         if prompt is None or (prompt.box_mm is None and prompt.mask is None):
             return None
-        grid = self.study.canonical.coarse_grid
+        grid = self.view.canonical.coarse_grid
         box = None
         if prompt.box_mm is not None:
             corners = np.array(list(product(*np.asarray(prompt.box_mm, float).T)))
-            index = self.study.volume.to_index(corners)
-            if (index.max(0) < 0).any() or (index.min(0) > np.array(self.study.volume.shape) - 1).any():
-                self.study.inside(corners, "box")
+            index = self.view.volume.to_index(corners)
+            if (index.max(0) < 0).any() or (index.min(0) > np.array(self.view.volume.shape) - 1).any():
+                self.view.inside(corners, "box")
             at = grid.from_index(index)
-            box = self.study.tensor(np.stack([at.min(0), at.max(0)]))
+            box = self.view.tensor(np.stack([at.min(0), at.max(0)]))
         mask = None
         if prompt.mask is not None:
             mask = self._mask_on(prompt.mask, grid)
@@ -113,13 +114,13 @@ class Drawing:
     def _clicks(self, prompt: Prompt | None) -> Clicks | None:
         if prompt is None or not len(prompt.points_mm):
             return None
-        index = self.study.inside(np.asarray(prompt.points_mm, float), "point")
-        at = self.study.tensor(self.study.canonical.coarse_grid.from_index(index))
-        return Clicks(at, self.study.tensor(np.asarray(prompt.labels)) > 0.5)
+        index = self.view.inside(np.asarray(prompt.points_mm, float), "point")
+        at = self.view.tensor(self.view.canonical.coarse_grid.from_index(index))
+        return Clicks(at, self.view.tensor(np.asarray(prompt.labels)) > 0.5)
 
     def _mask_on(self, mask: np.ndarray, grid: Grid) -> Tensor:
         """A mask of the volume (X, Y, Z) on a grid, 0..1."""
-        return preprocess.to_grid(torch.from_numpy(mask.astype(np.float32))[None], grid)[0][0].to(self.study.device)
+        return preprocess.to_grid(torch.from_numpy(mask.astype(np.float32))[None], grid)[0][0].to(self.view.device)
 
     @torch.inference_mode()
     def decode(
@@ -132,30 +133,21 @@ class Drawing:
 
         names: what the text calls each; where that is a taught structure, no other one is drawn."""
         given = list(prompts) if prompts is not None else [None] * len(states)
-        on_grid, clicks = [self._grid_prompt(p) for p in given], [self._clicks(p) for p in given]
         model, config = self.segmenter, self.segmenter.config
-        codes, meant = model.settle(model.whiten(states.to(self.study.device)), names)
-        with self.study.autocast():
-            heads = model.heads(model.query(codes), self.study.coarse, on_grid)
-            coarse = model.coarse_logits(heads, self.study.coarse, on_grid)
-        logit, quality = model.mask_decoder.judge(heads, coarse)
+        codes, meant = model.settle(model.whiten(states.to(self.view.device)), names)
+        every, logit, quality = self._wanted(codes, meant, given)
         presence = (logit / config.presence_temperature).sigmoid()
-        chosen: dict[int, Wanted] = {}
         unknown = [
             bool(config.taught_names) and m is None and (p is None or p.is_empty)
             for m, p in zip(meant, given, strict=True)
         ]
-        for i, prompt in enumerate(on_grid):
+        chosen: dict[int, Wanted] = {}
+        for i, one in enumerate(every):
             # a positive click or a given mask says by itself that something is there
-            clicked = clicks[i]
-            pointed = clicked is not None and bool(clicked.positive.any())
-            shown = pointed or (prompt is not None and prompt.mask is not None)
-            if unknown[i] or not (shown or float(presence[i]) >= config.presence_threshold):
-                continue
-            chosen[i] = Wanted(heads.fine[i], coarse[i].float(), prompt, given[i], clicked, meant[i])
-            if pointed and prompt is None and meant[i] is None and config.taught_names:
-                # a word that no mask was learned of says nothing: what is clicked on is all there is to go by
-                chosen[i] = replace(chosen[i], fine=blank(heads.fine[i]), coarse=torch.full_like(coarse[i], BLANK))
+            shown = _pointed(one.clicks) or (one.prompt is not None and one.prompt.mask is not None)
+            if not unknown[i] and (shown or float(presence[i]) >= config.presence_threshold):
+                chosen[i] = one
+        chosen = self._also_wider(chosen, codes, meant, given)
         drawn = dict(zip(chosen, self._draw(list(chosen.values())), strict=True))
         for i, wanted in chosen.items():
             if wanted.prompt is None and wanted.clicks is None:  # else a small part may be what was pointed at
@@ -163,7 +155,7 @@ class Drawing:
         a, b = config.quality_scale
         return [
             Decoded(
-                drawn[i] if i in drawn else np.zeros(self.study.volume.shape, bool),
+                drawn[i] if i in drawn else np.zeros(self.view.volume.shape, bool),
                 0.0 if unknown[i] else float(presence[i]),
                 min(1.0, max(0.0, a * float(quality[i]) + b)),
                 bool(i in drawn and drawn[i].any()),
@@ -172,6 +164,40 @@ class Drawing:
             for i in range(len(states))
         ]
 
+    def _wanted(
+        self, codes: Tensor, meant: Sequence[int | None], given: Sequence[Prompt | None]
+    ) -> tuple[list[Wanted], Tensor, Tensor]:
+        """N codes (N, state_dim), each with its prompt, against the coarse level: what there is to draw, presence
+        logits (N,) and quality (N,)."""
+        on_grid, clicks = [self._grid_prompt(p) for p in given], [self._clicks(p) for p in given]
+        model = self.segmenter
+        with self.view.autocast():
+            heads = model.heads(model.query(codes), self.view.coarse, on_grid)
+            coarse = model.coarse_logits(heads, self.view.coarse, on_grid)
+        logit, quality = model.mask_decoder.judge(heads, coarse)
+        wanted = []
+        for i, (prompt, clicked) in enumerate(zip(on_grid, clicks, strict=True)):
+            fine, drawn = heads.fine[i], coarse[i].float()
+            if _pointed(clicked) and prompt is None and meant[i] is None and model.config.taught_names:
+                # a word that no mask was learned of says nothing: what is clicked on is all there is to go by
+                fine, drawn = blank(fine), torch.full_like(drawn, BLANK)
+            wanted.append(Wanted(fine, drawn, prompt, given[i], clicked, meant[i]))
+        return wanted, logit, quality
+
+    def _also_wider(
+        self,
+        chosen: dict[int, Wanted],
+        codes: Tensor,
+        meant: Sequence[int | None],
+        given: Sequence[Prompt | None],
+    ) -> dict[int, Wanted]:
+        """Rows of `codes` that are to be drawn, each with what the wider view draws of it."""
+        if self.view.wider is None or not chosen:
+            return chosen
+        rows = list(chosen)
+        wider, _, _ = self.view.wider.drawing._wanted(codes[rows], [meant[i] for i in rows], [given[i] for i in rows])
+        return {i: replace(chosen[i], wider=other) for i, other in zip(rows, wider, strict=True)}
+
     @property
     def cut(self) -> float:
         """Logit above which a voxel belongs to a mask."""
@@ -179,7 +205,7 @@ class Drawing:
 
     def _draw(self, wanted: list[Wanted]) -> list[np.ndarray]:
         """N masks on the volume (X, Y, Z) bool."""
-        out = [np.zeros(self.study.volume.shape, bool) for _ in wanted]
+        out = [np.zeros(self.view.volume.shape, bool) for _ in wanted]
         for mask, one, layer in zip(out, wanted, self.layers_of(wanted), strict=True):
             logits = layer.logits
             if one.clicks is not None:
@@ -193,40 +219,36 @@ class Drawing:
         """What is drawn of taught phrases, whatever their presence and before any click."""
         model = self.segmenter
         rows = [model.config.taught_names.index(name) for name in names]
-        prompts = [None] * len(rows)
-        with self.study.autocast():
-            heads = model.heads(model.query(model.taught_codes[rows]), self.study.coarse, prompts)
-            coarse = model.coarse_logits(heads, self.study.coarse, prompts)
-        return self.layers_of(
-            [Wanted(heads.fine[i], coarse[i].float(), meant=row) for i, row in enumerate(rows)]
-        )
+        codes, given = model.taught_codes[rows], [None] * len(rows)
+        wanted, _, _ = self._wanted(codes, rows, given)
+        return self.layers_of(list(self._also_wider(dict(enumerate(wanted)), codes, rows, given).values()))
 
     def probability(self, name: str) -> np.ndarray:
         """How likely each voxel of the volume belongs to a taught structure, whatever its presence: (X, Y, Z) float32,
         over a half where `mask_threshold` is passed; 0 where nothing is drawn."""
         (layer,) = self.layers([name])
-        values = np.full(self.study.volume.shape, NOWHERE, np.float32)
+        values = np.full(self.view.volume.shape, NOWHERE, np.float32)
         for where, logits in self._on_volume(layer.logits, layer.grid, layer.low, 0.9 * NOWHERE):
             values[where] = logits.numpy()
         return np.where(values > 0.9 * NOWHERE, 1 / (1 + np.exp(self.cut - values)), 0).astype(np.float32)
 
     def refined(self, layer: Layer, clicks: Clicks) -> Tensor:
         """A layer's logits (X, Y, Z) after clicks (on the coarse level)."""
-        here = (clicks.on_finer() if layer.tiles else clicks).moved(self.study.tensor(layer.low))
+        here = (clicks.on_finer() if layer.tiles else clicks).moved(self.view.tensor(layer.low))
         return self.segmenter.click_refiner(
-            layer.logits.to(self.study.device), lambda box: self.pixels(layer, box), here, self.cut
+            layer.logits.to(self.view.device), lambda box: self.pixels(layer, box), here, self.cut
         )
 
     @torch.inference_mode()
     def retouched(self, mask: np.ndarray, prompt: Prompt) -> np.ndarray:
         """A mask (X, Y, Z) bool, however it was made, after the clicks of a prompt: it changes around them alone."""
-        c, clicks = self.study.canonical, self._clicks(prompt)
+        c, clicks = self.view.canonical, self._clicks(prompt)
         if clicks is None:
             return mask.copy()
         grid = c.coarse_grid if c.fine_grid is None else c.fine_grid
         logits = self.cut + 2 * SURELY * (self._mask_on(mask, grid).cpu() - 0.5)
         places = clicks.on_finer().at.cpu().numpy()
-        tiles = () if c.fine_grid is None else tuple({self.study.tile_of(at) for at in places})
+        tiles = () if c.fine_grid is None else tuple({self.view.tile_of(at) for at in places})
         layer = Layer(logits, grid, np.zeros(3, int), tiles)
         after, before = self.refined(layer, clicks).cpu(), layer.logits
         # what the clicks leave as it is has the mask's own voxels, not those of the grid
@@ -243,27 +265,38 @@ class Drawing:
         layer has none."""
         level = tuple(slice(b.start + int(a), b.stop + int(a)) for a, b in zip(layer.low, box, strict=True))
         if not layer.tiles:
-            return self.study.coarse.pixel[0][(slice(None), *level)]
+            return self.view.coarse.pixel[0][(slice(None), *level)]
         shape = tuple(s.stop - s.start for s in level)
-        out = torch.zeros((self.segmenter.config.pixel_dim, *shape), device=self.study.device)
-        most = torch.zeros(shape, device=self.study.device)
+        out = torch.zeros((self.segmenter.config.pixel_dim, *shape), device=self.view.device)
+        most = torch.zeros(shape, device=self.view.device)
         for start in layer.tiles:
-            pixel = self.study.tile(start)
+            pixel = self.view.tile(start)
             size = tuple(pixel.shape[1:])
             spans = [(max(s, t.start), min(s + n, t.stop)) for s, n, t in zip(start, size, level, strict=True)]
             if any(a >= b for a, b in spans):
                 continue
             mine = tuple(slice(a - s, b - s) for (a, b), s in zip(spans, start, strict=True))
             there = tuple(slice(a - t.start, b - t.start) for (a, b), t in zip(spans, level, strict=True))
-            weight = blend_weights(start, size, layer.grid.shape)[mine].to(self.study.device)
+            weight = blend_weights(start, size, layer.grid.shape)[mine].to(self.view.device)
             better, part = weight > most[there], (slice(None), *there)
             out[part] = torch.where(better, pixel[(slice(None), *mine)].float(), out[part])
             most[there] = torch.maximum(weight, most[there])
         return out
 
     def layers_of(self, wanted: list[Wanted]) -> list[Layer]:
-        """N masks' logits. A tile is visited once and draws every mask that needs it in one product."""
-        c = self.study.canonical
+        """N masks' logits: in a view that has a wider one the mean of both, which is right more often than either
+        (training/LOG.md). Rivals still share no voxel, since in either view what one of two claims by x costs the
+        other x at least. Where the wider one draws nothing of a mask, this one is taken at its word."""
+        layers = self._layers_of(wanted)
+        others = [one.wider for one in wanted]
+        if self.view.wider is None or None in others:
+            return layers
+        wider = self.view.wider.drawing.layers_of([one for one in others if one is not None])
+        return [_mean(own, other) for own, other in zip(layers, wider, strict=True)]
+
+    def _layers_of(self, wanted: list[Wanted]) -> list[Layer]:
+        """N masks' logits in this view. A tile is visited once and draws every mask that needs it in one product."""
+        c = self.view.canonical
         coarse = [self._contested(w.coarse, w.meant, None).cpu() for w in wanted]
         if c.fine_grid is None:
             return [Layer(logits, c.coarse_grid, np.zeros(3, int)) for logits in coarse]
@@ -278,8 +311,8 @@ class Drawing:
             lows.append(low)
             sums.append(torch.zeros(tuple(int(n) for n in high - low)))
             weights.append(torch.zeros_like(sums[-1]))
-        size = tuple(min(self.study.side, n) for n in c.fine_grid.shape)
-        for start in self.study.tile_grid():
+        size = tuple(min(self.view.side, n) for n in c.fine_grid.shape)
+        for start in self.view.tile_grid():
             window = blend_weights(start, size, c.fine_grid.shape)
             half = tuple(slice(s // 2, (s + n) // 2) for s, n in zip(start, size, strict=True))
             counts = window[::2, ::2, ::2] + window[1::2, 1::2, 1::2] > 0
@@ -296,10 +329,10 @@ class Drawing:
                 self._mask_on(g.mask, grid) if (g := wanted[i].given) is not None and g.mask is not None else None
                 for i in users
             ]
-            with self.study.autocast():
+            with self.view.autocast():
                 fine = torch.stack([wanted[i].fine for i in users])
                 rows = self.segmenter.fine_logits(
-                    fine, self.study.tile(start), start, [wanted[i].prompt for i in users], earlier
+                    fine, self.view.tile(start), start, [wanted[i].prompt for i in users], earlier
                 )
             for i, row in zip(users, rows.float(), strict=True):
                 used[i].append(start)
@@ -321,10 +354,10 @@ class Drawing:
 
     def _contested(self, logits: Tensor, meant: int | None, start: tuple[int, int, int] | None) -> Tensor:
         """Logits of one mask on a fine tile (or on the coarse level: start None), less its strongest rival's."""
-        rivals = self.study.rivals
+        rivals = self.view.rivals
         if rivals is None or meant is None:
             return logits
-        return rivals.contested(logits, meant, rivals.coarse if start is None else self.study.claims(start))
+        return rivals.contested(logits, meant, rivals.coarse if start is None else self.view.claims(start))
 
     def _on_volume(
         self, logits: Tensor, grid: Grid, first: np.ndarray, least: float
@@ -338,11 +371,26 @@ class Drawing:
         b = np.minimum(spots.amax(0).numpy() + 3, np.array(logits.shape))
         part = logits[tuple(slice(i, j) for i, j in zip(a, b, strict=True))].clamp(NOWHERE, -NOWHERE)
         here = _shifted(grid, first + a, tuple(part.shape))
-        low = np.floor(here.to_index(np.full(3, -1.0))).astype(int).clip(0)
-        high = (np.ceil(here.to_index(np.array(part.shape, float))).astype(int) + 1).clip(max=self.study.volume.shape)
+        first, last = self.view.extent
+        low = np.floor(here.to_index(np.full(3, -1.0))).astype(int).clip(first)
+        high = (np.ceil(here.to_index(np.array(part.shape, float))).astype(int) + 1).clip(max=last)
         if (high > low).all():
             where = tuple(slice(i, j) for i, j in zip(low, high, strict=True))
             yield where, preprocess.from_grid(part[None], here, low, high, NOWHERE)[0]
+
+
+def _pointed(clicks: Clicks | None) -> bool:
+    """Whether something is said to be there."""
+    return clicks is not None and bool(clicks.positive.any())
+
+
+def _mean(own: Layer, other: Layer) -> Layer:
+    """A layer with the mean of its logits and another's, on its own grid."""
+    if not own.logits.numel() or not bool((other.logits > NOWHERE).any()):
+        return own
+    here, there = (_shifted(part.grid, part.low, tuple(part.logits.shape)) for part in (own, other))
+    both = [part.logits.clamp(NOWHERE, -NOWHERE) for part in (own, other)]
+    return replace(own, logits=(both[0] + preprocess.regrid(both[1][None], there, here, NOWHERE)[0]) / 2)
 
 
 def _clicked(clicks: Clicks | None, shape: Sequence[int]) -> Tensor:

@@ -50,7 +50,7 @@ def midline(study: Study) -> Midline | None:
         for index in np.unique(owner[best > 0]):
             spots = np.argwhere((best > 0) & (owner == index))
             if len(spots) >= LEAST:
-                at = study.canonical.coarse_grid.to_index(spots.mean(axis=0))
+                at = study.view.canonical.coarse_grid.to_index(spots.mean(axis=0))
                 places[names[int(index)]] = study.volume.to_world(at)
     return between(places)
 

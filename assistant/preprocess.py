@@ -20,7 +20,7 @@ is linear interpolation on the way up and area-like averaging on the way down. A
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,6 +87,11 @@ class Grid:
     def to_index(self, coordinates: np.ndarray) -> np.ndarray:
         """The inverse of `from_index`."""
         return np.asarray(coordinates, float) * np.array(self.step) + np.array(self.start)
+
+    def moved(self, voxels: np.ndarray) -> Grid:
+        """The grid of a part of a volume, on the volume itself: the part begins at `voxels` (3,)."""
+        x, y, z = (float(s + v) for s, v in zip(self.start, voxels, strict=True))
+        return replace(self, start=(x, y, z))
 
     def finer(self) -> Grid:
         """The same box at half the spacing: fine voxels 2i and 2i + 1 make up coarse voxel i."""
@@ -170,10 +175,18 @@ def from_grid(values: Tensor, grid: Grid, low: np.ndarray, high: np.ndarray, out
 
     Linear interpolation between grid centres (averaging where the volume is the coarser one); voxels beyond the grid
     get `outside`."""
+    a, b, c = (int(n) for n in np.asarray(high) - np.asarray(low))
+    x, y, z = (float(v) for v in low)
+    return regrid(values, grid, Grid((a, b, c), 0.0, (x, y, z), (1.0, 1.0, 1.0)), outside)
+
+
+def regrid(values: Tensor, grid: Grid, other: Grid, outside: float) -> Tensor:
+    """Values on one grid of a volume (C, *grid.shape) -> on another (C, *other.shape), as `from_grid` does."""
     matrices = []
     for axis in range(3):
-        positions = (np.arange(low[axis], high[axis]) - grid.start[axis]) / grid.step[axis]
-        matrices.append(axis_weights(grid.shape[axis], positions, 1 / grid.step[axis]))
+        places = other.start[axis] + np.arange(other.shape[axis]) * other.step[axis]
+        positions = (places - grid.start[axis]) / grid.step[axis]
+        matrices.append(axis_weights(grid.shape[axis], positions, other.step[axis] / grid.step[axis]))
     return apply_axes(values - outside, matrices) + outside
 
 
@@ -215,15 +228,22 @@ class Canonical:
     fine_inside: Tensor | None
 
 
-def canonical(volume: Volume, size: int = 64) -> Canonical:
-    """Both levels of a volume. Spacing and axes come from the volume; nothing is guessed here."""
-    pair = windows(torch.from_numpy(np.ascontiguousarray(volume.voxels)), volume.modality)
+def canonical(volume: Volume, size: int = 64, box: tuple[np.ndarray, np.ndarray] | None = None) -> Canonical:
+    """Both levels of a volume. Spacing and axes come from the volume; nothing is guessed here.
+
+    box: first voxels (3,) and those after the last (3,) of a part of it, which is then seen as a scan of that part
+    alone would be: its own windows, and nothing inside the scan beyond it. The grids are on the volume all the same."""
+    first, last = (np.zeros(3, int), np.array(volume.shape)) if box is None else box
+    part = volume.voxels[tuple(slice(int(a), int(b)) for a, b in zip(first, last, strict=True))]
+    pair = windows(torch.from_numpy(np.ascontiguousarray(part)), volume.modality)
     spacing = np.asarray(volume.spacing, float)
-    low, high = foreground_box(pair[0], volume.modality, spacing)
+    low, high = np.zeros(3), np.array(part.shape, float)
+    if box is None:
+        low, high = foreground_box(pair[0], volume.modality, spacing)
     grid = coarse_grid(spacing, low, high, size)
     if not needs_fine(grid, spacing):
         values, inside = to_grid(pair, grid)
-        return Canonical(volume.modality, grid, values, inside, None, None, None)
-    fine_grid = grid.finer()
-    fine, fine_inside = to_grid(pair, fine_grid)
-    return Canonical(volume.modality, grid, pool(fine), pool(fine_inside[None])[0], fine_grid, fine, fine_inside)
+        return Canonical(volume.modality, grid.moved(first), values, inside, None, None, None)
+    fine, fine_inside = to_grid(pair, grid.finer())
+    coarse, inside, grid = pool(fine), pool(fine_inside[None])[0], grid.moved(first)
+    return Canonical(volume.modality, grid, coarse, inside, grid.finer(), fine, fine_inside)

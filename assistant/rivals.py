@@ -1,8 +1,8 @@
-"""Rivals: structures that never share a voxel, and what each of them claims of a study.
+"""Rivals: structures that never share a voxel, and what each of them claims of a view.
 
 See learns such masks in company, by a softmax among them. A mask drawn alone, against an empty background, spreads into
 its neighbours wherever none of them is asked for. So the segmenter keeps the codes of the structures that it was
-taught, in groups whose members exclude each other. A study draws them all once, and a mask that means one of
+taught, in groups whose members exclude each other. A view draws them all once, and a mask that means one of
 them keeps only the voxels that it claims more strongly than any other member of the group that is there.
 """
 
@@ -35,7 +35,7 @@ class Claims:
 
 
 class Rivals:
-    """The taught structures that a study shows. coarse: the study's coarse level."""
+    """The taught structures that a view shows. coarse: the view's coarse level."""
 
     def __init__(self, segmenter: Segmenter, coarse: Features) -> None:
         self.segmenter = segmenter
@@ -55,6 +55,18 @@ class Rivals:
         self.coarse = [self._claims(logits[group].float(), group) for group in self.groups]
         #: coarse voxels that each group claims from the background
         self.filled = [0 if claims is None else int((claims.best > 0).sum()) for claims in self.coarse]
+
+    @property
+    def sure(self) -> list[int]:
+        """Who is there as surely as a finding must be, as positions in `taught_names`."""
+        return list(dict.fromkeys(i for found in self._found for i in found))
+
+    def where(self, index: int, company: Sequence[str]) -> np.ndarray:
+        """The coarse voxels (K, 3) that a structure claims from all of the group that `company` belongs to."""
+        for group, claims in zip(self.segmenter.config.exclusive, self.coarse, strict=True):
+            if claims is not None and set(company) <= set(group):
+                return ((claims.owner == index) & (claims.best > 0)).nonzero().cpu().numpy()
+        return np.zeros((0, 3), int)
 
     def shown(self, among: Sequence[str] = ()) -> list[str]:
         """Names of what the scan shows: of the group that tells the kind of scan, and of what is a group by itself.

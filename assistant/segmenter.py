@@ -43,6 +43,8 @@ class SegmenterConfig:
     rival_threshold: float = 0.5  # least presence, uncalibrated, of a structure that others must compete with
     exclusive: tuple[tuple[str, ...], ...] = ()  # groups of taught phrases whose masks never share a voxel
     wholes: tuple[str, ...] = ()  # taught phrases whose masks hold others'
+    #: groups of taught phrases in whose box a scan that shows them is looked at again (`assistant/focus.py`)
+    focus: tuple[tuple[str, ...], ...] = ()
     encoder: str = "residual"  # or another of `encoders.KINDS`; `blocks` is of this one alone
     encoder_settings: dict[str, Any] = field(default_factory=dict)  # of another kind: see `encoders`
 
@@ -97,7 +99,8 @@ class Segmenter(nn.Module):
             self.query.weight.mul_(3)
         self.register_buffer("state_mean", torch.zeros(config.lm_dim))
         self.register_buffer("state_axes", torch.zeros(config.lm_dim, config.state_dim))
-        self.fit_taught(config.exclusive, config.wholes, torch.zeros(len(config.taught_names), config.state_dim))
+        codes = torch.zeros(len(config.taught_names), config.state_dim)
+        self.fit_taught(config.exclusive, config.wholes, codes, config.focus)
 
     def fit_states(self, states: Tensor) -> None:
         """Set the whitening from one state for each canonical phrase (N, lm_dim).
@@ -113,10 +116,16 @@ class Segmenter(nn.Module):
         self.state_axes.zero_()
         self.state_axes[:, :kept] = axes[:kept].T * scale
 
-    def fit_taught(self, groups: tuple[tuple[str, ...], ...], wholes: tuple[str, ...], codes: Tensor) -> None:
+    def fit_taught(
+        self,
+        groups: tuple[tuple[str, ...], ...],
+        wholes: tuple[str, ...],
+        codes: Tensor,
+        focus: tuple[tuple[str, ...], ...] = (),
+    ) -> None:
         """Set which phrases the masks were learned of, those that exclude one another in groups; codes (N, state_dim):
-        `whiten` of the state of each of `taught_names`."""
-        self.config = replace(self.config, exclusive=groups, wholes=wholes)
+        `whiten` of the state of each of `taught_names`; focus: see `SegmenterConfig`."""
+        self.config = replace(self.config, exclusive=groups, wholes=wholes, focus=focus)
         self.register_buffer("taught_codes", codes, persistent=bool(groups or wholes))
 
     def meant(self, codes: Tensor) -> list[int | None]:

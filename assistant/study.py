@@ -1,32 +1,25 @@
-"""A study: one opened scan with everything that is computed for it once.
+"""A study: one opened scan, and how it is looked at.
 
-The coarse level is encoded when first needed, fine tiles when a mask first reaches them or while nothing else is to do
-(`encode_next`); both stay. A further mask then costs its prompt tokens and dot products with pixels that are already
-there.
+The first look is at the whole scan. Where it finds structures that are better seen from close by, a second one sees the
+box around them (`assistant/focus.py`), and all that lies there is drawn from it.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import product
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from assistant import preprocess
-from assistant.drawing import Decoded, Drawing
-from assistant.errors import QuestionError
-from assistant.preprocess import Canonical
-from assistant.prompt_encoder import Prompt, sample
-from assistant.question import world_bounds
-from assistant.rivals import Claims, Rivals
+from assistant.drawing import Decoded
+from assistant.focus import focus_box
+from assistant.prompt_encoder import Prompt
+from assistant.rivals import Rivals
 from assistant.segmenter import Segmenter
-from assistant.tiles import tile_starts
-from assistant.vision import Features
+from assistant.view import View
 from assistant.volume import Volume
 
 VISUAL_SIDE = 4  # visual tokens are a 4 x 4 x 4 pooling of the coarsest features
@@ -38,151 +31,54 @@ class Study:
     def __init__(self, volume: Volume, segmenter: Segmenter) -> None:
         self.volume = volume
         self.segmenter = segmenter.eval()
-        self._tiles: dict[tuple[int, int, int], Tensor] = {}
-        self._tile_claims: dict[tuple[int, int, int], list[Claims | None]] = {}
-        self.encoded_tiles = 0
+        self.whole = View(volume, segmenter)
+
+    @cached_property
+    def close(self) -> View | None:
+        """The second look; None where the first found nothing to look at again."""
+        if not self.segmenter.config.focus:
+            return None
+        box = focus_box(self.volume, self.whole.canonical, self.whole.rivals)
+        return None if box is None else View(self.volume, self.segmenter, box, self.whole)
 
     @property
-    def side(self) -> int:
-        return self.segmenter.config.tile_size
+    def view(self) -> View:
+        """The look that masks are drawn from, unless something outside it is pointed at."""
+        return self.close or self.whole
 
-    @property
-    def device(self) -> torch.device:
-        return self.segmenter.state_mean.device
+    def _looks(self) -> Iterator[View]:
+        """The looks that were taken so far."""
+        yield self.whole
+        close = vars(self).get("close")  # where cached_property keeps what was asked for already
+        if close is not None:
+            yield close
 
     @property
     def nbytes(self) -> int:
         """Bytes of what was computed of the volume so far, on whatever device it lies."""
-        tensors = [*self._tiles.values()]
-        for claims in self._tile_claims.values():
-            tensors += [tensor for c in claims if c is not None for tensor in (c.best, c.owner, c.second)]
-        computed = vars(self)  # where cached_property keeps what was asked for already
-        if "canonical" in computed:
-            c = self.canonical
-            tensors += [t for t in (c.coarse, c.coarse_inside, c.fine, c.fine_inside) if t is not None]
-        if "coarse" in computed:
-            tensors += [self.coarse.pixel, self.coarse.tokens, self.coarse.deep]
-        return sum(tensor.nbytes for tensor in tensors)
+        return sum(view.nbytes for view in self._looks())
 
-    def autocast(self) -> torch.autocast:
-        # The weights were trained under bf16 autocast. Without hardware bf16 it is slower than float32 and no better.
-        kind = self.device.type
-        fast = torch.ops.mkldnn._is_mkldnn_bf16_supported() if kind == "cpu" else kind == "cuda"
-        return torch.autocast(kind if fast else "cpu", torch.bfloat16, enabled=bool(fast))
+    @property
+    def encoded_tiles(self) -> int:
+        """Fine tiles encoded so far."""
+        return sum(view.encoded_tiles for view in self._looks())
 
-    @cached_property
-    def canonical(self) -> Canonical:
-        """Both levels of the volume, resampled in float32 whoever asks for them first."""
-        with torch.autocast("cpu", enabled=False):
-            return preprocess.canonical(self.volume, self.segmenter.config.coarse_size)
+    @property
+    def rivals(self) -> Rivals | None:
+        """What the taught structures claim of this study; None where the segmenter knows of none."""
+        return self.view.rivals
 
-    @cached_property
-    def coarse(self) -> Features:
-        """The coarse level's features, encoded once."""
-        c = self.canonical
-        image = preprocess.level_input(
-            c.coarse, c.coarse_inside, c.coarse_grid.spacing, c.modality, (0, 0, 0), c.coarse_grid.shape
-        )
-        with torch.inference_mode(), self.autocast():
-            return self.segmenter.encode(image.to(self.device))
-
-    def tile(self, start: tuple[int, int, int]) -> Tensor:
-        """Pixel embedding (P, X, Y, Z) of the fine tile that begins at fine voxel `start`."""
-        if start not in self._tiles:
-            c = self.canonical
-            assert c.fine is not None
-            assert c.fine_inside is not None
-            assert c.fine_grid is not None
-            box = tuple(slice(s, min(s + self.side, n)) for s, n in zip(start, c.fine_grid.shape, strict=True))
-            half = tuple(slice(b.start // 2, b.stop // 2) for b in box)
-            image = preprocess.level_input(
-                c.fine[(slice(None), *box)],
-                c.fine_inside[box],
-                c.fine_grid.spacing,
-                c.modality,
-                start,
-                c.fine_grid.shape,
-            )
-            context = self.coarse.pixel[(slice(None), slice(None), *half)]
-            with torch.inference_mode(), self.autocast():
-                self._tiles[start] = self.segmenter.encode(image.to(self.device), context).pixel[0]
-            self.encoded_tiles += 1
-        return self._tiles[start]
-
-    @torch.inference_mode()
     def encode_next(self) -> bool:
-        """Encode one more fine tile, of those that show anything the nearest to what was looked at so far (at first, to
-        the middle). False when there is none left: a further mask then costs no more than its prompt tokens."""
-        c = self.canonical
-        if c.fine is None or c.fine_grid is None:
-            return False
-        left = [start for start in self.tile_grid() if start not in self._tiles and self._shows(start)]
-        if not left:
-            return False
-        middle = [tuple((n - self.side) / 2 for n in c.fine_grid.shape)]
-        looked_at = np.array([*self._tiles] or middle, float)
-        start = min(left, key=lambda s: float(np.abs(looked_at - np.array(s)).sum(1).min()))
-        if self.rivals is None:
-            self.tile(start)
-        else:
-            self.claims(start)
-        return True
-
-    def tile_grid(self) -> list[tuple[int, int, int]]:
-        """Where the fine tiles begin."""
-        assert self.canonical.fine_grid is not None
-        x, y, z = (tile_starts(n, self.side) for n in self.canonical.fine_grid.shape)
-        return list(product(x, y, z))
-
-    def _shows(self, start: tuple[int, int, int]) -> bool:
-        """Whether a fine tile is more than air."""
-        assert self.canonical.fine is not None
-        x, y, z = (slice(s, s + self.side) for s in start)
-        part = self.canonical.fine[:, x, y, z].flatten(1)
-        return bool((part.amax(1) - part.amin(1) > 0.02).any())
+        """See `View.encode_next`: of the looks that masks are drawn from."""
+        view = self.view
+        return view.encode_next() or (view.wider is not None and view.wider.encode_next(view.box))
 
     # -- what the language model is given ---------------------------------------------------------------------------
 
     def visual_features(self) -> Tensor:
-        """Visual tokens before projection: (64, visual_dim) float32, x slowest."""
-        pooled = F.adaptive_avg_pool3d(self.coarse.deep.float(), VISUAL_SIDE)[0]
+        """Visual tokens of the whole scan before projection: (64, visual_dim) float32, x slowest."""
+        pooled = F.adaptive_avg_pool3d(self.whole.coarse.deep.float(), VISUAL_SIDE)[0]
         return pooled.flatten(1).T.clone()
-
-    def region_feature(
-        self, *, point_mm: np.ndarray | None = None, box_mm: np.ndarray | None = None, mask: np.ndarray | None = None
-    ) -> Tensor:
-        """What a point (3,), a box (2, 3) (RAS+ mm) or a mask (X, Y, Z) covers, pooled: (region_dim,) float32.
-
-        The mean of coarse and of fine pixel embeddings at up to 64 positions."""
-        spots = self._spots(point_mm, box_mm, mask)
-        c = self.canonical
-        with torch.inference_mode():
-            at = torch.as_tensor(c.coarse_grid.from_index(spots), dtype=torch.float32, device=self.device)
-            coarse = sample(self.coarse.pixel[0], at).float().mean(0)
-            if c.fine_grid is None:
-                return torch.cat([coarse, coarse])
-            positions = c.fine_grid.from_index(spots)
-            rows = []
-            for position in positions:
-                start = self.tile_of(position)
-                local = torch.as_tensor(position - np.array(start), dtype=torch.float32, device=self.device)[None]
-                rows.append(sample(self.tile(start), local)[0].float())
-            return torch.cat([coarse, torch.stack(rows).mean(0)])
-
-    def name_at(
-        self, *, point_mm: np.ndarray | None = None, box_mm: np.ndarray | None = None, mask: np.ndarray | None = None
-    ) -> str | None:
-        """The taught structure that claims what a point, a box or a mask covers (as for `region_feature`), by most of
-        up to 64 positions. None where none does, or none is known."""
-        if self.rivals is None:
-            return None
-        c, votes = self.canonical, Counter[str | None]()
-        grid = c.coarse_grid if c.fine_grid is None else c.fine_grid
-        for position in grid.from_index(self._spots(point_mm, box_mm, mask)):
-            start = (0, 0, 0) if c.fine_grid is None else self.tile_of(position)
-            claims = self.rivals.coarse if c.fine_grid is None else self.claims(start)
-            votes[self.rivals.owner(claims, np.rint(position - np.array(start)).astype(int))] += 1
-        return votes.most_common(1)[0][0]
 
     def pointed_at(self, prompt: Prompt) -> tuple[Tensor, str | None]:
         """Feature and name of what is pointed at: the mask, else the box, else the first positive point."""
@@ -194,67 +90,23 @@ class Study:
         else:
             positive = prompt.points_mm[prompt.labels == 1]
             where["point_mm"] = (positive if len(positive) else prompt.points_mm)[0]
-        return self.region_feature(**where), self.name_at(**where)
+        view = self.view_of(prompt)
+        return view.region_feature(**where), view.name_at(**where)
 
-    def _spots(self, point_mm: np.ndarray | None, box_mm: np.ndarray | None, mask: np.ndarray | None) -> np.ndarray:
-        """Up to 64 voxel indices (K, 3) of what is pointed at."""
-        if mask is not None:
-            spots = np.argwhere(mask)
-            if not len(spots):
-                raise QuestionError("the mask asked about is empty: choose one that has voxels")
-            return spots[np.linspace(0, len(spots) - 1, min(64, len(spots))).astype(int)]
-        if box_mm is not None:
-            low, high = np.sort(np.asarray(box_mm, float), axis=0)
-            steps = [np.linspace(a, b, 6)[1:-1] for a, b in zip(low, high, strict=True)]
-            return self.inside(np.array(list(product(*steps))), "box")
-        if point_mm is not None:
-            return self.inside(np.asarray(point_mm, float)[None], "point")
-        raise ValueError("nothing is pointed at: give a point, a box or a mask")
-
-    def tile_of(self, position: np.ndarray) -> tuple[int, int, int]:
-        """The tile in which a fine voxel position lies deepest."""
-        grid = self.canonical.fine_grid
-        assert grid is not None
-        return tuple(  # type: ignore[return-value]
-            min(tile_starts(n, self.side), key=lambda s: abs(s + min(self.side, n) / 2 - p))
-            for n, p in zip(grid.shape, position, strict=True)
-        )
-
-    def inside(self, points_mm: np.ndarray, what: str) -> np.ndarray:
-        """World points -> voxel indices; those outside are refused (a point) or left out (of a box)."""
-        good = self.volume.inside(points_mm)
-        if not good.any() or (what == "point" and not good.all()):
-            place, low, high = (
-                ", ".join(f"{v:.1f}" for v in at) for at in (points_mm[~good][0], *world_bounds(self.volume))
-            )
-            raise QuestionError(
-                f"the {what} ({place}) mm lies outside the scan, which reaches from ({low}) to ({high}) mm (RAS+): "
-                "give a position inside"
-            )
-        return self.volume.to_index(points_mm)[good]
-
-    def tensor(self, values: np.ndarray) -> Tensor:
-        return torch.as_tensor(values, dtype=torch.float32, device=self.device)
-
-    @cached_property
-    def rivals(self) -> Rivals | None:
-        """What the taught structures claim of this study; None where the segmenter knows of none."""
-        if not self.segmenter.config.exclusive:
-            return None
-        with torch.inference_mode(), self.autocast():
-            return Rivals(self.segmenter, self.coarse)
-
-    def claims(self, start: tuple[int, int, int]) -> list[Claims | None]:
-        """What the rivals claim of a fine tile."""
-        if start not in self._tile_claims:
-            assert self.rivals is not None
-            with self.autocast():
-                self._tile_claims[start] = self.rivals.fine(self.tile(start), start)
-        return self._tile_claims[start]
-
-    @cached_property
-    def drawing(self) -> Drawing:
-        return Drawing(self)
+    def view_of(self, prompt: Prompt | None) -> View:
+        """The look that shows all that a prompt points at."""
+        view = self.view
+        if view.box is None or prompt is None or prompt.is_empty:
+            return view
+        places = [self.volume.to_index(np.asarray(prompt.points_mm, float))]
+        if prompt.box_mm is not None:
+            corners = np.array(list(product(*np.asarray(prompt.box_mm, float).T)))
+            places.append(self.volume.to_index(corners).clip(-0.5, np.array(self.volume.shape) - 0.5))
+        if prompt.mask is not None:
+            places.append(np.argwhere(prompt.mask))
+        first, last = view.box
+        inside = all(((at >= first - 0.5) & (at <= last - 0.5)).all() for at in places)
+        return view if inside else self.whole
 
     def decode(
         self,
@@ -262,5 +114,13 @@ class Study:
         prompts: Sequence[Prompt | None] | None = None,
         names: Sequence[str | None] | None = None,
     ) -> list[Decoded]:
-        """See `Drawing.decode`."""
-        return self.drawing.decode(states, prompts, names)
+        """See `Drawing.decode`. Each mask is drawn from the look that shows what its own prompt points at."""
+        given = list(prompts) if prompts is not None else [None] * len(states)
+        called = list(names) if names is not None else [None] * len(states)
+        views = [self.view_of(prompt) for prompt in given]
+        found: dict[int, Decoded] = {}
+        for view in dict.fromkeys(views):
+            rows = [i for i, other in enumerate(views) if other is view]
+            drawn = view.drawing.decode(states[rows], [given[i] for i in rows], [called[i] for i in rows])
+            found.update(zip(rows, drawn, strict=True))
+        return [found[i] for i in range(len(states))]

@@ -67,14 +67,14 @@ def uncertainties(study: Study, names: Sequence[str]) -> list[Uncertainty]:
     for name in names:
         if name not in taught:
             raise QuestionError(f"there is no uncertainty of {name!r}: the model was never taught it")
-    totals = [study.drawing.probability(name) for name in names]
+    totals = [study.view.drawing.probability(name) for name in names]
     counts = [1] * len(names)
     for volume, flipped in other_looks(study.volume):
         look = Study(volume, study.segmenter)
         for i, name in enumerate(names):
             asked = other_side(name) if flipped else name
             if asked in taught:
-                own = look.drawing.probability(asked)
+                own = look.view.drawing.probability(asked)
                 totals[i] += own[::-1] if flipped else own
                 counts[i] += 1
     return [_of_mean(np.clip(total / count, 0, 1)) for total, count in zip(totals, counts, strict=True)]

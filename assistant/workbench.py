@@ -272,7 +272,8 @@ def _redrawn(
         points, labels = np.vstack([points, box.mean(axis=0)]), np.append(labels, 1)
     if drawn is None:
         mask, quality = _mask(old), old.quality
-        mask = study.drawing.retouched(mask, Prompt(points, labels)) if len(points) else mask
+        clicks = Prompt(points, labels)
+        mask = study.view_of(clicks).drawing.retouched(mask, clicks) if len(points) else mask
         return (mask if box is None else mask & _within(study.volume, box)), quality, None
     given = drawn.prompt if drawn.prompt is not None else Prompt()
     every = Prompt(np.vstack([given.points_mm, points]), np.append(given.labels, labels), given.box_mm, given.mask)

@@ -28,7 +28,8 @@ def study(spots: dict[str, tuple[slice, slice, slice]]) -> Any:
     config = SimpleNamespace(taught_names=NAMES)
     rivals = SimpleNamespace(coarse=[Claims(best, owner, best), None], segmenter=SimpleNamespace(config=config))
     grid = Grid((20, 20, 20), 4.0, (0.5, 0.5, 0.5), (2.0, 2.0, 2.0))
-    return SimpleNamespace(volume=volume, rivals=rivals, canonical=SimpleNamespace(coarse_grid=grid))
+    view = SimpleNamespace(canonical=SimpleNamespace(coarse_grid=grid))
+    return SimpleNamespace(volume=volume, rivals=rivals, view=view)
 
 
 BOX = slice(4, 8)

@@ -100,6 +100,15 @@ def test_what_the_embedded_model_is_made_from_teaches_what_the_ontology_says():
     assert taught([brain]).groups == (ontology.exclusive(["brain"])[0], ("tumour",))
 
 
+def test_what_is_also_learned_from_close_by_is_what_those_families_name():
+    zero = torch.zeros(1, 1, 1, dtype=torch.uint8)
+    named = {"brain": {10: "left thalamus", 49: "right thalamus"}, "head_neck": {1: "mandible"}}
+    cases = [PackedCase(f, f, "MR", None, zero, np.zeros(1), n, np.ones(3), {}, f) for f, n in named.items()]
+    assert taught(cases, {"brain": 0.5}).focus == (("left thalamus", "right thalamus"),)
+    assert taught(cases, {"brain": 0.5, "head_neck": 0.1}).focus == (*taught(cases, ["brain"]).focus, ("mandible",))
+    assert taught(cases).focus == ()
+
+
 def test_groups_of_further_data_sets_are_their_own():
     """The kidney of one set may hold the tumour of another, so they are no rivals."""
     zero = torch.zeros(1, 1, 1, dtype=torch.uint8)

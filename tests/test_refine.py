@@ -44,15 +44,15 @@ def test_an_expert_mask_lies_on_a_layers_voxels():
 
 def test_clicks_go_to_the_largest_error_and_stop_when_there_is_none(taught):
     study = Study(Volume.from_array(crop("a").image.numpy(), np.eye(4), modality="MR"), taught)
-    (layer,) = study.drawing.layers(NAMES[:1])
+    (layer,) = study.view.drawing.layers(NAMES[:1])
     truth = torch.zeros(layer.logits.shape, dtype=torch.bool)
     truth[20, 20, 20] = True
     one = replace(layer, logits=torch.full_like(layer.logits, 10 * BLANK))
-    losses, dice = click_losses(study.drawing, one, truth, 5)
+    losses, dice = click_losses(study.view.drawing, one, truth, 5)
     assert dice[0] == 0
     assert len(losses) == len(dice) - 1 >= 1
     right = replace(layer, logits=torch.where(truth, 9.0, -9.0))
-    assert click_losses(study.drawing, right, truth, 5) == ([], [1.0])
+    assert click_losses(study.view.drawing, right, truth, 5) == ([], [1.0])
 
 
 @pytest.mark.slow

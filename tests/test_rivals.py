@@ -133,7 +133,7 @@ def test_what_is_pointed_at_is_named_by_who_claims_it(segmenter):
     """Most of a mask that competition left is claimed by its own name; a point by whoever claims its voxel."""
     shown = study(segmenter)
     named = [
-        (name, shown.name_at(mask=found.mask))
+        (name, shown.view.name_at(mask=found.mask))
         for name, found in zip("abcd", shown.decode(STATES[:4]), strict=True)
         if found.mask.sum() > 1000
     ]
@@ -144,7 +144,7 @@ def test_what_is_pointed_at_is_named_by_who_claims_it(segmenter):
     assert shown.rivals.owner([claims, None], np.array([0, 0, 0])) == "b"
     assert shown.rivals.owner([claims, None], np.array([0, 0, 5])) is None  # the nearest voxel is background's
     unknowing = study(without_rivals(segmenter))
-    assert unknowing.name_at(point_mm=np.array([40.0, 40.0, 40.0])) is None
+    assert unknowing.view.name_at(point_mm=np.array([40.0, 40.0, 40.0])) is None
 
 
 def test_what_is_not_there_does_not_compete(segmenter):
@@ -175,7 +175,7 @@ def test_one_alone_competes_with_nobody_and_has_a_name(segmenter):
     one, plain = study(alone.eval()), study(without_rivals(segmenter))
     mask = one.decode(STATES[:1])[0].mask
     assert np.array_equal(mask, plain.decode(STATES[:1])[0].mask)
-    assert one.name_at(mask=mask) == "a"
+    assert one.view.name_at(mask=mask) == "a"
 
 
 def test_groups_survive_the_configuration_file(segmenter):

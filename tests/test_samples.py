@@ -41,6 +41,19 @@ def scan() -> PackedCase:
     )
 
 
+def test_a_focused_sample_shows_all_that_is_named_with_a_margin_on_every_side():
+    """Edges in voxels of 1 mm: both thalami fill 20..80, 40..70, 30..60."""
+    for seed in range(20):
+        low, high = samples._focus(heads(), np.random.default_rng(seed))
+        least, most = samples.FOCUS_MARGINS_MM
+        assert (np.array([20, 40, 30]) - low >= least).all()
+        assert (np.array([20, 40, 30]) - low <= most).all()
+        beyond = high - np.array([80, 70, 60])
+        assert ((beyond >= least) & (beyond <= most) | (high == np.array([100, 110, 90]))).all()
+    wide = [draw(heads(), np.random.default_rng(seed), focus=f).spacing for f in (0.0, 1.0) for seed in range(12)]
+    assert np.median(wide[12:]) < np.median(wide[:12])  # the same voxels on less of the head
+
+
 def query(sample, phrase: str) -> Query:
     return next(q for q in sample.queries if q.phrase == phrase)
 

@@ -88,7 +88,7 @@ def test_a_prepared_session_answers_the_same_with_less_left_to_do(session, tiny_
     prepared = Session.open(tiny_scan, model=tiny_model)
     prepared.prepare()
     tiles, known = prepared.study.encoded_tiles, len(prepared.chat.tokens.ids)
-    assert prepared.study.coarse is not None
+    assert prepared.study.whole.coarse is not None
     assert known > tiny_model.config.image_tokens
     fed: list[int] = []
     feed = prepared.chat.tokens.feed
@@ -135,9 +135,9 @@ def test_reading_on_gives_way_to_a_question(session):
 
 def test_the_scan_is_encoded_once(session):
     session.ask("Show me the left block.")
-    features, tiles = session.study.coarse, session.study.encoded_tiles
+    features, tiles = session.study.whole.coarse, session.study.encoded_tiles
     session.ask("Where is it?", points=[CLICK])
-    assert session.study.coarse is features
+    assert session.study.whole.coarse is features
     assert session.study.encoded_tiles == tiles
 
 

@@ -86,7 +86,7 @@ def test_air_is_not_encoded_ahead(segmenter):
     voxels[:30] = np.random.default_rng(1).uniform(50, 100, (30, 60, 70))
     voxels[142:] = 80.0  # so that the field of view is not cut to the rest
     study = Study(Volume.from_array(voxels, np.eye(4), modality="MR"), segmenter)
-    every = len(study.tile_grid())
+    every = len(study.view.tile_grid())
     while study.encode_next():
         pass
     assert 0 < study.encoded_tiles < every
@@ -104,12 +104,12 @@ def test_many_at_once_equal_one_at_a_time_on_the_scan(segmenter):
 def test_a_second_question_encodes_nothing_anew(segmenter):
     study = Study(volume(), segmenter)
     first = study.decode(STATES[:1])[0]
-    tiles, coarse = study.encoded_tiles, study.coarse
+    tiles, coarse = study.encoded_tiles, study.whole.coarse
     assert tiles > 0
     again = study.decode(STATES[:1])[0]
     assert (first.mask == again.mask).all()
     assert study.encoded_tiles == tiles
-    assert study.coarse is coarse
+    assert study.whole.coarse is coarse
 
 
 def test_a_positive_click_in_millimetres_lands_on_its_voxel(segmenter):
@@ -144,19 +144,19 @@ def test_region_features_and_visual_tokens(segmenter):
     scan = volume()
     study = Study(scan, segmenter)
     assert study.visual_features().shape == (64, 16)
-    at = study.region_feature(point_mm=scan.to_world(np.array([[30, 30, 30]]))[0])
+    at = study.view.region_feature(point_mm=scan.to_world(np.array([[30, 30, 30]]))[0])
     mask = np.zeros(scan.shape, bool)
     mask[30, 30, 30] = True
     assert at.shape == (segmenter.config.region_dim,)
-    assert torch.allclose(study.region_feature(mask=mask), at, atol=1e-4)
+    assert torch.allclose(study.view.region_feature(mask=mask), at, atol=1e-4)
     with pytest.raises(QuestionError, match="empty"):
-        study.region_feature(mask=np.zeros(scan.shape, bool))
+        study.view.region_feature(mask=np.zeros(scan.shape, bool))
 
 
 def test_a_scan_at_coarse_resolution_needs_no_tiles(segmenter):
     study = Study(volume((40, 44, 36), (1.0, 1.0, 1.0)), segmenter)
     study.decode(STATES)
-    assert study.canonical.fine_grid is None
+    assert study.view.canonical.fine_grid is None
     assert study.encoded_tiles == 0
 
 

@@ -46,7 +46,7 @@ def test_a_mirrored_look_comes_back_to_its_own_voxels(segmenter, monkeypatch):
 
     def halves(self: Drawing, name: str) -> np.ndarray:
         # RAS+: x grows to the patient's right in the array's own order here, "left" is the low half
-        out = self.study.volume.voxels > 150
+        out = self.view.volume.voxels > 150
         middle = out.shape[0] // 2
         out[middle:] &= name == "right block"
         out[:middle] &= name == "left block"
@@ -76,7 +76,7 @@ def test_probability_is_the_mask_at_a_half(segmenter):
     """Where the probability is over a half the voxel is in the mask, before specks are taken from it."""
     study = Study(scan(), segmenter)
     for name in NAMES:
-        p = study.drawing.probability(name)
+        p = study.view.drawing.probability(name)
         assert p.shape == study.volume.shape
         assert 0 <= p.min() <= p.max() <= 1
         (found,) = study.decode(segmenter.state_mean[None] * 0, names=[name])
@@ -103,7 +103,7 @@ def test_one_side_alone_is_not_looked_for_in_a_mirror(segmenter, monkeypatch):
 
     def nothing(self: Drawing, name: str) -> np.ndarray:
         asked.append(name)
-        return np.zeros(self.study.volume.shape, np.float32)
+        return np.zeros(self.view.volume.shape, np.float32)
 
     monkeypatch.setattr(Drawing, "probability", nothing)
     first, second = uncertainties(Study(scan(), one.eval()), ["left block", "stem"])

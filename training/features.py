@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from assistant.prompt_encoder import Prompt
 from assistant.segmenter import Segmenter
 from assistant.session import checked_device
 from assistant.study import Study
@@ -45,8 +46,10 @@ def features(
     for phrase, mask in masks.items():
         spots = np.argwhere(mask)
         chosen = spots[rng.integers(0, len(spots), points)]
-        ways = [study.region_feature(mask=mask)]
-        ways += [study.region_feature(point_mm=at) for at in volume.to_world(chosen)]
+        ways = [study.view_of(Prompt(mask=mask)).region_feature(mask=mask)]
+        for at in volume.to_world(chosen):
+            point = Prompt(at[None], np.ones(1, int))
+            ways.append(study.view_of(point).region_feature(point_mm=at))
         regions[phrase] = torch.stack(ways).cpu()
     return CaseFeatures(volume.name, study.visual_features().cpu(), regions)
 

@@ -68,7 +68,7 @@ def extended(start: Segmenter, phrases: Sequence[str], codes: Tensor) -> Segment
     old = dict(zip(start.config.taught_names, start.taught_codes, strict=True))
     new = {p: c for p, c in zip(phrases, codes, strict=True) if p not in old}
     groups = (*start.config.exclusive, tuple(new)) if new else start.config.exclusive
-    segmenter.fit_taught(groups, start.config.wholes, start.taught_codes)
+    segmenter.fit_taught(groups, start.config.wholes, start.taught_codes, start.config.focus)
     segmenter.taught_codes = torch.stack([(old | new)[name] for name in segmenter.config.taught_names])
     return segmenter
 

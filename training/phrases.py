@@ -81,7 +81,7 @@ class PhraseBank:
         if whiten:
             segmenter.fit_states(self.canonical())
         rows = [self.rows[name][0] for name in taught.names]
-        segmenter.fit_taught(taught.groups, taught.wholes, segmenter.whiten(self.states[rows]))
+        segmenter.fit_taught(taught.groups, taught.wholes, segmenter.whiten(self.states[rows]), taught.focus)
 
     def pick(self, phrases: list[str], rng: np.random.Generator, canonical: float = 1.0) -> Tensor:
         """One wording's state for each canonical phrase -> (N, D): with probability `canonical` the phrase itself."""

@@ -121,7 +121,7 @@ def train(config: RefineConfig, out: Path) -> Path:
         family = families[step % len(families)]
         own = [case for case in cases if case.family == family]
         case = own[int(rng.integers(len(own)))]
-        drawing = Study(volume_of(case, rng), segmenter).drawing
+        drawing = Study(volume_of(case, rng), segmenter).view.drawing
         taught = [(v, n) for v, n in case.names.items() if n in segmenter.config.taught_names]
         picked = [taught[i] for i in rng.permutation(len(taught))[: config.structures]]
         for group in optimizer.param_groups:

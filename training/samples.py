@@ -137,13 +137,16 @@ def absent_phrases(family: str) -> tuple[str, ...]:
     return table.get(family, ())  # what else any other scan shows is not known
 
 
-def draw(case: PackedCase, rng: np.random.Generator, tiles: int = 1, side: int = 48, size: int = 64) -> Sample:
+def draw(
+    case: PackedCase, rng: np.random.Generator, tiles: int = 1, side: int = 48, size: int = 64, focus: float = 0.0
+) -> Sample:
     """One random sample of a case, with `tiles` fine tiles of `side` voxels; the coarse grid has `size` along its
-    longest side."""
+    longest side. focus: the share of samples that see the box of what is taught and no more (`assistant/focus.py`)."""
     bend = bend_of(case.family)
     # half of the stripped heads are cropped like whole ones; skull-stripping is decided first, as it moves the box
     strip = case.image is None and rng.random() < 0.3
-    low, high = _content(case, strip, rng)
+    focused = bool(focus) and not strip and rng.random() < focus
+    low, high = _focus(case, rng) if focused else _content(case, strip, rng)
     low, high = _crop(low, high, case.spacing, rng, bend.crops)
     extent = (high - low) * case.spacing
     # some scans are coarser than those there are to learn from: the grid then is (`preprocess.coarse_grid`)
@@ -231,6 +234,23 @@ def _content(case: PackedCase, strip: bool, rng: np.random.Generator) -> tuple[n
     for axis in range(3):
         full = np.flatnonzero(brain.amax([a for a in range(3) if a != axis]).numpy())
         low[axis], high[axis] = full[0] - 4, full[-1] + 5
+    return low, high
+
+
+#: mm around what is taught that a focused sample shows, at least and at most: the box at use is drawn around coarse
+#: masks, `focus.MARGIN_MM` wide
+FOCUS_MARGINS_MM = (5.0, 30.0)
+
+
+def _focus(case: PackedCase, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """The box (voxel edges) of a case's named structures, with a margin of its own on every side."""
+    named = torch.tensor([int(v) in case.names for v in case.values])[case.labels.long()]
+    low, high = np.zeros(3), np.array(case.labels.shape, float)
+    for axis in range(3):
+        full = np.flatnonzero(named.amax([a for a in range(3) if a != axis]).numpy())
+        if len(full):
+            before, after = rng.uniform(*FOCUS_MARGINS_MM, 2) / case.spacing[axis]
+            low[axis], high[axis] = max(0.0, full[0] - before), min(high[axis], full[-1] + 1 + after)
     return low, high
 
 

@@ -83,6 +83,9 @@ class SeeConfig:
             "brain": 0.52, "head_neck": 0.2, "hippocampus": 0.1, "tumour_mr": 0.1, "tumour_pet": 0.08
         }
     )  # fmt: skip
+    # families of which this share of the samples shows the box of the taught structures alone: at use such a scan is
+    # looked at twice, the second time in that box (`assistant/focus.py`)
+    focus: dict[str, float] = field(default_factory=dict)
     segmenter: dict[str, object] = field(default_factory=dict)
     freeze_encoder: bool = False  # the encoder's trunk (`vision.Encoder.TRUNK`) stays as it began
 
@@ -120,7 +123,8 @@ class Samples(IterableDataset[Sample]):
         rng = np.random.default_rng([self.config.seed, index])
         family = self.families[int(rng.choice(len(self.families), p=self.weights))]
         cases = self.by_family[family]
-        return draw(cases[int(rng.integers(len(cases)))], rng, self.config.tiles, self.side, self.size)
+        case, focus = cases[int(rng.integers(len(cases)))], self.config.focus.get(family, 0.0)
+        return draw(case, rng, self.config.tiles, self.side, self.size, focus)
 
     def __iter__(self) -> Iterator[Sample]:
         torch.set_num_threads(1)
@@ -268,7 +272,7 @@ def train(
     device = device_for(config, accelerator)
     this = run.Run(out, config, accelerator=accelerator, state=LAST)
     cases = load_packed(Path(config.packed))
-    teaches = taught(cases)
+    teaches = taught(cases, config.focus)
     asked = dict.fromkeys([*teaches.names, *(n for f in {c.family for c in cases} for n in absent_phrases(f))])
     with accelerator.main_process_first():  # who makes the bank where there is none
         bank = PhraseBank.load(Path(config.phrases), config.base, asked)

@@ -7,7 +7,7 @@ of one may hold the tumour of the other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from data_recipes import ontology
@@ -16,10 +16,12 @@ from training.samples import TUMOUR, PackedCase
 
 @dataclass(frozen=True)
 class Taught:
-    """groups: phrases whose masks never share a voxel; wholes: phrases whose masks hold others'."""
+    """groups: phrases whose masks never share a voxel; wholes: phrases whose masks hold others'; focus: groups of
+    phrases in whose box a scan that shows them is looked at again."""
 
     groups: tuple[tuple[str, ...], ...]
     wholes: tuple[str, ...]
+    focus: tuple[tuple[str, ...], ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -27,8 +29,8 @@ class Taught:
         return tuple(dict.fromkeys((*(name for group in self.groups for name in group), *self.wholes)))
 
 
-def taught(cases: Sequence[PackedCase]) -> Taught:
-    """What these cases teach together."""
+def taught(cases: Sequence[PackedCase], focus: Collection[str] = ()) -> Taught:
+    """What these cases teach together. focus: the families that are also learned in the box of their structures."""
     families = {case.family for case in cases}
     embedded = [family for family in ontology.SCAN_FAMILIES if family in families]
     groups = list(ontology.exclusive(embedded))
@@ -43,4 +45,12 @@ def taught(cases: Sequence[PackedCase]) -> Taught:
     groups += [tuple(names) for names in parts.values() if names]
     found = {name for group in groups for name in group}
     distinct = [g for g in dict.fromkeys(groups) if not any(set(g) < set(other) for other in groups)]
-    return Taught(tuple(distinct), tuple(dict.fromkeys(name for name in wholes if name not in found)))
+    boxes = {
+        family: dict.fromkeys(name for case in cases if case.family == family for name in case.names.values())
+        for family in focus
+    }
+    return Taught(
+        tuple(distinct),
+        tuple(dict.fromkeys(name for name in wholes if name not in found)),
+        tuple(tuple(name for name in names if name in found) for names in boxes.values() if names),
+    )
