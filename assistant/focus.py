@@ -31,7 +31,7 @@ def focus_box(volume: Volume, seen: Canonical, rivals: Rivals | None) -> tuple[n
     best = 0.0
     for group in config.focus:
         rows = {config.taught_names.index(name) for name in group}
-        found = rows & set(rivals.sure)
+        found = rows & rivals.there
         if len(found) / len(group) > max(best, LEAST_SHARE - 1e-9):
             best, spots = len(found) / len(group), [rivals.where(row, group) for row in sorted(found)]
     ends = np.array([np.percentile(at, (RIM, 100 - RIM), axis=0) for at in spots if len(at)])

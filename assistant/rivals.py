@@ -57,9 +57,9 @@ class Rivals:
         self.filled = [0 if claims is None else int((claims.best > 0).sum()) for claims in self.coarse]
 
     @property
-    def sure(self) -> list[int]:
-        """Who is there as surely as a finding must be, as positions in `taught_names`."""
-        return list(dict.fromkeys(i for found in self._found for i in found))
+    def there(self) -> set[int]:
+        """Who competes, as positions in `taught_names`: whoever is there, whatever calibration asks of a finding."""
+        return {i for group in self.groups for i in group}
 
     def where(self, index: int, company: Sequence[str]) -> np.ndarray:
         """The coarse voxels (K, 3) that a structure claims from all of the group that `company` belongs to."""

@@ -28,11 +28,11 @@ def volume(affine: np.ndarray = OBLIQUE) -> Volume:
     return Volume.from_array(voxels, affine, modality="MR")
 
 
-def found(where: dict[int, np.ndarray], sure: list[int], groups=(NAMES,)) -> SimpleNamespace:
+def found(where: dict[int, np.ndarray], there: list[int], groups=(NAMES,)) -> SimpleNamespace:
     """Stands for `Rivals`: structure i claims the coarse voxels where[i]."""
     config = SimpleNamespace(focus=groups, taught_names=NAMES)
     return SimpleNamespace(
-        segmenter=SimpleNamespace(config=config), sure=sure, where=lambda row, group: where.get(row, np.zeros((0, 3)))
+        segmenter=SimpleNamespace(config=config), there=set(there), where=lambda row, group: where.get(row, np.zeros((0, 3)))
     )
 
 
