@@ -28,12 +28,14 @@ def volume(affine: np.ndarray = OBLIQUE) -> Volume:
     return Volume.from_array(voxels, affine, modality="MR")
 
 
-def found(where: dict[int, np.ndarray], there: list[int], groups=(NAMES,)) -> SimpleNamespace:
-    """Stands for `Rivals`: structure i claims the coarse voxels where[i]."""
+def found(where_of: dict[int, np.ndarray], there: list[int], groups=(NAMES,)) -> SimpleNamespace:
+    """Stands for `Rivals`: structure i claims the coarse voxels where_of[i]."""
     config = SimpleNamespace(focus=groups, taught_names=NAMES)
-    return SimpleNamespace(
-        segmenter=SimpleNamespace(config=config), there=set(there), where=lambda row, group: where.get(row, np.zeros((0, 3)))
-    )
+
+    def where(row: int, company: tuple[str, ...]) -> np.ndarray:
+        return where_of.get(row, np.zeros((0, 3)))
+
+    return SimpleNamespace(segmenter=SimpleNamespace(config=config), there=set(there), where=where)
 
 
 def block(low: tuple[int, int, int], high: tuple[int, int, int]) -> np.ndarray:
