@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from assistant.preprocess import Canonical
+from assistant.preprocess import Box, Canonical
 from assistant.rivals import Rivals
 from assistant.volume import Volume
 
@@ -21,9 +21,8 @@ RIM = 1.0  # per cent of a structure's voxels that the box may leave out at an e
 WORTH = 0.85  # of the whole scan's longest side: a box that is hardly smaller shows nothing new
 
 
-def focus_box(volume: Volume, seen: Canonical, rivals: Rivals | None) -> tuple[np.ndarray, np.ndarray] | None:
-    """The part of a volume to look at again: first voxels (3,) and those after the last (3,), or None. seen: the
-    levels of the first look, `rivals`: what it found."""
+def focus_box(volume: Volume, seen: Canonical, rivals: Rivals | None) -> Box | None:
+    """The part of a volume to look at again, or None. seen: the levels of the first look, rivals: what it found."""
     if rivals is None:
         return None
     config = rivals.segmenter.config

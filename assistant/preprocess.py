@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from assistant.volume import Volume
 
 MODALITIES = ("CT", "MR", "PET")
+#: first voxels (3,) of a part of a volume, and those after the last (3,)
+Box = tuple[np.ndarray, np.ndarray]
+
 MARGIN_MM = 5.0
 #: of window 1, from where on a voxel is something. In PET what takes up little is still body, and so may a tumour's
 #: middle be; but with a wide rim of it the masks spread (training/LOG.md).
@@ -228,11 +231,11 @@ class Canonical:
     fine_inside: Tensor | None
 
 
-def canonical(volume: Volume, size: int = 64, box: tuple[np.ndarray, np.ndarray] | None = None) -> Canonical:
+def canonical(volume: Volume, size: int = 64, box: Box | None = None) -> Canonical:
     """Both levels of a volume. Spacing and axes come from the volume; nothing is guessed here.
 
-    box: first voxels (3,) and those after the last (3,) of a part of it, which is then seen as a scan of that part
-    alone would be: its own windows, and nothing inside the scan beyond it. The grids are on the volume all the same."""
+    box: a part of it, which is then seen as a scan of that part alone would be: its own windows, and nothing inside the
+    scan beyond it. The grids are on the volume all the same."""
     first, last = (np.zeros(3, int), np.array(volume.shape)) if box is None else box
     part = volume.voxels[tuple(slice(int(a), int(b)) for a, b in zip(first, last, strict=True))]
     pair = windows(torch.from_numpy(np.ascontiguousarray(part)), volume.modality)

@@ -18,7 +18,7 @@ from torch import Tensor
 from assistant import preprocess
 from assistant.drawing import Drawing
 from assistant.errors import QuestionError
-from assistant.preprocess import Canonical
+from assistant.preprocess import Box, Canonical
 from assistant.prompt_encoder import sample
 from assistant.question import world_bounds
 from assistant.rivals import Claims, Rivals
@@ -26,9 +26,6 @@ from assistant.segmenter import Segmenter
 from assistant.tiles import tile_starts
 from assistant.vision import Features
 from assistant.volume import Volume
-
-#: first voxels (3,) of a part of a volume, and those after the last (3,)
-Box = tuple[np.ndarray, np.ndarray]
 
 
 class View:

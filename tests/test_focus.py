@@ -17,6 +17,7 @@ from assistant.segmenter import Segmenter, SegmenterConfig
 from assistant.study import Study
 from assistant.view import View
 from assistant.volume import Volume
+from tests.tiny_segmenter import drawing_segmenter
 
 NAMES = ("a", "b", "c", "d")
 OBLIQUE = np.array([[0.96, -0.2, 0.05, -50.0], [0.2, 1.45, 0.1, 20.0], [-0.05, -0.1, 1.2, 7.0], [0, 0, 0, 1]])
@@ -36,6 +37,17 @@ def found(where_of: dict[int, np.ndarray], there: list[int], groups=(NAMES,)) ->
         return where_of.get(row, np.zeros((0, 3)))
 
     return SimpleNamespace(segmenter=SimpleNamespace(config=config), there=set(there), where=where)
+
+
+def within(box: preprocess.Box) -> tuple[slice, ...]:
+    return tuple(slice(a, b) for a, b in zip(*box, strict=True))
+
+
+def part(scan: Volume, box: preprocess.Box) -> Volume:
+    """A scan cut to a box, at its place."""
+    affine = scan.affine.copy()
+    affine[:3, 3] = scan.to_world(box[0][None])[0]
+    return Volume.from_array(np.ascontiguousarray(scan.voxels[within(box)]), affine, modality="MR")
 
 
 def block(low: tuple[int, int, int], high: tuple[int, int, int]) -> np.ndarray:
@@ -91,12 +103,9 @@ def test_a_part_is_seen_as_a_scan_of_that_part_alone_and_lies_where_it_lay():
     """Windows, grid and both levels of a box are those of a volume cut to it; the grid's places on the volume are
     those of the cut one, moved by the cut: the same millimetres."""
     scan = volume()
-    first, last = np.array([10, 20, 5]), np.array([70, 64, 71])
-    inside = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
-    affine = scan.affine.copy()
-    affine[:3, 3] = scan.to_world(first[None])[0]
-    cut = Volume.from_array(np.ascontiguousarray(scan.voxels[inside]), affine, modality="MR")
-    seen = preprocess.canonical(scan, 32, (first, last))
+    box = np.array([10, 20, 5]), np.array([70, 64, 71])
+    cut = part(scan, box)
+    seen = preprocess.canonical(scan, 32, box)
     alone = preprocess.canonical(cut, 32, (np.zeros(3, int), np.array(cut.shape)))
     assert torch.equal(seen.coarse, alone.coarse)
     assert torch.equal(seen.fine, alone.fine)
@@ -110,17 +119,7 @@ STATES = torch.randn(4, 24, generator=torch.Generator().manual_seed(2))
 
 @pytest.fixture(scope="module")
 def segmenter() -> Segmenter:
-    torch.manual_seed(0)
-    config = SegmenterConfig(
-        lm_dim=24, state_dim=8, channels=(8, 8, 16, 16, 16), blocks=(1, 1, 1, 1, 1), pixel_dim=8, dim=16,
-        presence_threshold=0.0, rival_threshold=0.0, coarse_size=48,
-    )  # fmt: skip
-    model = Segmenter(config)
-    model.fit_states(torch.randn(12, 24))
-    with torch.no_grad():
-        for head in (model.mask_decoder.direct_coarse, model.mask_decoder.direct_fine):
-            head.bias[-1] = 0
-            head.weight.mul_(4)
+    model = drawing_segmenter(rival_threshold=0.0)
     model.fit_taught((NAMES,), (), model.whiten(STATES), (NAMES,))
     return model.eval()
 
@@ -136,11 +135,7 @@ def study(segmenter, monkeypatch) -> Study:
 def test_the_second_look_by_itself_is_a_look_at_a_scan_cut_to_the_box(study, segmenter):
     """What it draws equals what a scan cut to the box shows, voxel for voxel, and nothing lies outside."""
     study.close.wider = None
-    first, last = study.view.box
-    inside = tuple(slice(a, b) for a, b in zip(first, last, strict=True))
-    affine = study.volume.affine.copy()
-    affine[:3, 3] = study.volume.to_world(first[None])[0]
-    cut = Volume.from_array(np.ascontiguousarray(study.volume.voxels[inside]), affine, modality="MR")
+    inside, cut = within(study.view.box), part(study.volume, study.view.box)
     alone = Study(cut, Segmenter(dataclasses.replace(segmenter.config, focus=())))
     alone.segmenter.load_state_dict(segmenter.state_dict())
     alone.whole.box = (np.zeros(3, int), np.array(cut.shape))

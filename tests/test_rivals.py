@@ -13,6 +13,7 @@ from assistant.rivals import Claims
 from assistant.segmenter import Segmenter, SegmenterConfig
 from assistant.study import Study
 from assistant.volume import Volume
+from tests.tiny_segmenter import drawing_segmenter
 from training import metrics
 
 GROUPS = (("a", "b", "c"), ("c", "d"))
@@ -22,17 +23,7 @@ STATES = torch.randn(12, 24, generator=torch.Generator().manual_seed(3))
 @pytest.fixture(scope="module")
 def segmenter() -> Segmenter:
     """Names a, b, c, d are the first four of STATES; the other eight mean nothing that is taught."""
-    torch.manual_seed(0)
-    config = SegmenterConfig(
-        lm_dim=24, state_dim=8, channels=(8, 8, 16, 16, 16), blocks=(1, 1, 1, 1, 1), pixel_dim=8, dim=16,
-        presence_threshold=0.0, rival_threshold=0.0, coarse_size=48,
-    )  # fmt: skip
-    model = Segmenter(config)
-    model.fit_states(STATES)
-    with torch.no_grad():
-        for head in (model.mask_decoder.direct_coarse, model.mask_decoder.direct_fine):
-            head.bias[-1] = 0
-            head.weight.mul_(4)
+    model = drawing_segmenter(STATES, rival_threshold=0.0)
     model.fit_taught(GROUPS, (), model.whiten(STATES[:4]))
     return model.eval()
 

@@ -11,26 +11,16 @@ import torch
 from assistant.drawing import without_specks
 from assistant.errors import QuestionError
 from assistant.prompt_encoder import Prompt
-from assistant.segmenter import Segmenter, SegmenterConfig
+from assistant.segmenter import Segmenter
 from assistant.study import Study
 from assistant.tiles import blend_weights, live_voxels, tile_starts
 from assistant.volume import Volume
+from tests.tiny_segmenter import drawing_segmenter
 
 
 @pytest.fixture(scope="module")
 def segmenter() -> Segmenter:
-    torch.manual_seed(0)
-    config = SegmenterConfig(
-        lm_dim=24, state_dim=8, channels=(8, 8, 16, 16, 16), blocks=(1, 1, 1, 1, 1), pixel_dim=8, dim=16,
-        presence_threshold=0.0, coarse_size=48,
-    )  # fmt: skip
-    model = Segmenter(config)
-    model.fit_states(torch.randn(12, 24))
-    with torch.no_grad():
-        for head in (model.mask_decoder.direct_coarse, model.mask_decoder.direct_fine):
-            head.bias[-1] = 0
-            head.weight.mul_(4)
-    return model
+    return drawing_segmenter()
 
 
 def volume(shape=(96, 60, 70), spacing=(1.0, 1.5, 1.2)) -> Volume:
