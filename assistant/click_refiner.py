@@ -56,27 +56,27 @@ class ClickRefiner(nn.Module):
         nn.init.constant_(last.bias, -1.0)
 
     def forward(
-        self, logits: Tensor, pixel: Callable[[tuple[slice, ...]], Tensor], clicks: Clicks, cut: float
+        self, logits: Tensor, pixel: Callable[[tuple[slice, ...]], Tensor], clicks: Clicks
     ) -> Tensor:
-        """logits (X, Y, Z) float32 of a box of a level, a mask where over `cut`; pixel: gives the embedding
+        """logits (X, Y, Z) float32 of a box of a level, a mask where over 0; pixel: gives the embedding
         (P, x, y, z) of a part of that box; clicks: in the box's voxels, in the order in which they were made -> logits
         (X, Y, Z). Clicks outside the box change nothing: there is no mask."""
         size = torch.tensor(logits.shape, device=logits.device)
         for at, positive in zip(clicks.at, clicks.positive, strict=True):
             if not bool(((at > -0.5) & (at < size - 0.5)).all()):
                 continue
-            radius = ball_radius((logits > cut).sum().float()).clamp_min(2.0)
+            radius = ball_radius((logits > 0).sum().float()).clamp_min(2.0)
             reach = float(radius.clamp(NEAREST, FARTHEST))
             low = (at - reach).ceil().long().clamp_min(0)
             high = ((at + reach).floor().long() + 1).minimum(size)
             box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-            part = self._around(logits[box], pixel(box), at - low, bool(positive), radius, reach, cut)
+            part = self._around(logits[box], pixel(box), at - low, bool(positive), radius, reach)
             logits = logits.clone()
             logits[box] = part
         return logits
 
     def _around(
-        self, logits: Tensor, pixel: Tensor, at: Tensor, positive: bool, radius: Tensor, reach: float, cut: float
+        self, logits: Tensor, pixel: Tensor, at: Tensor, positive: bool, radius: Tensor, reach: float
     ) -> Tensor:
         """One click on the box (X, Y, Z) of what it can reach."""
         sign = 1.0 if positive else -1.0
@@ -87,18 +87,18 @@ class ClickRefiner(nn.Module):
         here = sample(field, at[None])[0]
         alike = F.cosine_similarity(field, here[:, None, None, None].expand_as(field), dim=0)
         unlike = (field - here[:, None, None, None]).norm(dim=0) / here.norm().clamp_min(1e-6)
-        said = (sign * (logits - cut) / 4).clamp(-SURE, SURE)
+        said = (sign * logits / 4).clamp(-SURE, SURE)
         said_here = said[tuple(at.round().long().tolist())].expand_as(said)
         features = [
             distance / 4, distance / radius, alike, unlike.clamp_max(3), said, said_here,
             radius.log().expand_as(said) / 3,
         ]  # fmt: skip
         # what the mask lacks at the click is given there in full, and around it a share of that
-        lacking = (MARGIN - sign * (logits[tuple(at.round().long().tolist())] - cut)).clamp_min(0)
+        lacking = (MARGIN - sign * logits[tuple(at.round().long().tolist())]).clamp_min(0)
         at_click = torch.exp(-distance.square() / 2)
         fading = (1 - (distance / reach).square()).clamp_min(0)
         share = at_click + (1 - at_click) * fading * self.share(torch.stack(features, -1))[..., 0].sigmoid()
-        moved = sign * (logits - cut) + lacking * share
+        moved = sign * logits + lacking * share
         # whatever was learned, all voxels that the click's own place is interpolated from keep to it
         heeding = torch.where((offsets.abs() < 1).all(0), moved.clamp_min(MARGIN), moved)
-        return sign * heeding + cut
+        return sign * heeding

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from assistant.view import View
 
 NOWHERE = -10.0  # logit where nothing was drawn
-SURELY = 4.0  # logits from the cut at which a mask that was not drawn counts as sure
+SURELY = 4.0  # logit at which a mask that was not drawn counts as sure
 BLANK = -4.0  # logit where nothing is known: a click has it all before it
 
 
@@ -62,8 +62,9 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Layer:
-    """What of one mask is drawn before any click acts: logits (X, Y, Z) of the box of a level's grid that begins at its
-    voxel low (3,). tiles: starts of the fine tiles it was drawn from; none on the coarse level."""
+    """What of one mask is drawn before any click acts: logits (X, Y, Z), over 0 in the mask, of the box of a level's
+    grid that begins at its voxel low (3,). tiles: starts of the fine tiles it was drawn from; none on the coarse level.
+    """
 
     logits: Tensor
     grid: Grid
@@ -198,11 +199,6 @@ class Drawing:
         wider, _, _ = self.view.wider.drawing._wanted(codes[rows], [meant[i] for i in rows], [given[i] for i in rows])
         return {i: replace(chosen[i], wider=other) for i, other in zip(rows, wider, strict=True)}
 
-    @property
-    def cut(self) -> float:
-        """Logit above which a voxel belongs to a mask."""
-        return float(np.log(self.segmenter.config.mask_threshold / (1 - self.segmenter.config.mask_threshold)))
-
     def _draw(self, wanted: list[Wanted]) -> list[np.ndarray]:
         """N masks on the volume (X, Y, Z) bool."""
         out = [np.zeros(self.view.volume.shape, bool) for _ in wanted]
@@ -210,8 +206,8 @@ class Drawing:
             logits = layer.logits
             if one.clicks is not None:
                 logits = self.refined(layer, one.clicks)
-            for where, values in self._on_volume(logits.cpu(), layer.grid, layer.low, self.cut):
-                mask[where] = (values > self.cut).numpy()
+            for where, values in self._on_volume(logits.cpu(), layer.grid, layer.low, 0.0):
+                mask[where] = (values > 0).numpy()
         return out
 
     @torch.inference_mode()
@@ -225,18 +221,18 @@ class Drawing:
 
     def probability(self, name: str) -> np.ndarray:
         """How likely each voxel of the volume belongs to a taught structure, whatever its presence: (X, Y, Z) float32,
-        over a half where `mask_threshold` is passed; 0 where nothing is drawn."""
+        over a half in its mask; 0 where nothing is drawn."""
         (layer,) = self.layers([name])
         values = np.full(self.view.volume.shape, NOWHERE, np.float32)
         for where, logits in self._on_volume(layer.logits, layer.grid, layer.low, 0.9 * NOWHERE):
             values[where] = logits.numpy()
-        return np.where(values > 0.9 * NOWHERE, 1 / (1 + np.exp(self.cut - values)), 0).astype(np.float32)
+        return np.where(values > 0.9 * NOWHERE, 1 / (1 + np.exp(-values)), 0).astype(np.float32)
 
     def refined(self, layer: Layer, clicks: Clicks) -> Tensor:
         """A layer's logits (X, Y, Z) after clicks (on the coarse level)."""
         here = (clicks.on_finer() if layer.tiles else clicks).moved(self.view.tensor(layer.low))
         return self.segmenter.click_refiner(
-            layer.logits.to(self.view.device), lambda box: self.pixels(layer, box), here, self.cut
+            layer.logits.to(self.view.device), lambda box: self.pixels(layer, box), here
         )
 
     @torch.inference_mode()
@@ -246,7 +242,7 @@ class Drawing:
         if clicks is None:
             return mask.copy()
         grid = c.coarse_grid if c.fine_grid is None else c.fine_grid
-        logits = self.cut + 2 * SURELY * (self._mask_on(mask, grid).cpu() - 0.5)
+        logits = 2 * SURELY * (self._mask_on(mask, grid).cpu() - 0.5)
         places = clicks.on_finer().at.cpu().numpy()
         tiles = () if c.fine_grid is None else tuple({self.view.tile_of(at) for at in places})
         layer = Layer(logits, grid, np.zeros(3, int), tiles)
@@ -254,8 +250,8 @@ class Drawing:
         # what the clicks leave as it is has the mask's own voxels, not those of the grid
         moved, out = np.zeros((2, *mask.shape), bool), mask.copy()
         for values, drawn in zip((before, after), moved, strict=True):
-            for where, logit in self._on_volume(values, grid, np.zeros(3, int), self.cut):
-                drawn[where] = (logit > self.cut).numpy()
+            for where, logit in self._on_volume(values, grid, np.zeros(3, int), 0.0):
+                drawn[where] = (logit > 0).numpy()
         changed = moved[0] != moved[1]
         out[changed] = moved[1][changed]
         return out
@@ -355,8 +351,8 @@ class Drawing:
     def _contested(self, logits: Tensor, meant: int | None, start: tuple[int, int, int] | None) -> Tensor:
         """Logits of one mask on a fine tile (or on the coarse level: start None), less its strongest rival's."""
         rivals = self.view.rivals
-        if rivals is None or meant is None:
-            return logits
+        if rivals is None:
+            return logits - self.segmenter.config.background(None)
         return rivals.contested(logits, meant, rivals.coarse if start is None else self.view.claims(start))
 
     def _on_volume(

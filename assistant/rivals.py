@@ -8,6 +8,7 @@ them keeps only the voxels that it claims more strongly than any other member of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -108,25 +109,25 @@ class Rivals:
     def owner(self, claims: Sequence[Claims | None], at: np.ndarray) -> str | None:
         """The name of whoever claims a voxel most strongly; `at` (3,): its index, the nearest one where outside. None
         where the background does."""
-        strongest, name = 0.0, None
+        config = self.segmenter.config
+        strongest, name = -math.inf, None
         for claim in claims:
             if claim is None:
                 continue
             x, y, z = np.clip(at, 0, np.array(claim.best.shape) - 1).tolist()
-            if float(claim.best[x, y, z]) > strongest:
-                strongest = float(claim.best[x, y, z])
-                name = self.segmenter.config.taught_names[int(claim.owner[x, y, z])]
+            best, whose = float(claim.best[x, y, z]), config.taught_names[int(claim.owner[x, y, z])]
+            if best > max(strongest, config.background(whose)):
+                strongest, name = best, whose
         return name
 
     def contested(self, logits: Tensor, index: int | None, claims: Sequence[Claims | None]) -> Tensor:
-        """A mask's logits (X, Y, Z), less the strongest claim of another (never less than that of the empty
-        background, 0). `index`: what `Segmenter.meant` says of it."""
-        if index is None:
-            return logits
-        name = self.segmenter.config.taught_names[index]
-        strongest = torch.zeros_like(logits)
-        for group, claim in zip(self.segmenter.config.exclusive, claims, strict=True):
-            if claim is not None and name in group:
+        """A mask's logits (X, Y, Z), less the strongest claim of another, the empty background's being one:
+        over 0 where the mask is. `index`: what `Segmenter.meant` says of it."""
+        config = self.segmenter.config
+        name = None if index is None else config.taught_names[index]
+        strongest = torch.full_like(logits, config.background(name))
+        for group, claim in zip(config.exclusive, claims, strict=True):
+            if claim is not None and index is not None and name in group:
                 other = torch.where(claim.owner == index, claim.second, claim.best)
                 strongest = torch.maximum(strongest, other.to(logits.dtype))
         return logits - strongest

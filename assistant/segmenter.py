@@ -6,6 +6,7 @@ space of mask queries. The See stage trains this module on states of the frozen 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
@@ -38,7 +39,8 @@ class SegmenterConfig:
     tile_size: int = 48  # side of a fine tile, voxels
     presence_threshold: float = 0.5
     presence_temperature: float = 1.0
-    mask_threshold: float = 0.5
+    mask_threshold: float = 0.5  # least probability of a voxel of a mask, against the empty background
+    mask_thresholds: tuple[float, ...] = ()  # likewise in each group of `exclusive`; () is mask_threshold in all
     quality_scale: tuple[float, float] = (1.0, 0.0)  # calibrated quality = a * raw + b
     rival_threshold: float = 0.5  # least presence, uncalibrated, of a structure that others must compete with
     exclusive: tuple[tuple[str, ...], ...] = ()  # groups of taught phrases whose masks never share a voxel
@@ -52,6 +54,16 @@ class SegmenterConfig:
     def taught_names(self) -> tuple[str, ...]:
         """All taught phrases, each once: the rows of `Segmenter.taught_codes`."""
         return tuple(dict.fromkeys((*(name for group in self.exclusive for name in group), *self.wholes)))
+
+    def background(self, name: str | None) -> float:
+        """What the empty background claims of a voxel beside a structure, as a logit; None: one that was not taught."""
+        group = self.group_of(name) if self.mask_thresholds else None
+        threshold = self.mask_threshold if group is None else self.mask_thresholds[group]
+        return math.log(threshold / (1 - threshold))
+
+    def group_of(self, name: str | None) -> int | None:
+        """Position of the first group of `exclusive` that a structure belongs to."""
+        return next((n for n, group in enumerate(self.exclusive) if name in group), None)
 
     @property
     def visual_dim(self) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.calibrate import fit_quality, fit_temperature, fit_threshold
+from training.calibrate import Answer, fit_mask_threshold, fit_quality, fit_temperature, fit_threshold
 
 
 def test_temperature_of_overconfident_probabilities_is_found():
@@ -37,6 +37,25 @@ def test_a_family_of_few_structures_is_heard_by_the_threshold():
     family = np.array([0] * 9 + [1] + [0] * 10)
     assert fit_threshold(presence, there, np.zeros(20, int)) > 0.7
     assert fit_threshold(presence, there, family) <= 0.6
+
+
+def answer(family: str, dice: float, *, there: bool = True) -> Answer:
+    return Answer(family, "a", there, presence=0.9, quality=0.5, dice=dice, iou=dice)
+
+
+def test_mask_threshold_is_the_best_of_the_families_alike_and_near_a_half():
+    """0.3 is the best of all answers and 0.4 of the two families' means, which 0.5 all but reaches; of absent ones
+    nothing is heard, and without any present one it is a half."""
+    rows = {
+        0.3: [answer("many", 0.80), answer("many", 0.80), answer("many", 0.80), answer("few", 0.40)],
+        0.4: [answer("many", 0.75), answer("many", 0.75), answer("many", 0.75), answer("few", 0.50)],
+        0.5: [answer("many", 0.75), answer("many", 0.75), answer("many", 0.75), answer("few", 0.49)],
+    }
+    assert fit_mask_threshold(rows) == 0.4
+    assert fit_mask_threshold({**rows, 0.5: [answer("many", 0.75), answer("few", 0.497)]}) == 0.5
+    absent = [answer("few", float("nan"), there=False)]
+    assert fit_mask_threshold({t: [*answers, *absent] for t, answers in rows.items()}) == 0.4
+    assert fit_mask_threshold(dict.fromkeys(rows, absent)) == 0.5
 
 
 def test_quality_line_and_its_fallback():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -147,17 +148,37 @@ def test_what_is_not_there_does_not_compete(segmenter):
     assert torch.equal(none.contested(logits, 0, none.coarse), logits)
 
 
+def claims(best: float, owner: int, second: float) -> Claims:
+    return Claims(torch.tensor([[[best]]]), torch.tensor([[[owner]]]), torch.tensor([[[second]]]))
+
+
 def test_contested_takes_the_strongest_other_claim_of_all_groups(segmenter):
     """c is in both groups: what it must beat is the larger of the two other claims, once, and never below 0."""
     rivals = study(segmenter).rivals
-
-    def claims(best: float, owner: int, second: float) -> Claims:
-        return Claims(torch.tensor([[[best]]]), torch.tensor([[[owner]]]), torch.tensor([[[second]]]))
-
     mine = torch.tensor([[[5.0]]])
     assert rivals.contested(mine, 2, [claims(5, 2, 3), claims(4, 3, 1)]).item() == 1  # 5 - max(3, 4)
     assert rivals.contested(mine, 2, [claims(5, 2, -3), claims(5, 2, -4)]).item() == 5
     assert rivals.contested(mine, 0, [claims(5, 0, 3), claims(9, 3, 1)]).item() == 2  # the second group has no a
+
+
+def test_a_low_threshold_widens_masks_and_lets_them_share_nothing(segmenter):
+    """The threshold of a group is what the empty background claims: at 0.02 masks hold those at a half, what is claimed
+    by another stays the other's, and a voxel is named as it is drawn. Other groups keep to `mask_threshold`."""
+    low = Segmenter(dataclasses.replace(segmenter.config, mask_thresholds=(0.02, 0.5)))
+    low.load_state_dict(segmenter.state_dict())
+    config = low.config
+    assert config.background("a") == pytest.approx(math.log(0.02 / 0.98))
+    assert config.background("e") == config.background(None) == 0
+    wide, narrow = study(low.eval()), study(segmenter)
+    drawn = [[found.mask for found in one.decode(STATES[:3])] for one in (wide, narrow)]
+    more, less = drawn
+    assert all((after >= before).all() for after, before in zip(more, less, strict=True))
+    assert sum(mask.sum() for mask in more) > 1.05 * sum(mask.sum() for mask in less)
+    assert (np.sum(more, axis=0) <= 1).all()
+    here = np.zeros(3, int)
+    assert wide.rivals.owner([claims(-1, 0, -3), claims(-0.5, 3, -3)], here) == "a"  # over the 0.02 of its own group
+    assert wide.rivals.owner([claims(-4, 0, -5), None], here) is None
+    assert narrow.rivals.owner([claims(-1, 0, -3), None], here) is None
 
 
 def test_one_alone_competes_with_nobody_and_has_a_name(segmenter):

@@ -123,7 +123,7 @@ def test_every_weight_learns(model):
     fine = fresh.fine_logits(heads.fine, tile.pixel[0], (0, 0, 0), [prompt], [torch.rand(32, 32, 32)])
     presence, quality = fresh.mask_decoder.judge(heads, logits)
     clicks = Clicks(torch.tensor([[3.0, 4, 5], [9, 9, 9]]), torch.tensor([True, False]))
-    clicked = fresh.click_refiner(logits[0], lambda part: coarse.pixel[0][(slice(None), *part)], clicks, 0.0)
+    clicked = fresh.click_refiner(logits[0], lambda part: coarse.pixel[0][(slice(None), *part)], clicks)
     (logits.square().mean() + fine.square().mean() + presence.sum() + quality.sum() + clicked.mean()).backward()
     idle = [n for n, p in fresh.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     # the key bias of an attention shifts all its scores alike and has no gradient by construction

@@ -3,17 +3,17 @@ and that the report leaves out.
 
     python -m training.calibrate --see runs/see/last.pt --data ../shared/data --out runs/calibrated.pt
 
-Writes the run's averaged weights with the settings that the program reads from the checkpoint: the mask threshold with
-the best mean Dice, the temperature of presence (maximum likelihood), the presence threshold (good mean of present found
-and absent refused, each family alike, near a half), and the line from raw to calibrated quality (least squares on the
-true IoU).
+Writes the run's averaged weights with the settings that the program reads from the checkpoint: the mask threshold of
+each group of structures (good mean Dice, near a half), the temperature of presence (maximum likelihood), the presence
+threshold (good mean of present found and absent refused, each family alike, near a half), and the line from raw to
+calibrated quality (least squares on the true IoU).
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,9 +31,10 @@ from training.phrases import PhraseBank
 from training.stage import code_version, load_segmenter, made_how
 
 SYNTHETIC = ("brain", "brain_free")
-# Below a half two structures that exclude one another could share a voxel
 ENOUGH = 0.02
-MASK_THRESHOLDS = (0.5, 0.6, 0.7)
+ENOUGH_DICE = 0.002
+# The best for a mask's Dice is half of the Dice that is reached, where probabilities are true (Lipton et al. 2014)
+MASK_THRESHOLDS = (0.3, 0.35, 0.4, 0.45, 0.5, 0.6)
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def answers(
             states = bank.states[[bank.rows[p][0] for p in phrases]]
             study = Study(volume, segmenter)
             for threshold in MASK_THRESHOLDS:
-                segmenter.config = dataclasses.replace(segmenter.config, mask_threshold=threshold)
+                segmenter.config = dataclasses.replace(segmenter.config, mask_threshold=threshold, mask_thresholds=())
                 for phrase, found in zip(phrases, study.decode(states), strict=True):
                     if not found.taught:
                         continue  # never taught: refused by rule, whatever is calibrated
@@ -109,6 +110,19 @@ def fit_threshold(presence: np.ndarray, there: np.ndarray, family: np.ndarray) -
     scores = np.mean([right[:, part].mean(1) for part in parts if part.any()], axis=0)
     good = grid[scores >= scores.max() - ENOUGH]
     return float(np.round(good[np.argmin(np.abs(good - 0.5))], 3))
+
+
+def fit_mask_threshold(by_threshold: Mapping[float, Sequence[Answer]]) -> float:
+    """Threshold of the best mean Dice, each family counting alike; of those within ENOUGH_DICE of the best the one
+    nearest to a half, as masks of a lower one are larger than what was drawn by hand. A half without answers."""
+    dice: dict[float, float] = {}
+    for threshold, rows in by_threshold.items():
+        there = [a for a in rows if a.there]
+        means = [np.mean([a.dice for a in there if a.family == family]) for family in {a.family for a in there}]
+        if means:
+            dice[threshold] = float(np.mean(means))
+    good = [t for t, value in dice.items() if value >= max(dice.values()) - ENOUGH_DICE]
+    return min(good, key=lambda t: abs(t - 0.5), default=0.5)
 
 
 def fit_quality(quality: np.ndarray, iou: np.ndarray) -> tuple[float, float]:
@@ -158,13 +172,14 @@ def calibrated_run(options: argparse.Namespace) -> Path:
         for family in families:
             values = [a.dice for a in by_threshold[threshold] if a.family == family and a.there]
             print(f"mask threshold {threshold}: {family} Dice {np.mean(values):.3f} over {len(values)}", flush=True)
-    # each family counts alike, however many structures it has
-    score = {
-        t: np.mean([np.mean([a.dice for a in rows if a.there and a.family == f]) for f in {a.family for a in rows}])
-        for t, rows in by_threshold.items()
+    config = segmenter.config
+    of_group = {
+        number: {t: [a for a in rows if config.group_of(a.phrase) == number] for t, rows in by_threshold.items()}
+        for number in (*range(len(config.exclusive)), None)
     }
-    best = max(score, key=lambda t: score[t])
-    rows = by_threshold[best]
+    best = {number: fit_mask_threshold(rows) for number, rows in of_group.items()}
+    rows = [answer for number, threshold in best.items() for answer in of_group[number][threshold]]
+    other = best.pop(None)
     there = np.array([a.there for a in rows])
     presence = np.array([a.presence for a in rows])
     temperature = fit_temperature(presence, there)
@@ -173,11 +188,12 @@ def calibrated_run(options: argparse.Namespace) -> Path:
     threshold = fit_threshold(calibrated, there, np.array([a.family for a in rows]))
     scale = fit_quality(np.array([a.quality for a in rows if a.there]), np.array([a.iou for a in rows if a.there]))
     segmenter.config = dataclasses.replace(
-        segmenter.config, mask_threshold=best, presence_temperature=temperature, presence_threshold=threshold,
-        quality_scale=scale,
+        config, mask_threshold=other, mask_thresholds=tuple(best.values()), presence_temperature=temperature,
+        presence_threshold=threshold, quality_scale=scale,
     )  # fmt: skip
     found_rate, refused = np.mean(calibrated[there] >= threshold), np.mean(calibrated[~there] < threshold)
-    print(f"mask threshold {best}, presence temperature {temperature:.2f}, presence threshold {threshold}")
+    print(f"mask thresholds {[*best.values()]}, else {other}")
+    print(f"presence temperature {temperature:.2f}, presence threshold {threshold}")
     print(f"quality {scale[0]:.2f} x + {scale[1]:.2f}; present found {found_rate:.3f}, absent refused {refused:.3f}")
     for answer in sorted((a for a in rows if not a.there), key=lambda a: -a.presence)[:5]:
         print(f"  most present of the absent: {answer.phrase} in {answer.family}, {answer.presence:.2f} uncalibrated")

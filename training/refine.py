@@ -79,22 +79,20 @@ def click_losses(drawing: Drawing, layer: Layer, truth: Tensor, count: int) -> t
 
     Each click learns from its own step alone: what the ones before it left is given."""
     logits = layer.logits.clone()
-    out, dice = [], [_dice(logits > drawing.cut, truth)]
+    out, dice = [], [_dice(logits > 0, truth)]
     for _ in range(count):
-        click = next_click((logits > drawing.cut).numpy(), truth.numpy(), (1.0, 1.0, 1.0))
+        click = next_click((logits > 0).numpy(), truth.numpy(), (1.0, 1.0, 1.0))
         if click is None:
             break
         at = torch.from_numpy(click[0]).float()[None]
         here = Clicks(at, torch.tensor([click[1] > 0]))
-        changed = drawing.segmenter.click_refiner(
-            logits, lambda box: drawing.pixels(layer, box).clone(), here, drawing.cut
-        )
+        changed = drawing.segmenter.click_refiner(logits, lambda box: drawing.pixels(layer, box).clone(), here)
         moved = (changed != logits).detach()
-        flat, wanted = (changed - drawing.cut).flatten()[None], truth.flatten()[None]
-        cross = F.binary_cross_entropy_with_logits((changed - drawing.cut)[moved], truth[moved].float())
+        flat, wanted = changed.flatten()[None], truth.flatten()[None]
+        cross = F.binary_cross_entropy_with_logits(changed[moved], truth[moved].float())
         out.append(losses.soft_dice(flat, wanted.float()).mean() + cross)
         logits = changed.detach()
-        dice.append(_dice(logits > drawing.cut, truth))
+        dice.append(_dice(logits > 0, truth))
     return out, dice
 
 
