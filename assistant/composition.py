@@ -14,7 +14,7 @@ from assistant import claims
 from assistant.claims import side_question
 from assistant.errors import QuestionError
 from assistant.evidence import Note, format_ml
-from assistant.glossary import Glossary, normalise, side_of
+from assistant.glossary import Glossary, normalise, other_side, side_of
 
 #: the structures, each excluding the others, that a scan shows; of a kind of scan that shows the given ones where there
 #: are several
@@ -52,6 +52,15 @@ _CHOICE = re.compile(
     r"\b(?:(?P<least>smallest)|largest|biggest|(?:(?P<less>smaller)|larger|bigger)(?: one)? of)\b", re.IGNORECASE
 )
 _POLAR = re.compile(r"\W*(?:is|are|was|were|does|do|has|have|can)\b", re.IGNORECASE)
+# What joins two names of which both are asked for, and what says that a name only tells where another is
+_JOINS = re.compile(r"\b(?:and|plus|also|then|than|und|als|et|que|y|sowie)\b|[,;.?!&、，；。？和与及比]", re.IGNORECASE)
+_LANDMARK = re.compile(
+    r"\b(?:not?|except|without|from|to|with|between|near|next|beside|behind|above|below|under|over|inside|outside"
+    r"|touch\w*|relative|nicht|ohne|von|zu[rm]?|mit|zwischen|neben|sans|entre|con|sin)\b|不",
+    re.IGNORECASE,
+)
+# "the right" of "is the left thalamus larger than the right?"
+_SIDE_ALONE = re.compile(r"\bthe (?P<side>left|right)(?: one)?(?=\s*(?:[,;.?!]|and\b|$))", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -168,6 +177,26 @@ def _group(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
     among = _phrases(question, glossary, here)
     among = [phrase for phrase in among if phrase in here] or among
     return Plan(tuple(among), "together" if _SIZE.search(question) else "") if len(among) > 1 else None
+
+
+def coordinated(question: str, glossary: Glossary, shown: Shown) -> list[str]:
+    """The structures that a question asks for side by side: "where is the mandible, and how big are the parotids?".
+    Empty where it names one, or where one of its names only says where another is ("and what is next to the larynx?").
+    """
+    named, here, stop = glossary.named(question), shown([]), 0
+    asked: list[tuple[int, list[str]]] = []
+    for mention in named:
+        before = question[stop : mention.start]
+        joined = [match.end() for match in _JOINS.finditer(before)]
+        if _LANDMARK.search(before, joined[-1] if joined else 0) or (asked and not joined):
+            return []
+        asked.append((mention.start, on_scan(mention.meant, here)))
+        stop = mention.end
+    for match in _SIDE_ALONE.finditer(question):
+        last = next((phrases for start, phrases in reversed(asked) if start < match.start()), [])
+        if len(last) == 1 and side_of(last[0]) not in (None, match["side"].lower()):
+            asked.append((match.start(), [other_side(last[0])]))
+    return list(dict.fromkeys(phrase for _, phrases in sorted(asked) for phrase in phrases)) if len(named) > 1 else []
 
 
 def _phrases(text: str, glossary: Glossary, shown: Sequence[str]) -> list[str]:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from assistant import claims, comparison, composition, conversation, diagnoses, roles
-from assistant.composition import Plan, on_scan
+from assistant.composition import Plan, coordinated, on_scan
 from assistant.conversation import Message
 from assistant.draft import Draft
 from assistant.ellipsis import made_whole
@@ -248,6 +248,7 @@ class Chat:
         draft = Draft(model.tokenizer, said, notes)
         sampler = torch.Generator(device=model.device).manual_seed(seed) if temperature > 0 else None
         targets: list[Note] = []
+        added: set[str] = set()  # phrases that were looked for because the question asks for them too
         phrase_start: int | None = None  # step at which <p> was opened
         may_ground = self._targets is not None
         stopped = False
@@ -300,6 +301,7 @@ class Chat:
                     phrase, *others = self._all_of(phrase, said) if prompt is None else [phrase]
                     space, done = conversation.encode_text(model.tokenizer, " "), {note.phrase for note in targets}
                     given = [token for name in others if name not in done for token in (*space, *self._named(name))]
+                    added.update(others)
                 if phrase != wrote:
                     before = draft.pending[: draft.pending.rindex(conversation.NAME)]
                     draft.pending = f"{before}{conversation.NAME}{phrase}"
@@ -339,6 +341,9 @@ class Chat:
         draft.settle(targets, last=True)
         if not conversation.split_reply(draft.accepted)[1].strip():
             draft.accepted = f"{draft.accepted.rstrip()} {claims.statement(targets) or _NOTHING}".lstrip()
+        told = claims.mentions(conversation.split_reply(draft.accepted)[1], targets)
+        untold = [note for note in targets if note.phrase in added and note not in [other for *_, other in told]]
+        draft.accepted = f"{draft.accepted} {claims.statement(untold)}".rstrip()
         # said to the reader alone: the model has the quality in its notes
         visible = f"{conversation.visible(draft.accepted)} {claims.caution(targets)}".rstrip()
         yield from draft.news(visible)
@@ -410,8 +415,12 @@ class Chat:
 
     def _all_of(self, phrase: str, said: str) -> list[str]:
         """A phrase that the model wrote, and what goes with it on this scan: the other side where the question (said)
-        names no side; both where it is a whole that another kind of scan shows."""
+        names no side; both where it is a whole that another kind of scan shows; and what the question asks for beside
+        it."""
         shown = self.shown()
+        beside = [] if self.model.glossary is None else coordinated(said, self.model.glossary, self.shown)
+        if phrase in beside:
+            return [phrase, *(name for name in beside if name != phrase)]
         meant = [] if self.model.glossary is None else self.model.glossary.mentioned(said)
         for phrases in (*meant, tuple(f"{side} {phrase}" for side in ("left", "right"))):
             pair = [name for name in on_scan(phrases, shown) if name in shown]

@@ -100,8 +100,12 @@ class Glossary:
 
     def mentioned(self, text: str) -> list[tuple[str, ...]]:
         """What a question names, in order of appearance: for each mention the canonical phrases that it may mean."""
+        return [mention.meant for mention in self.named(text)]
+
+    def named(self, text: str) -> list[Mention]:
+        """`mentions` of a question, less those that only describe what is asked for."""
         described = _DESCRIPTION.search(text)
-        return [mention.meant for mention in self.mentions(text[: described.start()] if described else text)]
+        return self.mentions(text[: described.start()] if described else text)
 
     def mentions(self, text: str) -> list[Mention]:
         """Every name in a text, with its place, in order of appearance."""

@@ -47,6 +47,26 @@ def test_what_is_left_when_some_is_excluded(question, shown, targets):
 
 
 @pytest.mark.parametrize(
+    ("question", "shown", "targets"),
+    [
+        ("Where is the mandible, and how big is the larynx?", NECK, ["mandible", "larynx"]),
+        ("How big are the parotids and the mandible?", NECK, ["left parotid gland", "right parotid gland", "mandible"]),
+        ("Wie groß sind der Unterkiefer und das Rückenmark?", NECK, ["mandible", "spinal cord"]),
+        ("Is the left hippocampus smaller than the right, and how big is the brainstem?",
+         BRAIN, ["left hippocampus", "right hippocampus", "brainstem"]),
+        ("How big is the left thalamus and the right hippocampus?", BRAIN, ["left thalamus", "right hippocampus"]),
+        ("Is there a mandible and a liver?", NECK, ["mandible", "liver"]),
+        ("Where is the mandible?", NECK, []),
+        ("Show the mandible and what is next to the larynx.", NECK, []),
+        ("Which organ lies between the mandible and the larynx?", NECK, []),
+        ("Show the mandible in front of the larynx.", NECK, []),
+    ],
+)  # fmt: skip
+def test_what_is_asked_for_side_by_side(question, shown, targets):
+    assert composition.coordinated(question, GLOSSARY, lambda among: shown) == targets
+
+
+@pytest.mark.parametrize(
     ("question", "shown", "targets", "choose"),
     [
         ("Show me the larger of the two parotids.", NECK, ["left parotid gland", "right parotid gland"], "largest"),

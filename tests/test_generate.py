@@ -81,6 +81,15 @@ def test_a_name_without_a_side_is_both_sides(scripted, monkeypatch):
     assert [event.finding.phrase for event in grounded] == ["left hippocampus"]
 
 
+def test_all_that_is_asked_for_side_by_side_is_looked_for_and_told(scripted, monkeypatch):
+    """The model looks for the first of two and speaks of it alone; what it leaves out is told from the mask."""
+    chat, _ = scripted("<p>mandible</p> The mandible (m1) is 3.0 mL.", volumes=(3, 4))
+    monkeypatch.setattr(chat.model, "glossary", Glossary({n: (n,) for n in ("mandible", "larynx")}, {}, {}))
+    done, grounded, _ = ask(chat, "Where is the mandible, and how big is the larynx?")
+    assert [event.finding.phrase for event in grounded] == ["mandible", "larynx"]
+    assert done.visible.endswith("The mandible (m1) is 3.0 mL. The larynx (m2) is 4.0 mL.")
+
+
 def test_a_name_that_nobody_taught_is_the_reader_s(scripted, monkeypatch):
     """The model garbles a word that it does not know; the reply has it as the question wrote it."""
     replies = "<p>right Balkon</p>", "<p>corpus callosum</p>"  # of what was never taught the program says so itself
