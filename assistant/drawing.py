@@ -3,13 +3,16 @@
 Zoom (SegVol's zoom-out-zoom-in, Du et al. 2024, with one set of weights): the coarse mask says which fine tiles matter,
 and the fine logits replace the coarse ones there. Tiles overlap and are blended linearly, each voxel by how far it is
 from its tile's border. Which tiles a mask uses depends on that mask alone, so asking for several at once changes
-nothing. Rivals take what they claim more strongly, and clicks act last.
+nothing. Of rivals each voxel goes to the one that claims it most strongly, on the volume's own grid: between a grid
+voxel that goes to one and one that goes to another, a third may be the strongest. Clicks act last.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -30,6 +33,9 @@ if TYPE_CHECKING:
 
 NOWHERE = -10.0  # logit where nothing was drawn
 SURELY = 4.0  # logit at which a mask that was not drawn counts as sure
+SLACK = 3.0  # margin, in logits, by which a mask may be under another on the grid and over it between two voxels
+CHANGED = 0.5  # logits by which clicks change a voxel at least
+TOGETHER = 8  # masks drawn at a time: their margins over all rivals are large
 BLANK = -4.0  # logit where nothing is known: a click has it all before it
 
 
@@ -49,7 +55,8 @@ class Decoded:
 @dataclass(frozen=True)
 class Wanted:
     """One mask to be drawn. fine (P + 1,) hypernetwork row; coarse (x, y, z) logits; clicks: on the coarse level;
-    meant: of `Segmenter.meant`; wider: the same mask in the wider view, where there is one."""
+    meant: of `Segmenter.meant`; near, far: the taught structures that it competes with (`Rivals.against`); wider: the
+    same mask in the wider view, where there is one."""
 
     fine: Tensor
     coarse: Tensor
@@ -57,19 +64,26 @@ class Wanted:
     given: Prompt | None = None
     clicks: Clicks | None = None
     meant: int | None = None
+    near: tuple[int, ...] = ()
+    far: tuple[int, ...] = ()
     wider: Wanted | None = None
 
 
 @dataclass(frozen=True)
 class Layer:
     """What of one mask is drawn before any click acts: logits (X, Y, Z), over 0 in the mask, of the box of a level's
-    grid that begins at its voxel low (3,). tiles: starts of the fine tiles it was drawn from; none on the coarse level.
-    """
+    grid that begins at its voxel low (3,). They are the least of margins (1 + K, X, Y, Z): over the empty background,
+    over each of its near rivals and over all far ones. tiles: starts of the fine tiles it was drawn from; none on the
+    coarse level."""
 
-    logits: Tensor
+    margins: Tensor
     grid: Grid
     low: np.ndarray
     tiles: tuple[tuple[int, int, int], ...] = ()
+
+    @cached_property
+    def logits(self) -> Tensor:
+        return self.margins.amin(0)
 
 
 def without_specks(mask: np.ndarray) -> np.ndarray:
@@ -182,7 +196,12 @@ class Drawing:
             if _pointed(clicked) and prompt is None and meant[i] is None and model.config.taught_names:
                 # a word that no mask was learned of says nothing: what is clicked on is all there is to go by
                 fine, drawn = blank(fine), torch.full_like(drawn, BLANK)
-            wanted.append(Wanted(fine, drawn, prompt, given[i], clicked, meant[i]))
+            rivals, row = self.view.rivals, meant[i]
+            near, far = ([], []) if rivals is None else rivals.against(row)
+            if rivals is not None and row is not None and prompt is None:
+                # what it is to others it is itself, to the last digit: of two in step both could claim a voxel
+                fine, drawn = rivals.heads.fine[row], rivals.logits[row].float()
+            wanted.append(Wanted(fine, drawn, prompt, given[i], clicked, meant[i], (*near,), (*far,)))
         return wanted, logit, quality
 
     def _also_wider(
@@ -197,18 +216,51 @@ class Drawing:
             return chosen
         rows = list(chosen)
         wider, _, _ = self.view.wider.drawing._wanted(codes[rows], [meant[i] for i in rows], [given[i] for i in rows])
-        return {i: replace(chosen[i], wider=other) for i, other in zip(rows, wider, strict=True)}
+        # against the same ones in both looks, or the mean could share a voxel with one that only one of them knows of
+        both = [(i, replace(o, near=chosen[i].near, far=chosen[i].far)) for i, o in zip(rows, wider, strict=True)]
+        return {i: replace(chosen[i], wider=other) for i, other in both}
 
     def _draw(self, wanted: list[Wanted]) -> list[np.ndarray]:
         """N masks on the volume (X, Y, Z) bool."""
-        out = [np.zeros(self.view.volume.shape, bool) for _ in wanted]
-        for mask, one, layer in zip(out, wanted, self.layers_of(wanted), strict=True):
-            logits = layer.logits
-            if one.clicks is not None:
-                logits = self.refined(layer, one.clicks)
-            for where, values in self._on_volume(logits.cpu(), layer.grid, layer.low, 0.0):
-                mask[where] = (values > 0).numpy()
+        out = []
+        for first in range(0, len(wanted), TOGETHER):
+            some = wanted[first : first + TOGETHER]
+            for one, layer in zip(some, self.layers_of(some), strict=True):
+                mask = np.zeros(self.view.volume.shape, bool)
+                for where, values in self._over_all(layer, 0.0, 0.0):
+                    mask[where] = (values > 0).numpy()
+                if one.clicks is not None:
+                    self._click_on(mask, layer, one.clicks)
+                out.append(mask)
         return out
+
+    def _click_on(self, mask: np.ndarray, layer: Layer, clicks: Clicks) -> None:
+        """Change a layer's mask (X, Y, Z) where clicks change the layer."""
+        after = self.refined(layer, clicks).cpu()
+        change = (after - layer.logits).abs()
+        parts = [self._on_volume(values, layer.grid, layer.low, change > 0, 0.0) for values in (change, after)]
+        for (where, changed), (_, values) in zip(*parts, strict=True):
+            mask[where] = np.where((changed > CHANGED).numpy(), (values > 0).numpy(), mask[where])
+
+    def _over_all(self, layer: Layer, least: float, most: float) -> Iterator[tuple[tuple[slice, ...], Tensor]]:
+        """The least margin of a layer on the volume's own voxels, as `_on_volume` gives it: of the part in which it is
+        over `least`, right as far as it is under `most`."""
+        grid, low = layer.grid, layer.low
+        reach = _reach(grid)
+        near = layer.logits > least - SLACK
+        around = F.max_pool3d(near[None].float(), 2 * reach + 1, 1, reach)[0] > 0 if near.numel() else near
+        own = layer.margins[0].masked_fill(~around, NOWHERE)
+        for where, values in self._on_volume(own, grid, low, near):
+            for margin in layer.margins[1:]:
+                for there, other in self._inner(margin, grid, low, (margin <= most) & around):
+                    spans = [(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(where, there, strict=True)]
+                    if all(a < b for a, b in spans):
+                        mine, its = (
+                            tuple(slice(a - s.start, b - s.start) for (a, b), s in zip(spans, box, strict=True))
+                            for box in (where, there)
+                        )
+                        values[mine] = torch.minimum(values[mine], other[its])
+            yield where, values
 
     @torch.inference_mode()
     def layers(self, names: Sequence[str]) -> list[Layer]:
@@ -224,7 +276,7 @@ class Drawing:
         over a half in its mask; 0 where nothing is drawn."""
         (layer,) = self.layers([name])
         values = np.full(self.view.volume.shape, NOWHERE, np.float32)
-        for where, logits in self._on_volume(layer.logits, layer.grid, layer.low, 0.9 * NOWHERE):
+        for where, logits in self._over_all(layer, 0.9 * NOWHERE, -NOWHERE):
             values[where] = logits.numpy()
         return np.where(values > 0.9 * NOWHERE, 1 / (1 + np.exp(-values)), 0).astype(np.float32)
 
@@ -245,12 +297,12 @@ class Drawing:
         logits = 2 * SURELY * (self._mask_on(mask, grid).cpu() - 0.5)
         places = clicks.on_finer().at.cpu().numpy()
         tiles = () if c.fine_grid is None else tuple({self.view.tile_of(at) for at in places})
-        layer = Layer(logits, grid, np.zeros(3, int), tiles)
+        layer = Layer(logits[None], grid, np.zeros(3, int), tiles)
         after, before = self.refined(layer, clicks).cpu(), layer.logits
         # what the clicks leave as it is has the mask's own voxels, not those of the grid
         moved, out = np.zeros((2, *mask.shape), bool), mask.copy()
         for values, drawn in zip((before, after), moved, strict=True):
-            for where, logit in self._on_volume(values, grid, np.zeros(3, int), 0.0):
+            for where, logit in self._on_volume(values, grid, np.zeros(3, int), values > 0):
                 drawn[where] = (logit > 0).numpy()
         changed = moved[0] != moved[1]
         out[changed] = moved[1][changed]
@@ -293,20 +345,24 @@ class Drawing:
     def _layers_of(self, wanted: list[Wanted]) -> list[Layer]:
         """N masks' logits in this view. A tile is visited once and draws every mask that needs it in one product."""
         c = self.view.canonical
-        coarse = [self._contested(w.coarse, w.meant, None).cpu() for w in wanted]
+        rivals = self.view.rivals
+        coarse = (self._margins(one, one.coarse, {} if rivals is None else rivals.logits) for one in wanted)
         if c.fine_grid is None:
-            return [Layer(logits, c.coarse_grid, np.zeros(3, int)) for logits in coarse]
-        live = [live_voxels(x) | _clicked(w.clicks, x.shape) for w, x in zip(wanted, coarse, strict=True)]
+            return [Layer(margins, c.coarse_grid, np.zeros(3, int)) for margins in coarse]
+        live = [
+            live_voxels(margins.amin(0)) | _clicked(one.clicks, one.coarse.shape)
+            for one, margins in zip(wanted, coarse, strict=True)
+        ]
         used: list[list[tuple[int, int, int]]] = [[] for _ in wanted]
         lows, sums, weights = [], [], []
-        for where in live:
+        for one, where in zip(wanted, live, strict=True):
             spots = where.nonzero()
             low = high = np.zeros(3, int)
             if len(spots):
                 low, high = 2 * spots.amin(0).numpy(), 2 * (spots.amax(0).numpy() + 1)
             lows.append(low)
-            sums.append(torch.zeros(tuple(int(n) for n in high - low)))
-            weights.append(torch.zeros_like(sums[-1]))
+            weights.append(torch.zeros(tuple(int(n) for n in high - low)))
+            sums.append(torch.zeros((1 + len(one.near) + bool(one.far), *weights[-1].shape)))
         size = tuple(min(self.view.side, n) for n in c.fine_grid.shape)
         for start in self.view.tile_grid():
             window = blend_weights(start, size, c.fine_grid.shape)
@@ -315,7 +371,7 @@ class Drawing:
             near = [
                 i
                 for i, low in enumerate(lows)
-                if all(s < a + n and a < s + m for s, m, a, n in zip(start, size, low, sums[i].shape, strict=True))
+                if all(s < a + n and a < s + m for s, m, a, n in zip(start, size, low, weights[i].shape, strict=True))
             ]
             users = [i for i in near if bool((live[i][half] & counts).any())]
             if not users:
@@ -330,37 +386,44 @@ class Drawing:
                 rows = self.segmenter.fine_logits(
                     fine, self.view.tile(start), start, [wanted[i].prompt for i in users], earlier
                 )
-            for i, row in zip(users, rows.float(), strict=True):
+                competing = sorted({row for i in users for row in (*wanted[i].near, *wanted[i].far)})
+                drawn = rows[:0] if rivals is None else rivals.drawn(competing, self.view.tile(start), start)
+            for i, row in zip(users, rows, strict=True):
                 used[i].append(start)
-                logits = self._contested(row, wanted[i].meant, start).cpu()
-                low, high = lows[i], lows[i] + np.array(sums[i].shape)
+                low, high = lows[i], lows[i] + np.array(weights[i].shape)
                 spans = [(max(s, a), min(s + n, b)) for s, n, a, b in zip(start, size, low, high, strict=True)]
                 mine = tuple(slice(a - s, b - s) for (a, b), s in zip(spans, start, strict=True))
                 there = tuple(slice(a - s, b - s) for (a, b), s in zip(spans, low, strict=True))
-                sums[i][there] += logits[mine] * window[mine]
+                others = {other: drawn[at][mine] for at, other in enumerate(competing)}
+                margins = self._margins(wanted[i], row[mine], others)
+                sums[i][(slice(None), *there)] += margins * window[mine]
                 weights[i][there] += window[mine]
         out = []
         for where, low, total, weight, tiles in zip(live, lows, sums, weights, used, strict=True):
             # what the coarse level judged empty stays so, even where a tile shows it
-            box = where[tuple(slice(a // 2, (a + n) // 2) for a, n in zip(low, total.shape, strict=True))]
-            seen = F.interpolate(box[None, None].float(), size=total.shape)[0, 0] > 0
-            logits = torch.where(seen, total / weight.clamp_min(1e-6), torch.full_like(total, NOWHERE))
-            out.append(Layer(logits, c.fine_grid, low, tuple(tiles)))
+            box = where[tuple(slice(a // 2, (a + n) // 2) for a, n in zip(low, weight.shape, strict=True))]
+            seen = F.interpolate(box[None, None].float(), size=weight.shape)[0, 0] > 0
+            margins = total.div_(weight.clamp_min(1e-6)).masked_fill_(~seen, NOWHERE)
+            out.append(Layer(margins, c.fine_grid, low, tuple(tiles)))
         return out
 
-    def _contested(self, logits: Tensor, meant: int | None, start: tuple[int, int, int] | None) -> Tensor:
-        """Logits of one mask on a fine tile (or on the coarse level: start None), less its strongest rival's."""
-        rivals = self.view.rivals
-        if rivals is None:
-            return logits - self.segmenter.config.background(None)
-        return rivals.contested(logits, meant, rivals.coarse if start is None else self.view.claims(start))
+    def _margins(self, one: Wanted, logits: Tensor, others: Mapping[int, Tensor] | Tensor) -> Tensor:
+        """Logits of one mask (X, Y, Z), and by their rows of those that it competes with: the margins of a `Layer`, on
+        the CPU. To have the far ones as one costs a mask some voxels, never gives it any of theirs."""
+        config = self.segmenter.config
+        own = logits.float()
+        parts = [own - config.background(None if one.meant is None else config.taught_names[one.meant])]
+        parts += [own - others[row] for row in one.near]
+        if one.far:
+            parts.append(own - torch.stack([others[row] for row in one.far]).amax(0))
+        return torch.stack(parts).cpu()
 
     def _on_volume(
-        self, logits: Tensor, grid: Grid, first: np.ndarray, least: float
+        self, logits: Tensor, grid: Grid, first: np.ndarray, near: Tensor, outside: float = NOWHERE
     ) -> Iterator[tuple[tuple[slice, ...], Tensor]]:
         """Logits of a box of a grid (its first voxel `first`) on the volume's own voxels: the part of the volume (none,
-        or one) in which any is over `least`, and the logits there."""
-        spots = (logits > least).nonzero()
+        or one) around the voxels `near` (X, Y, Z) bool, and the logits there."""
+        spots = near.nonzero()
         if not len(spots):
             return
         a = np.maximum(spots.amin(0).numpy() - 2, 0)
@@ -372,7 +435,32 @@ class Drawing:
         high = (np.ceil(here.to_index(np.array(part.shape, float))).astype(int) + 1).clip(max=last)
         if (high > low).all():
             where = tuple(slice(i, j) for i, j in zip(low, high, strict=True))
+            yield where, preprocess.from_grid(part[None], here, low, high, outside)[0]
+
+    def _inner(
+        self, logits: Tensor, grid: Grid, first: np.ndarray, near: Tensor
+    ) -> Iterator[tuple[tuple[slice, ...], Tensor]]:
+        """`_on_volume` as far as what is interpolated from the voxels `near` reaches, and no farther."""
+        spots = near.nonzero()
+        if not len(spots):
+            return
+        reach = _reach(grid)
+        wide = F.pad(logits, (2 * reach,) * 6, value=NOWHERE)
+        a, b = spots.amin(0).numpy(), spots.amax(0).numpy() + 1 + 4 * reach
+        part = wide[tuple(slice(i, j) for i, j in zip(a, b, strict=True))].clamp(NOWHERE, -NOWHERE)
+        here = _shifted(grid, first + a - 2 * reach, tuple(part.shape))
+        start, stop = self.view.extent
+        low = np.floor(here.to_index(np.full(3, reach - 1.0))).astype(int).clip(start)
+        high = (np.ceil(here.to_index(np.array(part.shape, float) - reach)).astype(int) + 1).clip(max=stop)
+        if (high > low).all():
+            where = tuple(slice(i, j) for i, j in zip(low, high, strict=True))
             yield where, preprocess.from_grid(part[None], here, low, high, NOWHERE)[0]
+
+
+def _reach(grid: Grid) -> int:
+    """Voxels of a grid beyond which one has no say in the volume's: linear interpolation, or the mean over larger
+    voxels."""
+    return 1 + math.ceil(1 / min(grid.step))
 
 
 def _pointed(clicks: Clicks | None) -> bool:
@@ -381,12 +469,12 @@ def _pointed(clicks: Clicks | None) -> bool:
 
 
 def _mean(own: Layer, other: Layer) -> Layer:
-    """A layer with the mean of its logits and another's, on its own grid."""
-    if not own.logits.numel() or not bool((other.logits > NOWHERE).any()):
+    """A layer with the mean of its margins and another's, on its own grid."""
+    if not own.margins.numel() or not bool((other.margins > NOWHERE).any()):
         return own
-    here, there = (_shifted(part.grid, part.low, tuple(part.logits.shape)) for part in (own, other))
-    both = [part.logits.clamp(NOWHERE, -NOWHERE) for part in (own, other)]
-    return replace(own, logits=(both[0] + preprocess.regrid(both[1][None], there, here, NOWHERE)[0]) / 2)
+    here, there = (_shifted(part.grid, part.low, tuple(part.margins.shape[1:])) for part in (own, other))
+    both = [part.margins.clamp(NOWHERE, -NOWHERE) for part in (own, other)]
+    return replace(own, margins=(both[0] + preprocess.regrid(both[1], there, here, NOWHERE)) / 2)
 
 
 def _clicked(clicks: Clicks | None, shape: Sequence[int]) -> Tensor:

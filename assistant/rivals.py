@@ -2,8 +2,8 @@
 
 See learns such masks in company, by a softmax among them. A mask drawn alone, against an empty background, spreads into
 its neighbours wherever none of them is asked for. So the segmenter keeps the codes of the structures that it was
-taught, in groups whose members exclude each other. A view draws them all once, and a mask that means one of
-them keeps only the voxels that it claims more strongly than any other member of the group that is there.
+taught, in groups whose members exclude each other, and a mask that means one of them keeps only the voxels that it
+claims more strongly than any other member of its groups that is there.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from assistant.vision import Features
 # The two parts of a hippocampus fill 0.010 to 0.019 of what the brain's structures do in whole brains (3 scans), and
 # 0.11 to 0.19 in crops around one (6), as the embedded default draws both
 SPECK = 0.05
+NEIGHBOURS = 6  # rivals of a mask that are compared with it one by one; the others as one
+BORDER = 4.0  # logits from a tie within which a mask borders on a rival
 
 
 @dataclass(frozen=True)
 class Claims:
-    """The two strongest claims on each voxel within a group. best, second (X, Y, Z) logits; owner (X, Y, Z) uint8: the
-    structure whose claim `best` is."""
+    """The strongest claim on each voxel within a group. best (X, Y, Z) logits; owner (X, Y, Z) uint8: whose it is."""
 
     best: Tensor
     owner: Tensor
-    second: Tensor
 
 
 class Rivals:
@@ -43,8 +43,9 @@ class Rivals:
         names = segmenter.config.taught_names
         prompts = [None] * len(names)
         self.heads: Heads = segmenter.heads(segmenter.query(segmenter.taught_codes), coarse, prompts)
-        logits = segmenter.coarse_logits(self.heads, coarse, prompts)
-        presence, _ = segmenter.mask_decoder.judge(self.heads, logits)
+        #: of all taught structures on the coarse level (N, X, Y, Z)
+        self.logits = segmenter.coarse_logits(self.heads, coarse, prompts)
+        presence, _ = segmenter.mask_decoder.judge(self.heads, self.logits)
         there = presence.sigmoid() >= segmenter.config.rival_threshold
         #: members of each group that are there, as positions in `names`
         self.groups = [
@@ -53,7 +54,7 @@ class Rivals:
         sure = (presence / segmenter.config.presence_temperature).sigmoid() >= segmenter.config.presence_threshold
         self._found = [[i for i in (names.index(name) for name in group) if sure[i]]
                        for group in segmenter.config.exclusive]  # fmt: skip
-        self.coarse = [self._claims(logits[group].float(), group) for group in self.groups]
+        self.coarse = [self._claims(self.logits[group].float(), group) for group in self.groups]
         #: coarse voxels that each group claims from the background
         self.filled = [0 if claims is None else int((claims.best > 0).sum()) for claims in self.coarse]
 
@@ -90,21 +91,34 @@ class Rivals:
         """logits (M, X, Y, Z) of a group's members."""
         if not group:
             return None
-        if len(group) == 1:  # no one to compete with, but what it claims it can be named for
-            logits = torch.cat([logits, torch.full_like(logits, -torch.inf)])
-            group = group * 2
-        top = logits.topk(2, dim=0)
-        owner = torch.tensor(group, dtype=torch.uint8, device=logits.device)[top.indices[0]]
-        return Claims(top.values[0], owner, top.values[1])
+        best, place = logits.max(0)
+        return Claims(best, torch.tensor(group, dtype=torch.uint8, device=logits.device)[place])
 
     def fine(self, pixel: Tensor, start: Sequence[int]) -> list[Claims | None]:
         """What each group claims of a fine tile: pixel (P, X, Y, Z), in half precision."""
         out = []
         for group in self.groups:
-            drawn = self.segmenter.fine_logits(self.heads.fine[group], pixel, start, [None] * len(group))
-            claims = self._claims(drawn, group)
-            out.append(claims and Claims(claims.best.half(), claims.owner, claims.second.half()))
+            claims = self._claims(self.drawn(group, pixel, start), group)
+            out.append(claims and Claims(claims.best.half(), claims.owner))
         return out
+
+    def drawn(self, rows: Sequence[int], pixel: Tensor, start: Sequence[int]) -> Tensor:
+        """Logits (len(rows), X, Y, Z) of taught structures on a fine tile, each drawn alone."""
+        return self.segmenter.fine_logits(self.heads.fine[[*rows]], pixel, start, [None] * len(rows))
+
+    def against(self, index: int | None) -> tuple[list[int], list[int]]:
+        """Whom a structure (`Segmenter.meant`) competes with, of those of its groups who are there: the NEIGHBOURS that
+        claim most of what it borders on, most first, and all others."""
+        config = self.segmenter.config
+        name = None if index is None else config.taught_names[index]
+        mine = [rows for rows, group in zip(self.groups, config.exclusive, strict=True) if name in group]
+        others = list(dict.fromkeys(row for rows in mine for row in rows if row != index))
+        if not others:
+            return [], []
+        strongest, whose = self.logits[others].max(0)
+        counts = torch.bincount(whose[self.logits[index] - strongest > -BORDER], minlength=len(others))
+        order = [others[i] for i in counts.argsort(descending=True, stable=True).tolist()]
+        return order[:NEIGHBOURS], order[NEIGHBOURS:]
 
     def owner(self, claims: Sequence[Claims | None], at: np.ndarray) -> str | None:
         """The name of whoever claims a voxel most strongly; `at` (3,): its index, the nearest one where outside. None
@@ -119,15 +133,3 @@ class Rivals:
             if best > max(strongest, config.background(whose)):
                 strongest, name = best, whose
         return name
-
-    def contested(self, logits: Tensor, index: int | None, claims: Sequence[Claims | None]) -> Tensor:
-        """A mask's logits (X, Y, Z), less the strongest claim of another, the empty background's being one:
-        over 0 where the mask is. `index`: what `Segmenter.meant` says of it."""
-        config = self.segmenter.config
-        name = None if index is None else config.taught_names[index]
-        strongest = torch.full_like(logits, config.background(name))
-        for group, claim in zip(config.exclusive, claims, strict=True):
-            if claim is not None and index is not None and name in group:
-                other = torch.where(claim.owner == index, claim.second, claim.best)
-                strongest = torch.maximum(strongest, other.to(logits.dtype))
-        return logits - strongest

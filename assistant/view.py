@@ -61,13 +61,15 @@ class View:
         """Bytes of what was computed of the volume so far, on whatever device it lies."""
         tensors = [*self._tiles.values()]
         for claims in self._tile_claims.values():
-            tensors += [tensor for c in claims if c is not None for tensor in (c.best, c.owner, c.second)]
+            tensors += [tensor for c in claims if c is not None for tensor in (c.best, c.owner)]
         computed = vars(self)  # where cached_property keeps what was asked for already
         if "canonical" in computed:
             c = self.canonical
             tensors += [t for t in (c.coarse, c.coarse_inside, c.fine, c.fine_inside) if t is not None]
         if "coarse" in computed:
             tensors += [self.coarse.pixel, self.coarse.tokens, self.coarse.deep]
+        if computed.get("rivals") is not None:
+            tensors.append(computed["rivals"].logits)
         return sum(tensor.nbytes for tensor in tensors)
 
     def autocast(self) -> torch.autocast:

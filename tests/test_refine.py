@@ -36,7 +36,7 @@ def test_an_expert_mask_lies_on_a_layers_voxels():
     mask = np.zeros((16, 16, 16), bool)
     mask[4:8, 2:6, 6:10] = True
     grid = Grid((8, 8, 8), 2.0, (0.5, 0.5, 0.5), (2.0, 2.0, 2.0))
-    layer = Layer(torch.zeros(4, 5, 6), grid, np.array([1, 0, 2]))
+    layer = Layer(torch.zeros(1, 4, 5, 6), grid, np.array([1, 0, 2]))
     expected = torch.zeros(4, 5, 6, dtype=torch.bool)
     expected[1:3, 1:3, 1:3] = True
     assert torch.equal(truth_on(layer, mask), expected)
@@ -47,11 +47,11 @@ def test_clicks_go_to_the_largest_error_and_stop_when_there_is_none(taught):
     (layer,) = study.view.drawing.layers(NAMES[:1])
     truth = torch.zeros(layer.logits.shape, dtype=torch.bool)
     truth[20, 20, 20] = True
-    one = replace(layer, logits=torch.full_like(layer.logits, 10 * BLANK))
+    one = replace(layer, margins=torch.full_like(layer.margins, 10 * BLANK))
     losses, dice = click_losses(study.view.drawing, one, truth, 5)
     assert dice[0] == 0
     assert len(losses) == len(dice) - 1 >= 1
-    right = replace(layer, logits=torch.where(truth, 9.0, -9.0))
+    right = replace(layer, margins=torch.where(truth, 9.0, -9.0)[None])
     assert click_losses(study.view.drawing, right, truth, 5) == ([], [1.0])
 
 

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from assistant import rivals
+from assistant.drawing import Layer
+from assistant.preprocess import Grid
 from assistant.prompt_encoder import Prompt
 from assistant.rivals import Claims
 from assistant.segmenter import Segmenter, SegmenterConfig
@@ -69,9 +72,32 @@ def test_masks_of_one_group_share_no_voxel_and_others_may(segmenter):
         assert not (one & two).any()
     alone = [d.mask for d in study(without_rivals(segmenter)).decode(STATES[:4])]
     assert any((one & two).any() for i, one in enumerate(alone) for two in alone[:i])  # else this shows nothing
-    rivals = study(segmenter).rivals
-    logits = torch.randn(rivals.coarse[0].best.shape)
-    assert all((rivals.contested(logits, i, rivals.coarse) <= logits).all() for i in range(4))  # it only takes away
+    layers = study(segmenter).view.drawing.layers("abcd")
+    assert all((layer.logits <= layer.margins[0]).all() for layer in layers)  # competition only takes away
+
+
+def test_far_rivals_that_compete_as_one_share_nothing_either(segmenter, monkeypatch):
+    """With one near rival each the others are one far one; a mask can only lose by it."""
+    one_by_one = [d.mask for d in study(segmenter).decode(STATES[:4])]
+    monkeypatch.setattr(rivals, "NEIGHBOURS", 1)
+    one = study(segmenter)
+    assert [len(layer.margins) for layer in one.view.drawing.layers("abcd")] == [3, 3, 3, 2]
+    a, b, c, d = drawn = [found.mask for found in one.decode(STATES[:4])]
+    assert not ((a & b) | (a & c) | (b & c) | (c & d)).any()
+    assert all((less <= more).all() for less, more in zip(drawn, one_by_one, strict=True))
+
+
+def test_between_two_grid_voxels_that_go_to_others_a_third_may_be_the_strongest(segmenter):
+    """Logits 2 beside (3, -10) on one side and (-10, 3) on the other: on the grid the mask is nobody's, half way it is
+    over both (2 against -3.5). The grid's voxel i is the volume's 10 + 2 i, the border lies at 17."""
+    margins = torch.full((3, 8, 6, 6), 2.0)
+    margins[1, :4], margins[1, 4:] = 2 - 3, 2 + 10
+    margins[2, :4], margins[2, 4:] = 2 + 10, 2 - 3
+    layer = Layer(margins, Grid((8, 6, 6), 2.0, (10.0, 10.0, 10.0), (2.0, 2.0, 2.0)), np.zeros(3, int))
+    drawing = study(segmenter).view.drawing
+    ((where, values),) = drawing._over_all(layer, 0.0, 0.0)
+    x = where[0].start + (values > 0).nonzero()[:, 0]
+    assert set(x.tolist()) == {17}
 
 
 def test_many_at_once_equal_one_at_a_time(segmenter):
@@ -132,7 +158,7 @@ def test_what_is_pointed_at_is_named_by_who_claims_it(segmenter):
     assert named
     # d does not exclude a and b, so where it claims more it is named instead of them
     assert all(said == name or {said, name} in ({"a", "d"}, {"b", "d"}) for name, said in named), named
-    claims = Claims(torch.tensor([[[2.0, -1.0]]]), torch.tensor([[[1, 0]]]), torch.tensor([[[0.0, -2.0]]]))
+    claims = Claims(torch.tensor([[[2.0, -1.0]]]), torch.tensor([[[1, 0]]]))
     assert shown.rivals.owner([claims, None], np.array([0, 0, 0])) == "b"
     assert shown.rivals.owner([claims, None], np.array([0, 0, 5])) is None  # the nearest voxel is background's
     unknowing = study(without_rivals(segmenter))
@@ -144,21 +170,27 @@ def test_what_is_not_there_does_not_compete(segmenter):
     strict.load_state_dict(segmenter.state_dict())
     none = study(strict.eval()).rivals
     assert none.groups == [[], []]
-    logits = torch.randn(2, 2, 2)
-    assert torch.equal(none.contested(logits, 0, none.coarse), logits)
+    assert none.against(0) == ([], [])
 
 
-def claims(best: float, owner: int, second: float) -> Claims:
-    return Claims(torch.tensor([[[best]]]), torch.tensor([[[owner]]]), torch.tensor([[[second]]]))
+def claim(best: float, owner: int) -> Claims:
+    return Claims(torch.tensor([[[best]]]), torch.tensor([[[owner]]]))
 
 
-def test_contested_takes_the_strongest_other_claim_of_all_groups(segmenter):
-    """c is in both groups: what it must beat is the larger of the two other claims, once, and never below 0."""
-    rivals = study(segmenter).rivals
-    mine = torch.tensor([[[5.0]]])
-    assert rivals.contested(mine, 2, [claims(5, 2, 3), claims(4, 3, 1)]).item() == 1  # 5 - max(3, 4)
-    assert rivals.contested(mine, 2, [claims(5, 2, -3), claims(5, 2, -4)]).item() == 5
-    assert rivals.contested(mine, 0, [claims(5, 0, 3), claims(9, 3, 1)]).item() == 2  # the second group has no a
+def test_who_competes_is_of_the_same_groups_and_those_that_border_most_come_first(segmenter, monkeypatch):
+    """c is in both groups and meets each other member once. Of ten voxels where it is 0, d is the strongest other in
+    seven and b in three; where c is 9 below a, they have no border."""
+    found = study(segmenter).rivals
+    found.logits = torch.full((4, 1, 1, 20), -3.0)
+    found.logits[2] = 0
+    found.logits[3, ..., :7] = 1
+    found.logits[1, ..., 7:10] = 1
+    found.logits[0, ..., 10:] = 9
+    assert found.against(2) == ([3, 1, 0], [])
+    monkeypatch.setattr(rivals, "NEIGHBOURS", 1)
+    assert found.against(2) == ([3], [1, 0])
+    assert found.against(3) == ([2], [])  # the second group has no a and b
+    assert found.against(None) == ([], [])
 
 
 def test_a_low_threshold_widens_masks_and_lets_them_share_nothing(segmenter):
@@ -176,9 +208,9 @@ def test_a_low_threshold_widens_masks_and_lets_them_share_nothing(segmenter):
     assert sum(mask.sum() for mask in more) > 1.05 * sum(mask.sum() for mask in less)
     assert (np.sum(more, axis=0) <= 1).all()
     here = np.zeros(3, int)
-    assert wide.rivals.owner([claims(-1, 0, -3), claims(-0.5, 3, -3)], here) == "a"  # over the 0.02 of its own group
-    assert wide.rivals.owner([claims(-4, 0, -5), None], here) is None
-    assert narrow.rivals.owner([claims(-1, 0, -3), None], here) is None
+    assert wide.rivals.owner([claim(-1, 0), claim(-0.5, 3)], here) == "a"  # over the 0.02 of its own group
+    assert wide.rivals.owner([claim(-4, 0), None], here) is None
+    assert narrow.rivals.owner([claim(-1, 0), None], here) is None
 
 
 def test_one_alone_competes_with_nobody_and_has_a_name(segmenter):

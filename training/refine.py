@@ -137,7 +137,7 @@ def train(config: RefineConfig, out: Path) -> Path:
                 other = layer.logits + field * (layer.logits > NOWHERE)
             shown: dict[str, float] = {}
             for way, logits in (("", layer.logits), ("bent_", other)):
-                parts, dice = click_losses(drawing, replace(layer, logits=logits), truth, config.clicks)
+                parts, dice = click_losses(drawing, replace(layer, margins=logits[None]), truth, config.clicks)
                 if parts:
                     (torch.stack(parts).sum() / len(picked)).backward()
                     worse = float(dice[-1] < dice[0] - 0.005)
