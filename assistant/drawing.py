@@ -346,13 +346,10 @@ class Drawing:
         """N masks' logits in this view. A tile is visited once and draws every mask that needs it in one product."""
         c = self.view.canonical
         rivals = self.view.rivals
-        coarse = (self._margins(one, one.coarse, {} if rivals is None else rivals.logits) for one in wanted)
         if c.fine_grid is None:
-            return [Layer(margins, c.coarse_grid, np.zeros(3, int)) for margins in coarse]
-        live = [
-            live_voxels(margins.amin(0)) | _clicked(one.clicks, one.coarse.shape)
-            for one, margins in zip(wanted, coarse, strict=True)
-        ]
+            every: Mapping[int, Tensor] | Tensor = {} if rivals is None else rivals.logits
+            return [Layer(self._margins(one, one.coarse, every), c.coarse_grid, np.zeros(3, int)) for one in wanted]
+        live = [live_voxels(self._contested(one).cpu()) | _clicked(one.clicks, one.coarse.shape) for one in wanted]
         used: list[list[tuple[int, int, int]]] = [[] for _ in wanted]
         lows, sums, weights = [], [], []
         for one, where in zip(wanted, live, strict=True):
@@ -386,15 +383,18 @@ class Drawing:
                 rows = self.segmenter.fine_logits(
                     fine, self.view.tile(start), start, [wanted[i].prompt for i in users], earlier
                 )
-                competing = sorted({row for i in users for row in (*wanted[i].near, *wanted[i].far)})
-                drawn = rows[:0] if rivals is None else rivals.drawn(competing, self.view.tile(start), start)
             for i, row in zip(users, rows, strict=True):
                 used[i].append(start)
                 low, high = lows[i], lows[i] + np.array(weights[i].shape)
                 spans = [(max(s, a), min(s + n, b)) for s, n, a, b in zip(start, size, low, high, strict=True)]
                 mine = tuple(slice(a - s, b - s) for (a, b), s in zip(spans, start, strict=True))
                 there = tuple(slice(a - s, b - s) for (a, b), s in zip(spans, low, strict=True))
-                others = {other: drawn[at][mine] for at, other in enumerate(competing)}
+                competing = (*wanted[i].near, *wanted[i].far)
+                others: Mapping[int, Tensor] = {}
+                if rivals is not None and competing:
+                    with self.view.autocast():
+                        drawn = rivals.drawn(competing, self.view.tile(start)[(slice(None), *mine)], start)
+                    others = dict(zip(competing, drawn, strict=True))
                 margins = self._margins(wanted[i], row[mine], others)
                 sums[i][(slice(None), *there)] += margins * window[mine]
                 weights[i][there] += window[mine]
@@ -406,6 +406,13 @@ class Drawing:
             margins = total.div_(weight.clamp_min(1e-6)).masked_fill_(~seen, NOWHERE)
             out.append(Layer(margins, c.fine_grid, low, tuple(tiles)))
         return out
+
+    def _contested(self, one: Wanted) -> Tensor:
+        """Logits of one mask on the coarse level, over 0 where it is."""
+        rivals = self.view.rivals
+        if rivals is None:
+            return one.coarse - self.segmenter.config.background(None)
+        return rivals.contested(one.coarse, one.meant)
 
     def _margins(self, one: Wanted, logits: Tensor, others: Mapping[int, Tensor] | Tensor) -> Tensor:
         """Logits of one mask (X, Y, Z), and by their rows of those that it competes with: the margins of a `Layer`, on

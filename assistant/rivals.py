@@ -24,15 +24,18 @@ from assistant.vision import Features
 # 0.11 to 0.19 in crops around one (6), as the embedded default draws both
 SPECK = 0.05
 NEIGHBOURS = 6  # rivals of a mask that are compared with it one by one; the others as one
+RIM = 2  # coarse voxels around what a mask claims, in which it borders on others
 BORDER = 4.0  # logits from a tie within which a mask borders on a rival
 
 
 @dataclass(frozen=True)
 class Claims:
-    """The strongest claim on each voxel within a group. best (X, Y, Z) logits; owner (X, Y, Z) uint8: whose it is."""
+    """The two strongest claims on each voxel within a group. best, second (X, Y, Z) logits; owner (X, Y, Z) uint8: the
+    structure whose claim `best` is."""
 
     best: Tensor
     owner: Tensor
+    second: Tensor
 
 
 class Rivals:
@@ -91,15 +94,19 @@ class Rivals:
         """logits (M, X, Y, Z) of a group's members."""
         if not group:
             return None
-        best, place = logits.max(0)
-        return Claims(best, torch.tensor(group, dtype=torch.uint8, device=logits.device)[place])
+        if len(group) == 1:  # no one to compete with, but what it claims it can be named for
+            logits = torch.cat([logits, torch.full_like(logits, -torch.inf)])
+            group = group * 2
+        top = logits.topk(2, dim=0)
+        owner = torch.tensor(group, dtype=torch.uint8, device=logits.device)[top.indices[0]]
+        return Claims(top.values[0], owner, top.values[1])
 
     def fine(self, pixel: Tensor, start: Sequence[int]) -> list[Claims | None]:
         """What each group claims of a fine tile: pixel (P, X, Y, Z), in half precision."""
         out = []
         for group in self.groups:
             claims = self._claims(self.drawn(group, pixel, start), group)
-            out.append(claims and Claims(claims.best.half(), claims.owner))
+            out.append(claims and Claims(claims.best.half(), claims.owner, claims.second.half()))
         return out
 
     def drawn(self, rows: Sequence[int], pixel: Tensor, start: Sequence[int]) -> Tensor:
@@ -113,12 +120,28 @@ class Rivals:
         name = None if index is None else config.taught_names[index]
         mine = [rows for rows, group in zip(self.groups, config.exclusive, strict=True) if name in group]
         others = list(dict.fromkeys(row for rows in mine for row in rows if row != index))
-        if not others:
+        if not others or index is None:
             return [], []
-        strongest, whose = self.logits[others].max(0)
-        counts = torch.bincount(whose[self.logits[index] - strongest > -BORDER], minlength=len(others))
-        order = [others[i] for i in counts.argsort(descending=True, stable=True).tolist()]
-        return order[:NEIGHBOURS], order[NEIGHBOURS:]
+        spots = torch.cat([c.owner.eq(index).nonzero() for c in self.coarse if c is not None])
+        if len(spots):
+            low, high = (spots.amin(0) - RIM).clamp_min(0), spots.amax(0) + RIM + 1
+            box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+            logits = self.logits[(slice(None), *box)]
+            strongest, whose = logits[others].max(0)
+            counts = torch.bincount(whose[logits[index] - strongest > -BORDER], minlength=len(others))
+            others = [others[i] for i in counts.argsort(descending=True, stable=True).tolist()]
+        return others[:NEIGHBOURS], others[NEIGHBOURS:]
+
+    def contested(self, logits: Tensor, index: int | None) -> Tensor:
+        """A mask's logits (X, Y, Z) on the coarse level, less the strongest claim of another, the empty background's
+        being one: over 0 where the mask is."""
+        config = self.segmenter.config
+        name = None if index is None else config.taught_names[index]
+        strongest = torch.full_like(logits, config.background(name))
+        for group, claim in zip(config.exclusive, self.coarse, strict=True):
+            if claim is not None and index is not None and name in group:
+                strongest = torch.maximum(strongest, torch.where(claim.owner.eq(index), claim.second, claim.best))
+        return logits - strongest
 
     def owner(self, claims: Sequence[Claims | None], at: np.ndarray) -> str | None:
         """The name of whoever claims a voxel most strongly; `at` (3,): its index, the nearest one where outside. None

@@ -158,7 +158,7 @@ def test_what_is_pointed_at_is_named_by_who_claims_it(segmenter):
     assert named
     # d does not exclude a and b, so where it claims more it is named instead of them
     assert all(said == name or {said, name} in ({"a", "d"}, {"b", "d"}) for name, said in named), named
-    claims = Claims(torch.tensor([[[2.0, -1.0]]]), torch.tensor([[[1, 0]]]))
+    claims = Claims(torch.tensor([[[2.0, -1.0]]]), torch.tensor([[[1, 0]]]), torch.tensor([[[0.0, -2.0]]]))
     assert shown.rivals.owner([claims, None], np.array([0, 0, 0])) == "b"
     assert shown.rivals.owner([claims, None], np.array([0, 0, 5])) is None  # the nearest voxel is background's
     unknowing = study(without_rivals(segmenter))
@@ -171,10 +171,23 @@ def test_what_is_not_there_does_not_compete(segmenter):
     none = study(strict.eval()).rivals
     assert none.groups == [[], []]
     assert none.against(0) == ([], [])
+    logits = torch.randn(2, 2, 2)
+    assert torch.equal(none.contested(logits, 0), logits)
 
 
-def claim(best: float, owner: int) -> Claims:
-    return Claims(torch.tensor([[[best]]]), torch.tensor([[[owner]]]))
+def claim(best: float, owner: int, second: float = -9.0) -> Claims:
+    return Claims(torch.tensor([[[best]]]), torch.tensor([[[owner]]]), torch.tensor([[[second]]]))
+
+
+def test_on_the_coarse_level_the_strongest_other_claim_of_all_groups_counts(segmenter):
+    """c is in both groups: what it must beat is the larger of the two other claims, once, and never below 0."""
+    found, mine = study(segmenter).rivals, torch.tensor([[[5.0]]])
+    found.coarse = [claim(5, 2, 3), claim(4, 3, 1)]
+    assert found.contested(mine, 2).item() == 1  # 5 - max(3, 4)
+    found.coarse = [claim(5, 2, -3), claim(5, 2, -4)]
+    assert found.contested(mine, 2).item() == 5
+    found.coarse = [claim(5, 0, 3), claim(9, 3, 1)]
+    assert found.contested(mine, 0).item() == 2  # the second group has no a
 
 
 def test_who_competes_is_of_the_same_groups_and_those_that_border_most_come_first(segmenter, monkeypatch):
@@ -186,6 +199,7 @@ def test_who_competes_is_of_the_same_groups_and_those_that_border_most_come_firs
     found.logits[3, ..., :7] = 1
     found.logits[1, ..., 7:10] = 1
     found.logits[0, ..., 10:] = 9
+    found.coarse = [found._claims(found.logits[group], group) for group in found.groups]
     assert found.against(2) == ([3, 1, 0], [])
     monkeypatch.setattr(rivals, "NEIGHBOURS", 1)
     assert found.against(2) == ([3], [1, 0])
