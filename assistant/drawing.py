@@ -436,13 +436,7 @@ class Drawing:
         a = np.maximum(spots.amin(0).numpy() - 2, 0)
         b = np.minimum(spots.amax(0).numpy() + 3, np.array(logits.shape))
         part = logits[tuple(slice(i, j) for i, j in zip(a, b, strict=True))].clamp(NOWHERE, -NOWHERE)
-        here = _shifted(grid, first + a, tuple(part.shape))
-        first, last = self.view.extent
-        low = np.floor(here.to_index(np.full(3, -1.0))).astype(int).clip(first)
-        high = (np.ceil(here.to_index(np.array(part.shape, float))).astype(int) + 1).clip(max=last)
-        if (high > low).all():
-            where = tuple(slice(i, j) for i, j in zip(low, high, strict=True))
-            yield where, preprocess.from_grid(part[None], here, low, high, outside)[0]
+        yield from self._sampled(part, _shifted(grid, first + a, tuple(part.shape)), 0, outside)
 
     def _inner(
         self, logits: Tensor, grid: Grid, first: np.ndarray, near: Tensor
@@ -455,13 +449,19 @@ class Drawing:
         wide = F.pad(logits, (2 * reach,) * 6, value=NOWHERE)
         a, b = spots.amin(0).numpy(), spots.amax(0).numpy() + 1 + 4 * reach
         part = wide[tuple(slice(i, j) for i, j in zip(a, b, strict=True))].clamp(NOWHERE, -NOWHERE)
-        here = _shifted(grid, first + a - 2 * reach, tuple(part.shape))
-        start, stop = self.view.extent
-        low = np.floor(here.to_index(np.full(3, reach - 1.0))).astype(int).clip(start)
-        high = (np.ceil(here.to_index(np.array(part.shape, float) - reach)).astype(int) + 1).clip(max=stop)
+        yield from self._sampled(part, _shifted(grid, first + a - 2 * reach, tuple(part.shape)), reach, NOWHERE)
+
+    def _sampled(
+        self, part: Tensor, here: Grid, rim: int, outside: float
+    ) -> Iterator[tuple[tuple[slice, ...], Tensor]]:
+        """Values (X, Y, Z) of a grid on the volume's own voxels, less `rim` voxels of the grid at each side: where they
+        lie, and they; nothing where the volume has no voxel there."""
+        first, last = self.view.extent
+        low = np.floor(here.to_index(np.full(3, rim - 1.0))).astype(int).clip(first)
+        high = (np.ceil(here.to_index(np.array(part.shape, float) - rim)).astype(int) + 1).clip(max=last)
         if (high > low).all():
             where = tuple(slice(i, j) for i, j in zip(low, high, strict=True))
-            yield where, preprocess.from_grid(part[None], here, low, high, NOWHERE)[0]
+            yield where, preprocess.from_grid(part[None], here, low, high, outside)[0]
 
 
 def _reach(grid: Grid) -> int:
