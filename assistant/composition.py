@@ -53,7 +53,9 @@ _CHOICE = re.compile(
 )
 _POLAR = re.compile(r"\W*(?:is|are|was|were|does|do|has|have|can)\b", re.IGNORECASE)
 # What joins two names of which both are asked for, and what says that a name only tells where another is
-_JOINS = re.compile(r"\b(?:and|plus|also|then|than|und|als|et|que|y|sowie)\b|[,;.?!&、，；。？和与及比]", re.IGNORECASE)
+_JOINS = re.compile(
+    r"\b(?:and|or|plus|also|then|than|und|oder|als|et|ou|que|y|sowie)\b|[,;.?!&、，；。？和与及比]", re.IGNORECASE
+)
 _LANDMARK = re.compile(
     r"\b(?:not?|except|without|from|to|with|between|near|next|beside|behind|above|below|under|over|inside|outside"
     r"|touch\w*|relative|nicht|ohne|von|zu[rm]?|mit|zwischen|neben|sans|entre|con|sin)\b|不",

@@ -14,6 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from assistant import claims, conversation
 from assistant.events import Delta
 from assistant.evidence import Note, unsupported_numbers
+from assistant.glossary import Glossary
 
 _SENTENCE_END = re.compile(r"[.!?]+[)\"']*(?=\s)|\n+")
 
@@ -22,13 +23,15 @@ _SENTENCE_END = re.compile(r"[.!?]+[)\"']*(?=\s)|\n+")
 class Draft:
     """The reply while it is made: ``accepted`` was checked, ``pending`` is the sentence in the making.
 
-    said: the question, with its references resolved; earlier: the notes of the conversation before it. corrections,
+    said: the question, with its references resolved; earlier: the notes of the conversation before it; glossary: what
+    other names a sentence may have for a target. corrections,
     removed: as in `Done`, where the latter are called unsupported.
     """
 
     tokenizer: PreTrainedTokenizerBase
     said: str = ""
     earlier: Sequence[str] = ()
+    glossary: Glossary | None = None
     accepted: str = ""
     pending: str = ""
     run: list[int] = field(default_factory=list)  # text ids at the end of pending, decoded together
@@ -100,7 +103,10 @@ class Draft:
                 continue
             plain = conversation.visible(sentence).strip()
             known = [*self.earlier, *map(str, targets)]
-            problem = claims.flaw(plain, targets, known, self.said)
+            checked = plain
+            if self.glossary is not None:
+                checked = self.glossary.canonical(plain, {note.phrase for note in targets})
+            problem = claims.flaw(checked, targets, known, self.said)
             if problem is None:
                 self.accept(length, sentence)
                 continue

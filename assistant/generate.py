@@ -245,7 +245,7 @@ class Chat:
         model, question = self.model, self.whole(self.messages[-1].content)
         said = with_names(question, self.known())
         notes = [note for message in self.messages for note in conversation.notes(message.content)]
-        draft = Draft(model.tokenizer, said, notes)
+        draft = Draft(model.tokenizer, said, notes, model.glossary)
         sampler = torch.Generator(device=model.device).manual_seed(seed) if temperature > 0 else None
         targets: list[Note] = []
         added: set[str] = set()  # phrases that were looked for because the question asks for them too
@@ -404,11 +404,15 @@ class Chat:
         return [*conversation.encode_text(tokenizer, f" {words}" if targets else words), min(self._ends)]
 
     def _as_asked(self, phrase: str, said: str) -> str:
-        """A phrase that the model wrote; where it is no known name, and of no word of the question (said), the words
-        that the question has for it: "Balken" of "wie groß ist der Balken?", not "Balkon"."""
+        """A phrase that the model wrote; where it is another name for one structure alone, that; where it is no known
+        name, and of no word of the question (said), the words that the question has for it: "Balken" of "wie groß ist
+        der Balken?", not "Balkon"."""
         glossary, words = self.model.glossary, normalise(said).split()
-        if glossary is None or not glossary.names or glossary.mentioned(phrase):
+        if glossary is None or not glossary.names:
             return phrase
+        if glossary.mentioned(phrase):
+            meant = glossary.names.get(normalise(phrase), ())
+            return meant[0] if len(meant) == 1 else phrase
         if re.fullmatch(r"[m\d\s+&-]+", phrase) or set(normalise(phrase).split()) & set(words):
             return phrase
         return unread(said) or phrase

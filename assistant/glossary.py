@@ -11,7 +11,7 @@ import difflib
 import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 
@@ -133,6 +133,21 @@ class Glossary:
                 found.append(Mention(places[at][0], places[stop - 1][1], self._sided(meant, words, sides, at, stop)))
             at += length
         return sorted(found, key=lambda mention: (mention.start, mention.meant))
+
+    def canonical(self, text: str, phrases: Collection[str]) -> str:
+        """The text with those of `phrases` in place of other names that can mean nothing else: "medulla spinalis"."""
+        for mention in reversed(self.mentions(text)):
+            if len(mention.meant) == 1 and mention.meant[0] in phrases:
+                text = text[: mention.start] + self._said(text, mention) + text[mention.end :]
+        return text
+
+    @staticmethod
+    def _said(text: str, mention: Mention) -> str:
+        """What stands for a mention: its phrase, without the side that the text has before the name."""
+        phrase = mention.meant[0]
+        side = side_of(phrase)
+        before = text[: mention.start].lower().rstrip()
+        return phrase[len(side) + 1 :] if side is not None and before.endswith(side) else phrase
 
     def side_words(self, text: str) -> list[tuple[int, int, str]]:
         """(start, end, "left" or "right") of every word for a side, in order of appearance."""

@@ -90,6 +90,17 @@ def test_all_that_is_asked_for_side_by_side_is_looked_for_and_told(scripted, mon
     assert done.visible.endswith("The mandible (m1) is 3.0 mL. The larynx (m2) is 4.0 mL.")
 
 
+def test_another_name_for_a_structure_is_that_structure(scripted, monkeypatch):
+    """In a phrase that the model writes, and in a sentence that is checked: the mask contradicts it by any name."""
+    chat, _ = scripted("<p>medulla spinalis</p> The medulla spinalis was not found.", volumes=(3,))
+    names = {"spinal cord": ("spinal cord",), "medulla spinalis": ("spinal cord",)}
+    monkeypatch.setattr(chat.model, "glossary", Glossary(names, {}, {}))
+    done, grounded, _ = ask(chat, "Is the medulla spinalis there?")
+    assert [event.finding.phrase for event in grounded] == ["spinal cord"]
+    assert done.visible.endswith("The spinal cord (m1) is 3.0 mL.")
+    assert "the spinal cord was found" in done.corrections[0]
+
+
 def test_a_name_that_nobody_taught_is_the_reader_s(scripted, monkeypatch):
     """The model garbles a word that it does not know; the reply has it as the question wrote it."""
     replies = "<p>right Balkon</p>", "<p>corpus callosum</p>"  # of what was never taught the program says so itself
