@@ -16,7 +16,7 @@ from accelerate import DistributedType
 from assistant.errors import DeixisError
 from assistant.segmenter import Segmenter
 from tests.distributed_run import see_inputs
-from training import program, run, see
+from training import check, program, run, see, swap
 from training.converse import ConverseConfig
 from training.optimizer import MuonWithAdamW
 from training.phrases import PhraseBank
@@ -128,6 +128,21 @@ def test_a_stage_is_started_in_either_way_of_writing(tmp_path, capsys):
         program.main(SeeConfig, work, "See.", [*out, "steps=3"])
     assert left.value.code == 2
     assert "name a YAML file" in capsys.readouterr().err
+
+
+def test_what_a_user_can_put_right_ends_a_program_with_one_line(tmp_path, capsys):
+    """A run that diverged, and tools that are given files which are not there."""
+    lost = torch.nn.Parameter(torch.zeros(2))
+    lost.grad = torch.tensor([1.0, torch.inf])
+    argv = [str(CONFIGS / "see.yaml"), "--out", "x"]
+    assert program.main(SeeConfig, lambda config, given: run.clip([lost], 1.0), "See.", argv) == 2
+    assert capsys.readouterr().err == "see: the gradient norm is inf: lower the learning rate and start again\n"
+    none = str(tmp_path / "none.pt")
+    for tool, given in ((check, ["--see", none]), (swap, ["--model", none, "--see", none, "--out", none])):
+        assert tool.main(given) == 2
+        said = capsys.readouterr().err
+        assert said.count("\n") == 1
+        assert "none.pt" in said
 
 
 def test_a_full_gpu_is_told_with_what_makes_a_step_smaller(capsys):

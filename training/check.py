@@ -17,12 +17,12 @@ import numpy as np
 from assistant.language import DEFAULT_BASE
 from assistant.study import Study
 from assistant.volume import Volume
-from training import metrics, scans
+from training import metrics, program, scans
 from training.phrases import PhraseBank
 from training.stage import load_segmenter
 
 
-def main(argv: Sequence[str] | None = None) -> None:
+def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Masks of a See run, asked by phrase states.")
     parser.add_argument("--see", type=Path, required=True)
     parser.add_argument("--data", type=Path, help="a folder in the shared layout, as ../shared/data")
@@ -32,6 +32,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--limit", type=int, default=3)
     parser.add_argument("--contrasts", type=int, default=2)
     options = parser.parse_args(argv)
+    return program.ended("check", lambda: checked(options))
+
+
+def checked(options: argparse.Namespace) -> None:
+    """Ask, and print Dice and presence by family."""
     segmenter, bank = load_segmenter(options.see).eval(), PhraseBank.load(options.phrases, options.base)
     for family in options.families.split(","):
         dice: dict[str, list[float]] = defaultdict(list)
@@ -57,4 +62,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

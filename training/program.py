@@ -70,7 +70,7 @@ def ended(stage: str, work: Callable[[], Any], less_memory: str = "") -> int:
     less_memory: settings that make a step smaller, for a GPU that is full."""
     try:
         wrote = work()
-    except (DeixisError, RecipeError, FileNotFoundError) as error:
+    except (DeixisError, RecipeError, FileNotFoundError, FloatingPointError) as error:
         print(f"{stage}: {error}", file=sys.stderr)
         return 2
     except torch.OutOfMemoryError as error:

@@ -354,7 +354,7 @@ def clip(parameters: Iterable[Tensor], limit: float) -> float:
     norms = [whole(torch.nn.utils.get_total_norm(kind)) for kind in grads if kind]
     norm = math.hypot(*map(float, norms))
     if not math.isfinite(norm):
-        raise FloatingPointError(f"the gradient norm is {norm}: lower the learning rate and start again from state.pt")
+        raise FloatingPointError(f"the gradient norm is {norm}: lower the learning rate and start again")
     for kind in filter(None, kinds):
         torch.nn.utils.clip_grads_with_norm_(kind, limit, torch.tensor(norm, device=kind[0].device))
     return norm

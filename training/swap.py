@@ -19,6 +19,7 @@ import torch
 
 from assistant.model import DeixisModel
 from data_recipes import ontology
+from training import program
 from training.stage import load_segmenter, made_how
 
 
@@ -30,7 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--see", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(argv)
-    model, see = DeixisModel.from_pretrained(options.model, trainable=True), load_segmenter(options.see)
+    return program.ended("swap", lambda: swapped(options.model, options.see, options.out))
+
+
+def swapped(finished: Path, run: Path, out: Path) -> Path:
+    """Write a finished checkpoint with the segmenter of a See run; its folder."""
+    model, see = DeixisModel.from_pretrained(finished, trainable=True), load_segmenter(run)
     see.state_mean.copy_(model.segmenter.state_mean)
     see.state_axes.copy_(model.segmenter.state_axes)
     model.segmenter = see
@@ -39,13 +45,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     assert manifest is not None
     model.glossary = ontology.glossary()
     model.save_pretrained(
-        options.out,
+        out,
         seeds=manifest.seeds,
         data=manifest.data,
-        training={**manifest.training, "see": made_how(options.see)},
+        training={**manifest.training, "see": made_how(run)},
         dtype=torch.float16,
     )
-    return 0
+    return out
 
 
 if __name__ == "__main__":
