@@ -51,6 +51,14 @@ _OTHERWISE = re.compile(
 _CHOICE = re.compile(
     r"\b(?:(?P<least>smallest)|largest|biggest|(?:(?P<less>smaller)|larger|bigger)(?: one)? of)\b", re.IGNORECASE
 )
+# of all that the scan shows: "what is the largest structure?", "which organ is the smallest here?"
+_EXTREME = re.compile(
+    r"\W*(?:what(?:'s)?|which|show(?: me)?|find|segment|outline)(?: is| one is)?(?: the)?"
+    r" (?:(?:(?P<small>smallest)|largest|biggest) (?:structure|organ|region)"
+    r"|(?:structure|organ|region) is (?:the )?(?:(?P<least>smallest)|largest|biggest))"
+    r"(?: here)?(?: (?:that )?you (?:can )?(?:see|find))?(?: in (?:this|the) (?:scan|image|volume))?\W*$",
+    re.IGNORECASE,
+)
 _POLAR = re.compile(r"\W*(?:is|are|was|were|does|do|has|have|can)\b", re.IGNORECASE)
 # What joins two names of which both are asked for, and what says that a name only tells where another is
 _JOINS = re.compile(
@@ -131,6 +139,8 @@ def read(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
         return None
     if _ALL.match(question):
         plan: Plan | None = Plan(tuple(shown(())))
+    elif (extreme := _EXTREME.match(question)) is not None:
+        plan = Plan(tuple(shown(())), "smallest" if extreme["small"] or extreme["least"] else "largest")
     else:
         plan = (
             _all_but(question, glossary, shown) or _choice(question, glossary, shown)

@@ -72,6 +72,9 @@ def test_what_is_asked_for_side_by_side(question, shown, targets):
         ("Show me the larger of the two parotids.", NECK, ["left parotid gland", "right parotid gland"], "largest"),
         ("the smaller one of the thalami", BRAIN, ["left thalamus", "right thalamus"], "smallest"),
         ("Which is smallest: brainstem, larynx or mandible?", NECK, ["brainstem", "larynx", "mandible"], "smallest"),
+        ("What is the largest structure?", NECK, NECK, "largest"),
+        ("What's the biggest organ you can see in this scan?", NECK, NECK, "largest"),
+        ("Which organ is the smallest in this scan?", NECK, NECK, "smallest"),
     ],
 )
 def test_which_one_is_chosen_among(question, shown, targets, choose):
@@ -87,7 +90,7 @@ def test_which_one_is_chosen_among(question, shown, targets, choose):
         "Is the left hippocampus not smaller than the right?",
         "Is everything there except the parotids?",
         "Is the left parotid gland the larger of the two?",
-        "What is the largest structure?",
+        "What is the largest difference?",
         "Which is larger, the left or the right parotid gland?",
         "Leave it out, but not now.",
         "Everything except nothing.",
