@@ -21,7 +21,7 @@ from assistant.segmenter import Segmenter
 from assistant.vision import Features
 
 # The two parts of a hippocampus fill 0.010 to 0.019 of what the brain's structures do in whole brains (3 scans), and
-# 0.11 to 0.19 in crops around one (6), as the embedded default draws both
+# 0.09 to 0.19 in crops around one (30), as the embedded default draws both
 SPECK = 0.05
 NEIGHBOURS = 6  # rivals of a mask that are compared with it one by one; the others as one
 RIM = 2  # coarse voxels around what a mask claims, in which it borders on others
@@ -76,17 +76,17 @@ class Rivals:
     def shown(self, among: Sequence[str] = ()) -> list[str]:
         """Names of what the scan shows: of the group that tells the kind of scan, and of what is a group by itself.
 
-        The kind is told by the group of which the greatest share was found, of several the one with the most, among
-        those that fill more than a speck of what the largest fills: a crop around a hippocampus is full of brain, but
-        only its own parts are whole, and these are no structures of their own in a whole brain. among: names of which
-        that group has one, if any group has."""
+        The kind is told by the group of which the greatest share was found, of several the one with the fewest, among
+        those that fill more than a speck of what the largest fills: a crop around a hippocampus is full of brain, of
+        which all may be thought to be there, but its own parts are no structures of their own in a whole brain. among:
+        names of which that group has one, if any group has."""
         config = self.segmenter.config
         groups = list(zip(self._found, config.exclusive, self.filled, strict=True))
         kinds = [part for part in groups if len(part[1]) > 1]
         kinds = [part for part in kinds if set(part[1]) & set(among)] or kinds
         most = max((filled for _, _, filled in kinds), default=0)
         shares = [(len(found) / len(group), found) for found, group, filled in kinds if filled >= SPECK * most]
-        kind = max(shares, key=lambda part: (part[0], len(part[1])), default=(0.0, []))[1]
+        kind = max(shares, key=lambda part: (part[0], -len(part[1])), default=(0.0, []))[1]
         kept = [found for found, group, _ in groups if found is kind or len(group) == 1]
         return list(dict.fromkeys(config.taught_names[i] for found in kept for i in found))
 

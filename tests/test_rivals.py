@@ -45,12 +45,15 @@ def study(segmenter: Segmenter) -> Study:
 
 
 def test_what_a_scan_shows_is_the_group_that_is_whole_and_fills_it(segmenter):
-    """Of (a, b, c) and (c, d) the first where both are whole, since it has more; a speck of the second is no kind of
-    scan."""
+    """Of (a, b, c) and (c, d) the second where both are whole, which is the more particular one; a speck of it is no
+    kind of scan."""
     rivals = study(segmenter).rivals
     assert rivals is not None
     rivals.filled = [1000, 1000]
+    assert rivals.shown() == ["c", "d"]
+    rivals.filled = [1000, 49]
     assert rivals.shown() == ["a", "b", "c"]
+    rivals.filled = [1000, 1000]
     rivals._found = [[0, 1], [2, 3]]
     assert rivals.shown() == ["c", "d"]
     rivals.filled = [1000, 49]
