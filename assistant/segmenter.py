@@ -137,7 +137,11 @@ class Segmenter(nn.Module):
     ) -> None:
         """Set which phrases the masks were learned of, those that exclude one another in groups; codes (N, state_dim):
         `whiten` of the state of each of `taught_names`; focus: see `SegmenterConfig`."""
-        self.config = replace(self.config, exclusive=groups, wholes=wholes, focus=focus)
+        fitted = dict(zip(self.config.exclusive, self.config.mask_thresholds, strict=False))
+        thresholds = tuple(fitted.get(group, self.config.mask_threshold) for group in groups) if fitted else ()
+        self.config = replace(
+            self.config, exclusive=groups, wholes=wholes, focus=focus, mask_thresholds=thresholds
+        )
         self.register_buffer("taught_codes", codes, persistent=bool(groups or wholes))
 
     def meant(self, codes: Tensor) -> list[int | None]:

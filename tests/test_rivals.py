@@ -230,6 +230,15 @@ def test_a_low_threshold_widens_masks_and_lets_them_share_nothing(segmenter):
     assert narrow.rivals.owner([claim(-1, 0), None], here) is None
 
 
+def test_thresholds_stay_with_their_groups_when_more_is_taught(segmenter):
+    """A new group has the threshold of what has none of its own, until it is calibrated."""
+    taught = Segmenter(dataclasses.replace(segmenter.config, mask_threshold=0.45, mask_thresholds=(0.2, 0.3)))
+    taught.fit_taught((*GROUPS, ("e",)), (), taught.whiten(STATES[:5]))
+    assert taught.config.mask_thresholds == (0.2, 0.3, 0.45)
+    taught.fit_taught(GROUPS[1:], (), taught.whiten(STATES[2:4]))
+    assert taught.config.mask_thresholds == (0.3,)
+
+
 def test_one_alone_competes_with_nobody_and_has_a_name(segmenter):
     alone = Segmenter(dataclasses.replace(segmenter.config, exclusive=(("a",),)))
     alone.load_state_dict({**segmenter.state_dict(), "taught_codes": segmenter.taught_codes[:1]})
