@@ -30,12 +30,12 @@ BORDER = 4.0  # logits from a tie within which a mask borders on a rival
 
 @dataclass(frozen=True)
 class Claims:
-    """The two strongest claims on each voxel within a group. best, second (X, Y, Z) logits; owner (X, Y, Z) uint8: the
-    structure whose claim `best` is."""
+    """The strongest claim on each voxel within a group. best (X, Y, Z) logits; owner (X, Y, Z) uint8: the structure
+    whose claim it is; second (X, Y, Z): the claim next to it, on the coarse level."""
 
     best: Tensor
     owner: Tensor
-    second: Tensor
+    second: Tensor | None = None
 
 
 class Rivals:
@@ -103,10 +103,13 @@ class Rivals:
 
     def fine(self, pixel: Tensor, start: Sequence[int]) -> list[Claims | None]:
         """What each group claims of a fine tile: pixel (P, X, Y, Z), in half precision."""
-        out = []
+        out: list[Claims | None] = []
         for group in self.groups:
-            claims = self._claims(self.drawn(group, pixel, start), group)
-            out.append(claims and Claims(claims.best.half(), claims.owner, claims.second.half()))
+            if not group:
+                out.append(None)
+                continue
+            best, place = self.drawn(group, pixel, start).max(0)
+            out.append(Claims(best.half(), torch.tensor(group, dtype=torch.uint8, device=best.device)[place]))
         return out
 
     def drawn(self, rows: Sequence[int], pixel: Tensor, start: Sequence[int]) -> Tensor:
@@ -139,7 +142,7 @@ class Rivals:
         name = None if index is None else config.taught_names[index]
         strongest = torch.full_like(logits, config.background(name))
         for group, claim in zip(config.exclusive, self.coarse, strict=True):
-            if claim is not None and index is not None and name in group:
+            if claim is not None and claim.second is not None and index is not None and name in group:
                 strongest = torch.maximum(strongest, torch.where(claim.owner.eq(index), claim.second, claim.best))
         return logits - strongest
 

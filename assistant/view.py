@@ -61,7 +61,7 @@ class View:
         """Bytes of what was computed of the volume so far, on whatever device it lies."""
         tensors = [*self._tiles.values()]
         for claims in self._tile_claims.values():
-            tensors += [tensor for c in claims if c is not None for tensor in (c.best, c.owner, c.second)]
+            tensors += [tensor for c in claims if c is not None for tensor in (c.best, c.owner)]
         computed = vars(self)  # where cached_property keeps what was asked for already
         if "canonical" in computed:
             c = self.canonical
