@@ -22,7 +22,8 @@ from assistant.segmenter import SegmenterConfig
 PHRASE, SENTENCE = "left block", "Here it is."
 QUESTIONS = ("Show me the left block.", "What is this?", "Where is it?", "And now?")
 WIDTH = 96
-# Untrained masks are drawn where a logit is over -5.3: without a click that is everywhere, with one it is around it.
+# Untrained masks are drawn where a logit is over -5.3: without a click that is nearly everywhere, with one it is around
+# it.
 SEGMENTER = SegmenterConfig(
     lm_dim=WIDTH, channels=(8, 8, 8, 8, 16), blocks=(1, 1, 1, 1, 1), pixel_dim=8, dim=32, decoder_depth=1,
     coarse_size=16, presence_threshold=0.0, mask_threshold=0.005,

@@ -56,13 +56,14 @@ def test_the_tumour_is_on_the_left_and_nowhere_else() -> None:
 
 @pytest.mark.slow
 def test_the_embedded_model_answers_what_the_page_offers_to_ask() -> None:
-    """The drawings' own sizes: cord 10 mL, jaw 50, parotid glands 16 each, tumour 80; the liver was never taught."""
+    """The drawings' own sizes: cord 10 mL in a canal of 35, of which the experts whom the model learned from take in a
+    part; jaw 50, parotid glands 16 each, tumour 80; the liver was never taught."""
     from assistant.desk.texts import QUESTIONS
     from assistant.session import Session
 
     session = Session.open(example_scan("neck"))
     found = {f.phrase: f for question in QUESTIONS["CT"] for f in session.ask(question).findings}
-    for phrase, low, high in (("spinal cord", 7, 20), ("mandible", 20, 80), ("left parotid gland", 7, 25)):
+    for phrase, low, high in (("spinal cord", 7, 25), ("mandible", 20, 80), ("left parotid gland", 7, 25)):
         assert low < found[phrase].volume_ml < high, phrase
     assert found["left parotid gland"].centroid_mm[0] < 0 < found["right parotid gland"].centroid_mm[0]
     assert not found["liver"].taught
