@@ -195,7 +195,10 @@ def coordinated(question: str, glossary: Glossary, shown: Shown) -> list[str]:
     """The structures that a question asks for side by side: "where is the mandible, and how big are the parotids?".
     Empty where it names one, or where one of its names only says where another is ("and what is next to the larynx?").
     """
-    named, here, stop = glossary.named(question), shown([]), 0
+    named = glossary.named(question)
+    if len(named) < 2:
+        return []
+    here, stop = shown([]), 0
     asked: list[tuple[int, list[str]]] = []
     for mention in named:
         before = question[stop : mention.start]
@@ -208,7 +211,7 @@ def coordinated(question: str, glossary: Glossary, shown: Shown) -> list[str]:
         last = next((phrases for start, phrases in reversed(asked) if start < match.start()), [])
         if len(last) == 1 and side_of(last[0]) not in (None, match["side"].lower()):
             asked.append((match.start(), [other_side(last[0])]))
-    return list(dict.fromkeys(phrase for _, phrases in sorted(asked) for phrase in phrases)) if len(named) > 1 else []
+    return list(dict.fromkeys(phrase for _, phrases in sorted(asked) for phrase in phrases))
 
 
 def _phrases(text: str, glossary: Glossary, shown: Sequence[str]) -> list[str]:

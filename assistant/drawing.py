@@ -9,10 +9,8 @@ voxel that goes to one and one that goes to another, a third may be the stronges
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -24,6 +22,7 @@ from torch.nn import functional as F
 
 from assistant import preprocess
 from assistant.click_refiner import NEAREST, Clicks
+from assistant.layer import NOWHERE, Layer, Slices, box_at, on_volume, overlap
 from assistant.preprocess import Grid
 from assistant.prompt_encoder import GridPrompt, Prompt
 from assistant.tiles import blend_weights, live_voxels
@@ -31,9 +30,7 @@ from assistant.tiles import blend_weights, live_voxels
 if TYPE_CHECKING:
     from assistant.view import View
 
-NOWHERE = -10.0  # logit where nothing was drawn
 SURELY = 4.0  # logit at which a mask that was not drawn counts as sure
-SLACK = 3.0  # margin, in logits, by which a mask may be under another on the grid and over it between two voxels
 CHANGED = 0.5  # logits by which clicks change a voxel at least
 TOGETHER = 8  # masks drawn at a time: their margins over all rivals are large
 BLANK = -4.0  # logit where nothing is known: a click has it all before it
@@ -69,30 +66,15 @@ class Wanted:
     wider: Wanted | None = None
 
 
-@dataclass(frozen=True)
-class Layer:
-    """What of one mask is drawn before any click acts: logits (X, Y, Z), over 0 in the mask, of the box of a level's
-    grid that begins at its voxel low (3,). They are the least of margins (1 + K, X, Y, Z): over the empty background,
-    over each of its near rivals and over all far ones. tiles: starts of the fine tiles it was drawn from; none on the
-    coarse level."""
-
-    margins: Tensor
-    grid: Grid
-    low: np.ndarray
-    tiles: tuple[tuple[int, int, int], ...] = ()
-
-    @cached_property
-    def logits(self) -> Tensor:
-        return self.margins.amin(0)
-
-
 def without_specks(mask: np.ndarray) -> np.ndarray:
     """A mask (X, Y, Z) less its connected parts (26 neighbours) of under a twentieth of the largest one: errors
     far more often than finds, and far away they spoil every distance."""
-    spots = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
-    if not len(spots[0]):
+    plane = np.logical_or.reduce(mask, axis=2)
+    x, y = np.flatnonzero(plane.any(1)), np.flatnonzero(plane.any(0))
+    if not len(x):
         return mask
-    box = tuple(slice(int(s[0]), int(s[-1]) + 1) for s in spots)
+    z = np.flatnonzero(mask[x[0] : x[-1] + 1, y[0] : y[-1] + 1].any((0, 1)))
+    box = tuple(slice(int(s[0]), int(s[-1]) + 1) for s in (x, y, z))
     parts, count = ndimage.label(mask[box], np.ones((3, 3, 3)))
     if count > 1:
         size = np.bincount(parts.ravel())
@@ -156,16 +138,15 @@ class Drawing:
             bool(config.taught_names) and m is None and (p is None or p.is_empty)
             for m, p in zip(meant, given, strict=True)
         ]
-        chosen: dict[int, Wanted] = {}
+        chosen = []
         for i, one in enumerate(every):
             # a positive click or a given mask says by itself that something is there
             shown = _pointed(one.clicks) or (one.prompt is not None and one.prompt.mask is not None)
             if not unknown[i] and (shown or float(presence[i]) >= config.presence_threshold):
-                chosen[i] = one
-        chosen = self._also_wider(chosen, codes, meant, given)
-        drawn = dict(zip(chosen, self._draw(list(chosen.values())), strict=True))
-        for i, wanted in chosen.items():
-            if wanted.prompt is None and wanted.clicks is None:  # else a small part may be what was pointed at
+                chosen.append(i)
+        drawn = dict(zip(chosen, self._draw(self._in_company(chosen, every, codes)), strict=True))
+        for i in chosen:
+            if every[i].prompt is None and every[i].clicks is None:  # else a small part may be what was pointed at
                 drawn[i] = without_specks(drawn[i])
         a, b = config.quality_scale
         return [
@@ -197,28 +178,27 @@ class Drawing:
                 # a word that no mask was learned of says nothing: what is clicked on is all there is to go by
                 fine, drawn = blank(fine), torch.full_like(drawn, BLANK)
             rivals, row = self.view.rivals, meant[i]
-            near, far = ([], []) if rivals is None else rivals.against(row)
             if rivals is not None and row is not None and prompt is None:
                 # what it is to others it is itself, to the last digit: of two in step both could claim a voxel
                 fine, drawn = rivals.heads.fine[row], rivals.logits[row].float()
-            wanted.append(Wanted(fine, drawn, prompt, given[i], clicked, meant[i], (*near,), (*far,)))
+            wanted.append(Wanted(fine, drawn, prompt, given[i], clicked, row))
         return wanted, logit, quality
 
-    def _also_wider(
-        self,
-        chosen: dict[int, Wanted],
-        codes: Tensor,
-        meant: Sequence[int | None],
-        given: Sequence[Prompt | None],
-    ) -> dict[int, Wanted]:
-        """Rows of `codes` that are to be drawn, each with what the wider view draws of it."""
-        if self.view.wider is None or not chosen:
-            return chosen
-        rows = list(chosen)
-        wider, _, _ = self.view.wider.drawing._wanted(codes[rows], [meant[i] for i in rows], [given[i] for i in rows])
-        # against the same ones in both looks, or the mean could share a voxel with one that only one of them knows of
-        both = [(i, replace(o, near=chosen[i].near, far=chosen[i].far)) for i, o in zip(rows, wider, strict=True)]
-        return {i: replace(chosen[i], wider=other) for i, other in both}
+    def _in_company(self, chosen: Sequence[int], every: Sequence[Wanted], codes: Tensor) -> list[Wanted]:
+        """Those of `every` that are to be drawn, each with whom it competes with and with what the wider view draws of
+        it; codes (N, state_dim) of all."""
+        view, some = self.view, [every[i] for i in chosen]
+        wider: Sequence[Wanted | None] = [None] * len(some)
+        if view.wider is not None and some:
+            rows = codes[[*chosen]]
+            wider, _, _ = view.wider.drawing._wanted(rows, [one.meant for one in some], [one.given for one in some])
+        out = []
+        for one, other in zip(some, wider, strict=True):
+            near, far = ((), ()) if view.rivals is None else view.rivals.against(one.meant)
+            # against the same ones in both looks, or the mean could share a voxel with one that only one of them knows
+            both = None if other is None else replace(other, near=near, far=far)
+            out.append(replace(one, near=near, far=far, wider=both))
+        return out
 
     def _draw(self, wanted: list[Wanted]) -> list[np.ndarray]:
         """N masks on the volume (X, Y, Z) bool."""
@@ -227,7 +207,7 @@ class Drawing:
             some = wanted[first : first + TOGETHER]
             for one, layer in zip(some, self.layers_of(some), strict=True):
                 mask = np.zeros(self.view.volume.shape, bool)
-                for where, values in self._over_all(layer, 0.0, 0.0):
+                for where, values in layer.over_all(self.view.extent, 0.0, 0.0):
                     mask[where] = (values > 0).numpy()
                 if one.clicks is not None:
                     self._click_on(mask, layer, one.clicks)
@@ -238,29 +218,9 @@ class Drawing:
         """Change a layer's mask (X, Y, Z) where clicks change the layer."""
         after = self.refined(layer, clicks).cpu()
         change = (after - layer.logits).abs()
-        parts = [self._on_volume(values, layer.grid, layer.low, change > 0, 0.0) for values in (change, after)]
+        parts = [on_volume(values, layer.part, self.view.extent, change > 0, 0.0) for values in (change, after)]
         for (where, changed), (_, values) in zip(*parts, strict=True):
             mask[where] = np.where((changed > CHANGED).numpy(), (values > 0).numpy(), mask[where])
-
-    def _over_all(self, layer: Layer, least: float, most: float) -> Iterator[tuple[tuple[slice, ...], Tensor]]:
-        """The least margin of a layer on the volume's own voxels, as `_on_volume` gives it: of the part in which it is
-        over `least`, right as far as it is under `most`."""
-        grid, low = layer.grid, layer.low
-        reach = _reach(grid)
-        near = layer.logits > least - SLACK
-        around = F.max_pool3d(near[None].float(), 2 * reach + 1, 1, reach)[0] > 0 if near.numel() else near
-        own = layer.margins[0].masked_fill(~around, NOWHERE)
-        for where, values in self._on_volume(own, grid, low, near):
-            for margin in layer.margins[1:]:
-                for there, other in self._inner(margin, grid, low, (margin <= most) & around):
-                    spans = [(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(where, there, strict=True)]
-                    if all(a < b for a, b in spans):
-                        mine, its = (
-                            tuple(slice(a - s.start, b - s.start) for (a, b), s in zip(spans, box, strict=True))
-                            for box in (where, there)
-                        )
-                        values[mine] = torch.minimum(values[mine], other[its])
-            yield where, values
 
     @torch.inference_mode()
     def layers(self, names: Sequence[str]) -> list[Layer]:
@@ -269,14 +229,14 @@ class Drawing:
         rows = [model.config.taught_names.index(name) for name in names]
         codes, given = model.taught_codes[rows], [None] * len(rows)
         wanted, _, _ = self._wanted(codes, rows, given)
-        return self.layers_of(list(self._also_wider(dict(enumerate(wanted)), codes, rows, given).values()))
+        return self.layers_of(self._in_company(range(len(rows)), wanted, codes))
 
     def probability(self, name: str) -> np.ndarray:
         """How likely each voxel of the volume belongs to a taught structure, whatever its presence: (X, Y, Z) float32,
         over a half in its mask; 0 where nothing is drawn."""
         (layer,) = self.layers([name])
         values = np.full(self.view.volume.shape, NOWHERE, np.float32)
-        for where, logits in self._over_all(layer, 0.9 * NOWHERE, -NOWHERE):
+        for where, logits in layer.over_all(self.view.extent, 0.9 * NOWHERE, -NOWHERE):
             values[where] = logits.numpy()
         return np.where(values > 0.9 * NOWHERE, 1 / (1 + np.exp(-values)), 0).astype(np.float32)
 
@@ -302,16 +262,16 @@ class Drawing:
         # what the clicks leave as it is has the mask's own voxels, not those of the grid
         moved, out = np.zeros((2, *mask.shape), bool), mask.copy()
         for values, drawn in zip((before, after), moved, strict=True):
-            for where, logit in self._on_volume(values, grid, np.zeros(3, int), values > 0):
+            for where, logit in on_volume(values, grid, self.view.extent, values > 0):
                 drawn[where] = (logit > 0).numpy()
         changed = moved[0] != moved[1]
         out[changed] = moved[1][changed]
         return out
 
-    def pixels(self, layer: Layer, box: tuple[slice, ...]) -> Tensor:
+    def pixels(self, layer: Layer, box: Slices) -> Tensor:
         """The embedding (P, x, y, z) of a part of a layer, each voxel from the tile that counts most there; 0 where the
         layer has none."""
-        level = tuple(slice(b.start + int(a), b.stop + int(a)) for a, b in zip(layer.low, box, strict=True))
+        level = tuple(slice(b.start + a.start, b.stop + a.start) for a, b in zip(layer.box, box, strict=True))
         if not layer.tiles:
             return self.view.coarse.pixel[0][(slice(None), *level)]
         shape = tuple(s.stop - s.start for s in level)
@@ -320,11 +280,10 @@ class Drawing:
         for start in layer.tiles:
             pixel = self.view.tile(start)
             size = tuple(pixel.shape[1:])
-            spans = [(max(s, t.start), min(s + n, t.stop)) for s, n, t in zip(start, size, level, strict=True)]
-            if any(a >= b for a, b in spans):
+            common = overlap(box_at(start, size), level)
+            if common is None:
                 continue
-            mine = tuple(slice(a - s, b - s) for (a, b), s in zip(spans, start, strict=True))
-            there = tuple(slice(a - t.start, b - t.start) for (a, b), t in zip(spans, level, strict=True))
+            mine, there = common
             weight = blend_weights(start, size, layer.grid.shape)[mine].to(self.view.device)
             better, part = weight > most[there], (slice(None), *there)
             out[part] = torch.where(better, pixel[(slice(None), *mine)].float(), out[part])
@@ -340,18 +299,22 @@ class Drawing:
         if self.view.wider is None or None in others:
             return layers
         wider = self.view.wider.drawing.layers_of([one for one in others if one is not None])
-        return [_mean(own, other) for own, other in zip(layers, wider, strict=True)]
+        return [own.mean(other) for own, other in zip(layers, wider, strict=True)]
 
     def _layers_of(self, wanted: list[Wanted]) -> list[Layer]:
-        """N masks' logits in this view. A tile is visited once and draws every mask that needs it in one product."""
+        """N masks' logits in this view. A tile is visited once, by every mask that needs it."""
         c = self.view.canonical
         rivals = self.view.rivals
         if c.fine_grid is None:
-            every: Mapping[int, Tensor] | Tensor = {} if rivals is None else rivals.logits
-            return [Layer(self._margins(one, one.coarse, every), c.coarse_grid, np.zeros(3, int)) for one in wanted]
+            whole = np.zeros(3, int)
+            claims = [[] if rivals is None else [rivals.logits[[*one.near, *one.far]]] for one in wanted]
+            return [
+                Layer(self._margins(one, torch.cat([one.coarse[None], *others])), c.coarse_grid, whole)
+                for one, others in zip(wanted, claims, strict=True)
+            ]
         live = [live_voxels(self._contested(one).cpu()) | _clicked(one.clicks, one.coarse.shape) for one in wanted]
         used: list[list[tuple[int, int, int]]] = [[] for _ in wanted]
-        lows, sums, weights = [], [], []
+        lows, boxes, sums, weights = [], [], [], []
         for one, where in zip(wanted, live, strict=True):
             spots = where.nonzero()
             low = high = np.zeros(3, int)
@@ -359,44 +322,36 @@ class Drawing:
                 low, high = 2 * spots.amin(0).numpy(), 2 * (spots.amax(0).numpy() + 1)
             lows.append(low)
             weights.append(torch.zeros(tuple(int(n) for n in high - low)))
+            boxes.append(box_at(low, tuple(weights[-1].shape)))
             sums.append(torch.zeros((1 + len(one.near) + bool(one.far), *weights[-1].shape)))
         size = tuple(min(self.view.side, n) for n in c.fine_grid.shape)
         for start in self.view.tile_grid():
             window = blend_weights(start, size, c.fine_grid.shape)
             half = tuple(slice(s // 2, (s + n) // 2) for s, n in zip(start, size, strict=True))
             counts = window[::2, ::2, ::2] + window[1::2, 1::2, 1::2] > 0
-            near = [
-                i
-                for i, low in enumerate(lows)
-                if all(s < a + n and a < s + m for s, m, a, n in zip(start, size, low, weights[i].shape, strict=True))
-            ]
-            users = [i for i in near if bool((live[i][half] & counts).any())]
-            if not users:
-                continue
-            grid = _shifted(c.fine_grid, start, size)
-            earlier = [
-                self._mask_on(g.mask, grid) if (g := wanted[i].given) is not None and g.mask is not None else None
-                for i in users
-            ]
-            with self.view.autocast():
-                fine = torch.stack([wanted[i].fine for i in users])
-                rows = self.segmenter.fine_logits(
-                    fine, self.view.tile(start), start, [wanted[i].prompt for i in users], earlier
-                )
-            for i, row in zip(users, rows, strict=True):
+            for i, one in enumerate(wanted):
+                common = overlap(box_at(start, size), boxes[i])
+                if common is None or not bool((live[i][half] & counts).any()):
+                    continue
                 used[i].append(start)
-                low, high = lows[i], lows[i] + np.array(weights[i].shape)
-                spans = [(max(s, a), min(s + n, b)) for s, n, a, b in zip(start, size, low, high, strict=True)]
-                mine = tuple(slice(a - s, b - s) for (a, b), s in zip(spans, start, strict=True))
-                there = tuple(slice(a - s, b - s) for (a, b), s in zip(spans, low, strict=True))
-                competing = (*wanted[i].near, *wanted[i].far)
-                others: Mapping[int, Tensor] = {}
-                if rivals is not None and competing:
-                    with self.view.autocast():
-                        drawn = rivals.drawn(competing, self.view.tile(start)[(slice(None), *mine)], start)
-                    others = dict(zip(competing, drawn, strict=True))
-                margins = self._margins(wanted[i], row[mine], others)
-                sums[i][(slice(None), *there)] += margins * window[mine]
+                mine, there = common
+                competing = [*one.near, *one.far]
+                rows = [one.fine[None]] if rivals is None else [one.fine[None], rivals.heads.fine[competing]]
+                none = [None] * len(competing)
+                first = [s + m.start for s, m in zip(start, mine, strict=True)]
+                earlier = None
+                if one.given is not None and one.given.mask is not None:
+                    shape = [m.stop - m.start for m in mine]
+                    earlier = self._mask_on(one.given.mask, c.fine_grid.part(first, shape))
+                with self.view.autocast():
+                    drawn = self.segmenter.fine_logits(
+                        torch.cat(rows),
+                        self.view.tile(start)[(slice(None), *mine)],
+                        first,
+                        [one.prompt, *none],
+                        [earlier, *none],
+                    )
+                sums[i][(slice(None), *there)] += self._margins(one, drawn) * window[mine]
                 weights[i][there] += window[mine]
         out = []
         for where, low, total, weight, tiles in zip(live, lows, sums, weights, used, strict=True):
@@ -414,74 +369,20 @@ class Drawing:
             return one.coarse - self.segmenter.config.background(None)
         return rivals.contested(one.coarse, one.meant)
 
-    def _margins(self, one: Wanted, logits: Tensor, others: Mapping[int, Tensor] | Tensor) -> Tensor:
-        """Logits of one mask (X, Y, Z), and by their rows of those that it competes with: the margins of a `Layer`, on
-        the CPU. To have the far ones as one costs a mask some voxels, never gives it any of theirs."""
-        config = self.segmenter.config
-        own = logits.float()
-        parts = [own - config.background(None if one.meant is None else config.taught_names[one.meant])]
-        parts += [own - others[row] for row in one.near]
+    def _margins(self, one: Wanted, drawn: Tensor) -> Tensor:
+        """Logits of one mask, of its near and of its far rivals (1 + K, X, Y, Z): the margins of a `Layer`, on the CPU.
+        To have the far ones as one costs a mask some voxels, never gives it any of theirs."""
+        own, others = drawn[0].float(), drawn[1:]
+        count = len(one.near)
+        parts = [own - self.segmenter.config.background(one.meant), *(own - other for other in others[:count])]
         if one.far:
-            parts.append(own - torch.stack([others[row] for row in one.far]).amax(0))
+            parts.append(own - others[count:].amax(0))
         return torch.stack(parts).cpu()
-
-    def _on_volume(
-        self, logits: Tensor, grid: Grid, first: np.ndarray, near: Tensor, outside: float = NOWHERE
-    ) -> Iterator[tuple[tuple[slice, ...], Tensor]]:
-        """Logits of a box of a grid (its first voxel `first`) on the volume's own voxels: the part of the volume (none,
-        or one) around the voxels `near` (X, Y, Z) bool, and the logits there."""
-        spots = near.nonzero()
-        if not len(spots):
-            return
-        a = np.maximum(spots.amin(0).numpy() - 2, 0)
-        b = np.minimum(spots.amax(0).numpy() + 3, np.array(logits.shape))
-        part = logits[tuple(slice(i, j) for i, j in zip(a, b, strict=True))].clamp(NOWHERE, -NOWHERE)
-        yield from self._sampled(part, _shifted(grid, first + a, tuple(part.shape)), 0, outside)
-
-    def _inner(
-        self, logits: Tensor, grid: Grid, first: np.ndarray, near: Tensor
-    ) -> Iterator[tuple[tuple[slice, ...], Tensor]]:
-        """`_on_volume` as far as what is interpolated from the voxels `near` reaches, and no farther."""
-        spots = near.nonzero()
-        if not len(spots):
-            return
-        reach = _reach(grid)
-        wide = F.pad(logits, (2 * reach,) * 6, value=NOWHERE)
-        a, b = spots.amin(0).numpy(), spots.amax(0).numpy() + 1 + 4 * reach
-        part = wide[tuple(slice(i, j) for i, j in zip(a, b, strict=True))].clamp(NOWHERE, -NOWHERE)
-        yield from self._sampled(part, _shifted(grid, first + a - 2 * reach, tuple(part.shape)), reach, NOWHERE)
-
-    def _sampled(
-        self, part: Tensor, here: Grid, rim: int, outside: float
-    ) -> Iterator[tuple[tuple[slice, ...], Tensor]]:
-        """Values (X, Y, Z) of a grid on the volume's own voxels, less `rim` voxels of the grid at each side: where they
-        lie, and they; nothing where the volume has no voxel there."""
-        first, last = self.view.extent
-        low = np.floor(here.to_index(np.full(3, rim - 1.0))).astype(int).clip(first)
-        high = (np.ceil(here.to_index(np.array(part.shape, float) - rim)).astype(int) + 1).clip(max=last)
-        if (high > low).all():
-            where = tuple(slice(i, j) for i, j in zip(low, high, strict=True))
-            yield where, preprocess.from_grid(part[None], here, low, high, outside)[0]
-
-
-def _reach(grid: Grid) -> int:
-    """Voxels of a grid beyond which one has no say in the volume's: linear interpolation, or the mean over larger
-    voxels."""
-    return 1 + math.ceil(1 / min(grid.step))
 
 
 def _pointed(clicks: Clicks | None) -> bool:
     """Whether something is said to be there."""
     return clicks is not None and bool(clicks.positive.any())
-
-
-def _mean(own: Layer, other: Layer) -> Layer:
-    """A layer with the mean of its margins and another's, on its own grid."""
-    if not own.margins.numel() or not bool((other.margins > NOWHERE).any()):
-        return own
-    here, there = (_shifted(part.grid, part.low, tuple(part.margins.shape[1:])) for part in (own, other))
-    both = [part.margins.clamp(NOWHERE, -NOWHERE) for part in (own, other)]
-    return replace(own, margins=(both[0] + preprocess.regrid(both[1], there, here, NOWHERE)) / 2)
 
 
 def _clicked(clicks: Clicks | None, shape: Sequence[int]) -> Tensor:
@@ -499,10 +400,3 @@ def blank(fine: Tensor) -> Tensor:
     row = torch.zeros_like(fine)
     row[-1] = BLANK
     return row
-
-
-def _shifted(grid: Grid, first: Sequence[int] | np.ndarray, shape: Sequence[int]) -> Grid:
-    """The part of a grid that begins at its voxel `first`."""
-    x, y, z = (float(s + f * d) for s, f, d in zip(grid.start, first, grid.step, strict=True))
-    a, b, c = (int(n) for n in shape)
-    return replace(grid, shape=(a, b, c), start=(x, y, z))

@@ -96,6 +96,12 @@ class Grid:
         x, y, z = (float(s + v) for s, v in zip(self.start, voxels, strict=True))
         return replace(self, start=(x, y, z))
 
+    def part(self, first: Sequence[int] | np.ndarray, shape: Sequence[int]) -> Grid:
+        """The part of `shape` voxels that begins at this grid's voxel `first` (3,)."""
+        x, y, z = (float(s + f * d) for s, f, d in zip(self.start, first, self.step, strict=True))
+        a, b, c = (int(n) for n in shape)
+        return replace(self, shape=(a, b, c), start=(x, y, z))
+
     def finer(self) -> Grid:
         """The same box at half the spacing: fine voxels 2i and 2i + 1 make up coarse voxel i."""
         a, b, c = self.shape

@@ -50,13 +50,11 @@ class Rivals:
         self.logits = segmenter.coarse_logits(self.heads, coarse, prompts)
         presence, _ = segmenter.mask_decoder.judge(self.heads, self.logits)
         there = presence.sigmoid() >= segmenter.config.rival_threshold
-        #: members of each group that are there, as positions in `names`
-        self.groups = [
-            [i for i in (names.index(name) for name in group) if bool(there[i])] for group in segmenter.config.exclusive
-        ]
+        #: members of each group, as positions in `names`, and those of them that are there
+        self.members = [[names.index(name) for name in group] for group in segmenter.config.exclusive]
+        self.groups = [[i for i in rows if bool(there[i])] for rows in self.members]
         sure = (presence / segmenter.config.presence_temperature).sigmoid() >= segmenter.config.presence_threshold
-        self._found = [[i for i in (names.index(name) for name in group) if sure[i]]
-                       for group in segmenter.config.exclusive]  # fmt: skip
+        self._found = [[i for i in rows if sure[i]] for rows in self.members]
         self.coarse = [self._claims(self.logits[group].float(), group) for group in self.groups]
         #: coarse voxels that each group claims from the background
         self.filled = [0 if claims is None else int((claims.best > 0).sum()) for claims in self.coarse]
@@ -108,23 +106,17 @@ class Rivals:
             if not group:
                 out.append(None)
                 continue
-            best, place = self.drawn(group, pixel, start).max(0)
+            best, place = self.segmenter.fine_logits(self.heads.fine[group], pixel, start, [None] * len(group)).max(0)
             out.append(Claims(best.half(), torch.tensor(group, dtype=torch.uint8, device=best.device)[place]))
         return out
 
-    def drawn(self, rows: Sequence[int], pixel: Tensor, start: Sequence[int]) -> Tensor:
-        """Logits (len(rows), X, Y, Z) of taught structures on a fine tile, each drawn alone."""
-        return self.segmenter.fine_logits(self.heads.fine[[*rows]], pixel, start, [None] * len(rows))
-
-    def against(self, index: int | None) -> tuple[list[int], list[int]]:
+    def against(self, index: int | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Whom a structure (`Segmenter.meant`) competes with, of those of its groups who are there: the NEIGHBOURS that
         claim most of what it borders on, most first, and all others."""
-        config = self.segmenter.config
-        name = None if index is None else config.taught_names[index]
-        mine = [rows for rows, group in zip(self.groups, config.exclusive, strict=True) if name in group]
-        others = list(dict.fromkeys(row for rows in mine for row in rows if row != index))
+        mine = [there for rows, there in zip(self.members, self.groups, strict=True) if index in rows]
+        others = list(dict.fromkeys(row for there in mine for row in there if row != index))
         if not others or index is None:
-            return [], []
+            return (), ()
         spots = torch.cat([c.owner.eq(index).nonzero() for c in self.coarse if c is not None])
         if len(spots):
             low, high = (spots.amin(0) - RIM).clamp_min(0), spots.amax(0) + RIM + 1
@@ -133,16 +125,14 @@ class Rivals:
             strongest, whose = logits[others].max(0)
             counts = torch.bincount(whose[logits[index] - strongest > -BORDER], minlength=len(others))
             others = [others[i] for i in counts.argsort(descending=True, stable=True).tolist()]
-        return others[:NEIGHBOURS], others[NEIGHBOURS:]
+        return tuple(others[:NEIGHBOURS]), tuple(others[NEIGHBOURS:])
 
     def contested(self, logits: Tensor, index: int | None) -> Tensor:
         """A mask's logits (X, Y, Z) on the coarse level, less the strongest claim of another, the empty background's
         being one: over 0 where the mask is."""
-        config = self.segmenter.config
-        name = None if index is None else config.taught_names[index]
-        strongest = torch.full_like(logits, config.background(name))
-        for group, claim in zip(config.exclusive, self.coarse, strict=True):
-            if claim is not None and claim.second is not None and index is not None and name in group:
+        strongest = torch.full_like(logits, self.segmenter.config.background(index))
+        for rows, claim in zip(self.members, self.coarse, strict=True):
+            if claim is not None and claim.second is not None and index in rows:
                 strongest = torch.maximum(strongest, torch.where(claim.owner.eq(index), claim.second, claim.best))
         return logits - strongest
 
@@ -155,7 +145,7 @@ class Rivals:
             if claim is None:
                 continue
             x, y, z = np.clip(at, 0, np.array(claim.best.shape) - 1).tolist()
-            best, whose = float(claim.best[x, y, z]), config.taught_names[int(claim.owner[x, y, z])]
+            best, whose = float(claim.best[x, y, z]), int(claim.owner[x, y, z])
             if best > max(strongest, config.background(whose)):
-                strongest, name = best, whose
+                strongest, name = best, config.taught_names[whose]
         return name

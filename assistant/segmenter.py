@@ -55,13 +55,14 @@ class SegmenterConfig:
         """All taught phrases, each once: the rows of `Segmenter.taught_codes`."""
         return tuple(dict.fromkeys((*(name for group in self.exclusive for name in group), *self.wholes)))
 
-    def background(self, name: str | None) -> float:
-        """What the empty background claims of a voxel beside a structure, as a logit; None: one that was not taught."""
-        group = self.group_of(name) if self.mask_thresholds else None
+    def background(self, row: int | None) -> float:
+        """What the empty background claims of a voxel beside a structure, as a logit; row: its position in
+        `taught_names`, None for one that was not taught."""
+        group = None if row is None or not self.mask_thresholds else self.group_of(self.taught_names[row])
         threshold = self.mask_threshold if group is None else self.mask_thresholds[group]
         return math.log(threshold / (1 - threshold))
 
-    def group_of(self, name: str | None) -> int | None:
+    def group_of(self, name: str) -> int | None:
         """Position of the first group of `exclusive` that a structure belongs to."""
         return next((n for n, group in enumerate(self.exclusive) if name in group), None)
 

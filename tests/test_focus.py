@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from assistant import focus, preprocess
-from assistant.drawing import NOWHERE, Layer, _mean
+from assistant.layer import NOWHERE, Layer
 from assistant.prompt_encoder import Prompt
 from assistant.segmenter import Segmenter, SegmenterConfig
 from assistant.study import Study
@@ -153,14 +153,14 @@ def test_both_looks_have_a_say_where_they_draw():
     fine, coarse = (preprocess.Grid((12, 12, 12), s, (0.0,) * 3, (s,) * 3) for s in (2.0, 3.0))
     own = Layer(torch.full((1, 4, 4, 4), 4.0), fine, np.array([3, 3, 3]))  # 6 to 12 of the volume
     other = Layer(torch.full((1, 6, 6, 6), -1.0), coarse, np.array([1, 1, 1]))  # 3 to 18
-    mean = _mean(own, other)
+    mean = own.mean(other)
     assert torch.allclose(mean.logits, torch.full((4, 4, 4), 1.5))
     assert (mean.grid, mean.low.tolist()) == (fine, [3, 3, 3])
-    aside = _mean(own, Layer(other.margins, coarse, np.array([6, 1, 1])))  # from 18 on: nothing there
+    aside = own.mean(Layer(other.margins, coarse, np.array([6, 1, 1])))  # from 18 on: nothing there
     assert torch.allclose(aside.logits, torch.full((4, 4, 4), (4 + NOWHERE) / 2))
     nothing = Layer(torch.full((1, 6, 6, 6), NOWHERE), coarse, np.array([1, 1, 1]))
-    assert _mean(own, nothing) is own
-    assert _mean(own, Layer(torch.zeros(1, 0, 0, 0), coarse, np.zeros(3, int))) is own
+    assert own.mean(nothing) is own
+    assert own.mean(Layer(torch.zeros(1, 0, 0, 0), coarse, np.zeros(3, int))) is own
 
 
 def test_rivals_share_no_voxel_after_both_looks_and_a_half_is_the_masks_border(study):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from assistant.drawing import BLANK, Layer
+from assistant.drawing import BLANK
+from assistant.layer import Layer
 from assistant.preprocess import Grid
 from assistant.segmenter import Segmenter
 from assistant.study import Study

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from assistant import rivals
-from assistant.drawing import Layer
+from assistant.layer import Layer
 from assistant.preprocess import Grid
 from assistant.prompt_encoder import Prompt
 from assistant.rivals import Claims
@@ -97,8 +97,7 @@ def test_between_two_grid_voxels_that_go_to_others_a_third_may_be_the_strongest(
     margins[1, :4], margins[1, 4:] = 2 - 3, 2 + 10
     margins[2, :4], margins[2, 4:] = 2 + 10, 2 - 3
     layer = Layer(margins, Grid((8, 6, 6), 2.0, (10.0, 10.0, 10.0), (2.0, 2.0, 2.0)), np.zeros(3, int))
-    drawing = study(segmenter).view.drawing
-    ((where, values),) = drawing._over_all(layer, 0.0, 0.0)
+    ((where, values),) = layer.over_all(study(segmenter).view.extent, 0.0, 0.0)
     x = where[0].start + (values > 0).nonzero()[:, 0]
     assert set(x.tolist()) == {17}
 
@@ -173,7 +172,7 @@ def test_what_is_not_there_does_not_compete(segmenter):
     strict.load_state_dict(segmenter.state_dict())
     none = study(strict.eval()).rivals
     assert none.groups == [[], []]
-    assert none.against(0) == ([], [])
+    assert none.against(0) == ((), ())
     logits = torch.randn(2, 2, 2)
     assert torch.equal(none.contested(logits, 0), logits)
 
@@ -203,11 +202,11 @@ def test_who_competes_is_of_the_same_groups_and_those_that_border_most_come_firs
     found.logits[1, ..., 7:10] = 1
     found.logits[0, ..., 10:] = 9
     found.coarse = [found._claims(found.logits[group], group) for group in found.groups]
-    assert found.against(2) == ([3, 1, 0], [])
+    assert found.against(2) == ((3, 1, 0), ())
     monkeypatch.setattr(rivals, "NEIGHBOURS", 1)
-    assert found.against(2) == ([3], [1, 0])
-    assert found.against(3) == ([2], [])  # the second group has no a and b
-    assert found.against(None) == ([], [])
+    assert found.against(2) == ((3,), (1, 0))
+    assert found.against(3) == ((2,), ())  # the second group has no a and b
+    assert found.against(None) == ((), ())
 
 
 def test_a_low_threshold_widens_masks_and_lets_them_share_nothing(segmenter):
@@ -216,8 +215,8 @@ def test_a_low_threshold_widens_masks_and_lets_them_share_nothing(segmenter):
     low = Segmenter(dataclasses.replace(segmenter.config, mask_thresholds=(0.02, 0.5)))
     low.load_state_dict(segmenter.state_dict())
     config = low.config
-    assert config.background("a") == pytest.approx(math.log(0.02 / 0.98))
-    assert config.background("e") == config.background(None) == 0
+    assert config.background(0) == pytest.approx(math.log(0.02 / 0.98))
+    assert config.background(3) == config.background(None) == 0
     wide, narrow = study(low.eval()), study(segmenter)
     drawn = [[found.mask for found in one.decode(STATES[:3])] for one in (wide, narrow)]
     more, less = drawn

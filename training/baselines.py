@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from assistant import preprocess
-from assistant.drawing import NOWHERE
+from assistant.layer import NOWHERE
 from assistant.vision import IMAGE_CHANNELS
 from assistant.volume import Volume
 from data_recipes import ontology

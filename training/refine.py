@@ -23,7 +23,8 @@ from torch.nn import functional as F
 
 from assistant import preprocess
 from assistant.click_refiner import Clicks
-from assistant.drawing import BLANK, NOWHERE, Drawing, Layer
+from assistant.drawing import BLANK, Drawing
+from assistant.layer import NOWHERE, Layer
 from assistant.study import Study
 from assistant.volume import Volume
 from data_recipes.synthesis.contrast import SHARES, bias_field
@@ -69,9 +70,8 @@ def volume_of(case: PackedCase, rng: np.random.Generator) -> Volume:
 
 def truth_on(layer: Layer, mask: np.ndarray) -> Tensor:
     """An expert mask of the volume on a layer's voxels: (X, Y, Z) bool."""
-    share, _ = preprocess.to_grid(torch.from_numpy(mask.astype(np.float32))[None], layer.grid)
-    box = tuple(slice(int(a), int(a) + n) for a, n in zip(layer.low, layer.logits.shape, strict=True))
-    return share[0][box] >= 0.5
+    share, _ = preprocess.to_grid(torch.from_numpy(mask.astype(np.float32))[None], layer.part)
+    return share[0] >= 0.5
 
 
 def click_losses(drawing: Drawing, layer: Layer, truth: Tensor, count: int) -> tuple[list[Tensor], list[float]]:
