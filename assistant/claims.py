@@ -12,9 +12,11 @@ import re
 from collections.abc import Sequence
 
 from assistant.evidence import (
+    AXES,
     Note,
     compare_volumes,
     format_ml,
+    format_place,
     format_probability,
     numbers_in,
     unsupported_numbers,
@@ -23,6 +25,7 @@ from assistant.glossary import side_of
 from assistant.margin import LOW_QUALITY
 
 LISTED = 10  # structures whose volumes are told in sentences
+PLACED = 4  # structures whose places are told
 _SMALLER = r"smaller|less voluminous|shrunken|littler"
 _LARGER = r"larger|bigger|greater|more voluminous"
 _COMPARED = re.compile(rf"\b(?:(?P<smaller>{_SMALLER})|(?P<larger>{_LARGER}))\b", re.IGNORECASE)
@@ -49,6 +52,10 @@ _ASKED_RELATION = re.compile(
 _ASKED_SIDE = re.compile(
     r"\b(?:on|in|at|to) (?:the|its|their) (?P<side>left|right)"
     r"(?: |-)?(?:(?:hand|half|side)\b(?P<of>[^?.!]*)|(?=\W*$))",
+    re.IGNORECASE,
+)
+_ASKED_WHERE = re.compile(
+    r"\b(?:where|locat(?:ed|ion)|position|(?:which|what) side|wo|lage|où|dónde|ubicaci[oó]n)\b|在哪|哪里|位置",
     re.IGNORECASE,
 )
 # What stands between two names that are not of one list
@@ -340,6 +347,22 @@ def caution(targets: Sequence[Note]) -> str:
         f"The outline{'' if one else 's'} of {listed} {'is' if one else 'are'} uncertain: the number is the estimated "
         "overlap with an expert's."
     )
+
+
+def places(question: str, targets: Sequence[Note]) -> str:
+    """Where the targets that are there lie, each by its centre, when the question asks for it; "" otherwise, and for
+    more than a few. On which side of the scan is told where a name has no side of its own."""
+    there = [(note, note.measurement) for note in _distinct(targets) if note.measurement is not None]
+    if len(there) > PLACED or not _ASKED_WHERE.search(question):
+        return ""
+    told: list[str] = []
+    for note, m in there:
+        half = "in the scan's middle plane" if m.side == "midline" else f"to the {m.side} of the scan's middle"
+        side = f", {half}" if m.side is not None and side_of(note.phrase) is None else ""
+        place = format_place(m.centroid_mm)
+        first = f"The centre of {note.id} is at {place} {AXES}{side}"
+        told.append(f"that of {note.id} at {place}{side}" if told else first)
+    return "; ".join(told) + "." if told else ""
 
 
 def _distinct(targets: Sequence[Note]) -> list[Note]:

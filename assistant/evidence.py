@@ -98,6 +98,17 @@ def _extremes(mask: np.ndarray) -> np.ndarray:
     return np.argwhere(keep)
 
 
+def extent(mask: np.ndarray, affine: np.ndarray) -> tuple[float, float, float]:
+    """How far a mask (X, Y, Z) that is not empty reaches along the patient's own axes, x, y and z in mm: between its
+    outermost voxel centres, as the longest diameter."""
+    box = bounding_box(mask)
+    if box is None:
+        raise ValueError("the mask is empty: there is nothing to measure")
+    index = _extremes(mask[box])
+    x, y, z = np.ptp(index @ np.asarray(affine, float)[:3, :3].T, axis=0).tolist()
+    return x, y, z
+
+
 def longest_diameter(points: np.ndarray) -> float:
     """The largest distance between two of (N, 3) points, in their unit; exact. 0 for one point."""
     corners = _hull_corners(np.asarray(points, np.float64))
@@ -143,6 +154,15 @@ def format_ml(volume_ml: float) -> str:
 def format_mm(length_mm: float) -> str:
     """Millimetres as shown: one decimal."""
     return _plain(length_mm, 1)
+
+
+AXES = "(x to the patient's right, y to the front, z up)"  # of positions, RAS+
+
+
+def format_place(point_mm: Sequence[float]) -> str:
+    """A position (3,) RAS+ mm as shown."""
+    x, y, z = (format_mm(value) for value in point_mm)
+    return f"x {x}, y {y}, z {z} mm"
 
 
 def format_mean(mean: float) -> str:

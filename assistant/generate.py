@@ -345,7 +345,8 @@ class Chat:
         untold = [note for note in targets if note.phrase in added and note not in [other for *_, other in told]]
         draft.accepted = f"{draft.accepted} {claims.statement(untold)}".rstrip()
         # said to the reader alone: the model has the quality in its notes
-        visible = f"{conversation.visible(draft.accepted)} {claims.caution(targets)}".rstrip()
+        said_alone = [claims.places(said, targets), claims.caution(targets)]
+        visible = " ".join(filter(None, [conversation.visible(draft.accepted).rstrip(), *said_alone]))
         yield from draft.news(visible)
         yield Done(draft.accepted, visible, tuple(draft.removed), tuple(draft.corrections), stopped)
 

@@ -10,7 +10,9 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from assistant.evidence import format_mean, format_ml, format_mm, shown_difference
+import numpy as np
+
+from assistant.evidence import AXES, extent, format_mean, format_ml, format_mm, format_place, shown_difference
 from assistant.findings import Finding
 from assistant.glossary import side_of
 from assistant.reference import Known, check_ids, recalled, references
@@ -34,6 +36,15 @@ _KINDS = {
     "smallest": (r"smaller|smallest|kleinere?[rsn]?|kleinste\w*|plus petite?|más pequeñ[oa]|menor", "更小|最小"),
     "together": (r"together|(?:in )?total|combined|altogether|summed|sum|zusammen|insgesamt|ensemble|au total|juntos|"
                  r"juntas|en total", "一共|总共"),
+    "width": (r"wide|width|broad|breadth|(?:transverse|left[- ]to[- ]right|lateral) (?:diameter|extent|size)|breite?|"
+              r"largeur|anch[oa]|anchura", "多宽|宽度"),
+    "depth": (r"deep|depth|(?:anteroposterior|ap|front[- ]to[- ]back) (?:diameter|extent|size)|tiefe?|profonde?ur|"
+              r"profundidad", "多深|深度"),
+    # "how high is the uptake?" asks for no length
+    "height": (r"tall|height|high(?!.*(?:intensit|signal|brightness|uptake))|"
+               r"(?:craniocaudal|vertical|head[- ]to[- ]foot) (?:diameter|extent|size)|hoch|höhe|hauteur|alt[oa]|"
+               r"altura", "多高|高度"),
+    "dimensions": (r"dimensions?|extents?|abmessungen|dimensiones", "尺寸"),
     "length": (r"long|lengths?|(?:longest|maximum|max) (?:diameters?|axis|extent)|diameters?|lang|länge|durchmesser|"
                r"longueur|longue?|diamètre|larg[oa]|longitud|diámetro", "长度|直径|多长"),
     "intensity": (r"(?:mean |average )?(?:intensit(?:y|ies)|signal|brightness|uptake)|bright|mean|average|"
@@ -67,6 +78,10 @@ _WHICH = re.compile(r"\W*(?:and |so |but )?(?:which|welche\w*|lequel|laquelle|cu
 _POLAR = re.compile(r"\W*(?:and |so |but )?(?:is|are|was|were|does|do|did|has|have)\b", re.IGNORECASE)
 _ASKS_MEANING = re.compile(r"\b(?:do|does|did)\b.*\bmean\b", re.IGNORECASE)  # "what does that mean?" is about no mean
 _ALONE = ("(?<![a-zà-ÿ0-9])", "(?![a-zà-ÿ0-9])")  # no part of a longer word; Chinese parts no words
+# along which of the patient's axes -> the word for it, and from where to where
+_ACROSS = {"width": ("wide", "left to right"), "depth": ("deep", "front to back"), "height": ("high", "foot to head")}
+#: kinds that are told of how far a mask reaches
+EXTENTS = (*_ACROSS, "dimensions")
 # what is compared by -> (of which words, whether the most is meant)
 _SUPERLATIVE = {
     "longest": ("long", True), "shortest": ("short", False), "largest": ("larg", True), "smallest": ("small", False),
@@ -120,7 +135,7 @@ def read(question: str, known: Known) -> Asked | None:
     if not kind and not unit and (polar or not members or set(members) - set(recalled(question, known))):
         return None
     kind = kind or _KIND_OF.get(unit, "size")
-    if kind in ("size", "volume") and any(len(group) > 2 for group in groups):
+    if kind in ("size", "volume", *EXTENTS) and any(len(group) > 2 for group in groups):
         return None  # "the ventricles": all of them and their sum, which `assistant.composition` reads
     whole: tuple[str, ...] = ()
     if kind == "share":
@@ -145,7 +160,7 @@ def read(question: str, known: Known) -> Asked | None:
         least = 2
     if not least <= len(members) <= most:
         return None
-    if not unit and kind not in ("share", "ratio") and not set(members) <= {*known.masks, *known.absent}:
+    if not unit and kind not in ("share", "ratio", *EXTENTS) and not set(members) <= {*known.masks, *known.absent}:
         return None
     return Asked(kind, members, whole, unit)
 
@@ -234,6 +249,18 @@ def told(asked: Asked, found: Mapping[str, Finding], union: tuple[str, float]) -
     return " ".join(f"{_The(one)} {_told_of(one, asked)}." for one in members)
 
 
+def across(asked: Asked, found: Mapping[str, Finding], affine: np.ndarray) -> str:
+    """The answer to one of EXTENTS; affine: of the grid of the masks."""
+    told = []
+    for one in {found[name].id: found[name] for name in asked.members}.values():
+        assert one.mask is not None
+        far = dict(zip(_ACROSS, extent(one.mask, affine), strict=True))
+        kinds = _ACROSS if asked.kind == "dimensions" else (asked.kind,)
+        parts = [f"{_length(far[kind], asked.unit)} {_ACROSS[kind][0]} (from {_ACROSS[kind][1]})" for kind in kinds]
+        told.append(f"{_The(one)} is {_joined(parts)}.")
+    return " ".join(told)
+
+
 def _difference(one: Finding, other: Finding) -> str:
     a, b = format_ml(_ml(one)), format_ml(_ml(other))
     if a == b:
@@ -273,9 +300,8 @@ def _told_of(one: Finding, asked: Asked) -> str:
         return f"has a mean intensity of {format_mean(_number(one.mean_intensity))} {one.intensity_unit}".rstrip()
     if asked.kind == "place":
         assert one.centroid_mm is not None
-        x, y, z = (format_mm(value) for value in one.centroid_mm)
         side = f"is on the patient's {side_of(one.phrase)} and " if side_of(one.phrase) and not one.made else ""
-        return f"{side}has its centre at x {x}, y {y}, z {z} mm (x to the patient's right, y to the front, z up)"
+        return f"{side}has its centre at {format_place(one.centroid_mm)} {AXES}"
     length = f"{_length(_number(one.longest_diameter_mm), unit)} at its longest"
     if asked.kind == "length":
         return f"is {length}"

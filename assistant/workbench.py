@@ -61,6 +61,8 @@ def _tell(chat: Chat, text: str, asked: Asked) -> Iterator[Event]:
             notes.append(note)
             yield Grounded(finding)
             words = quantity.told(asked, found, (finding.id, _ml(finding)))
+        elif asked.kind in quantity.EXTENTS:
+            words = quantity.across(asked, found, targets.study.volume.affine)
         else:
             names = asked.members if asked.kind == "overlap" else asked.whole
             combine = intersection if asked.kind == "overlap" else union

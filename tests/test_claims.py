@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from assistant import claims
@@ -158,6 +160,26 @@ def test_poor_outlines_are_named_with_their_estimate():
     both = claims.caution([poor, worse])
     assert both.startswith("The outlines of m4 (left amygdala, 0.42) and m5 (right amygdala, 0.30) are uncertain")
     assert unsupported_numbers(both, [str(poor), str(worse)]) == []
+
+
+def test_where_is_told_by_the_centre_when_it_is_asked():
+    """On which side of the scan only of what has no side in its name; nothing of what is not there."""
+    tumour = Note("m1", "tumour", 0.9, 0.9, replace(measured(80), centroid_mm=(-91.64, 33.8, 17.7), side="left"))
+    axes = "(x to the patient's right, y to the front, z up)"
+    told = f"The centre of m1 is at x -91.6, y 33.8, z 17.7 mm {axes}"
+    for question in ("Where is the tumour, and how big?", "On which side is it?", "Wo ist der Tumor?", "肿瘤在哪里？"):
+        assert claims.places(question, [tumour, LIVER]) == f"{told}, to the left of the scan's middle."
+    assert claims.places("How big is the tumour?", [tumour]) == ""
+    assert claims.places("Where is the liver?", [LIVER]) == ""
+    sided = replace(tumour, phrase="left thigh")
+    assert claims.places("where?", [sided]) == f"{told}."
+    middle = replace(tumour, measurement=replace(measured(1), side="midline"))
+    assert claims.places("where?", [middle]).endswith("z 0.0 mm " + axes + ", in the scan's middle plane.")
+    several = [replace(sided, id=f"m{n}", phrase=f"part {n}") for n in range(1, 6)]
+    four = claims.places("where?", several[:4])
+    assert four.startswith(f"{told}, to the left of the scan's middle; that of m2 at x -91.6, y 33.8, z 17.7")
+    assert (four.count("mm"), four.count("(x to")) == (4, 1)
+    assert claims.places("where?", several) == ""
 
 
 def test_mentions_are_the_longest_ones():

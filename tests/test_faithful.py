@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from assistant.evidence import measure
 from assistant.generate import Finding
 from assistant.session import Reply
 from assistant.volume import Volume
@@ -82,6 +83,10 @@ def test_numbers_are_of_the_voxels_not_of_what_the_finding_says():
     assert checked("The left hippocampus is 35.0 mL.", claim).supported == 0
     assert checked("The left hippocampus is 30.0 mL.", claim).supported == 1
     assert checked("You said 35 mL.", claim, question="Is it 35 mL?").supported == 1
+    x, y, z = measure(VOLUME, box(30)).centroid_mm
+    place = "The centre of m1 is at x {:.1f}, y {:.1f}, z {:.1f} mm."
+    assert checked(place.format(x, y, z), LEFT).supported == 3
+    assert checked(place.format(x, y, z + 3.3), LEFT).supported == 2
     assert checked("It was found with presence 0.93 and quality 0.81.", LEFT).supported == 2
 
 

@@ -87,7 +87,10 @@ def test_all_that_is_asked_for_side_by_side_is_looked_for_and_told(scripted, mon
     monkeypatch.setattr(chat.model, "glossary", Glossary({n: (n,) for n in ("mandible", "larynx")}, {}, {}))
     done, grounded, _ = ask(chat, "Where is the mandible, and how big is the larynx?")
     assert [event.finding.phrase for event in grounded] == ["mandible", "larynx"]
-    assert done.visible.endswith("The mandible (m1) is 3.0 mL. The larynx (m2) is 4.0 mL.")
+    said, places = done.visible.split(" The centre of m1 is at ")
+    assert said.endswith("The mandible (m1) is 3.0 mL. The larynx (m2) is 4.0 mL.")
+    assert "; that of m2 at x " in places
+    assert "centre" not in done.content
 
 
 def test_another_name_for_a_structure_is_that_structure(scripted, monkeypatch):

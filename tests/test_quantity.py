@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 
 from assistant.errors import QuestionError
 from assistant.findings import Finding
-from assistant.quantity import Asked, read, told, unread
+from assistant.quantity import EXTENTS, Asked, across, read, told, unread
 from tests.test_reference import BOTH, GLOSSARY, LEFT, ONE, RIGHT, STEM, Known, known
 
 THREE = known(LEFT, RIGHT, STEM)
@@ -36,6 +37,11 @@ GROWN = Known({"m1": LEFT, "m2": f"{LEFT} grown by 3 mm"}, made={"m2": "m1 grown
         ("Which is longer?", BOTH, Asked("longest", ("m1", "m2"))),
         ("both of them together in cm3?", BOTH, Asked("together", ("m1", "m2"), unit="cm\u00b3")),
         ("mean HU of m1?", BOTH, Asked("intensity", ("m1",), unit="HU")),
+        ("How wide is it?", ONE, Asked("width", ("m1",))),
+        ("how tall is the left putamen in cm?", ONE, Asked("height", ("left putamen",), unit="cm")),
+        ("what is the AP diameter of the left putamen?", ONE, Asked("depth", ("left putamen",))),
+        ("its dimensions?", ONE, Asked("dimensions", ("m1",))),
+        ("wie breit ist es?", ONE, Asked("width", ("m1",))),
         ("where is it?", ONE, Asked("place", ("m1",))),
         ("How long is the left putamen in cm?", ONE, Asked("length", ("left putamen",), unit="cm")),
         ("Is it larger than the putamen?", ONE, Asked("largest", ("m1", "left putamen"), yes_or_no=True)),
@@ -53,7 +59,8 @@ GROWN = Known({"m1": LEFT, "m2": f"{LEFT} grown by 3 mm"}, made={"m2": "m1 grown
         ("why is it so big?", ONE, None),
         ("is that normal?", ONE, None),
         ("What does that mean?", ONE, None),
-        ("How wide is it?", ONE, None),
+        ("How heavy is it?", ONE, None),
+        ("how high is its uptake?", ONE, None),
         ("How big is the left putamen?", ONE, None),
         ("How big are the ventricles?", ONE, None),
         ("volume?", Known({}, glossary=GLOSSARY), None),
@@ -106,6 +113,24 @@ THE_LEFT, THE_RIGHT = f"The {LEFT} (m1)", f"the {RIGHT} (m2)"
 )  # fmt: skip
 def test_quantities_are_told_from_the_measurements(asked, wanted):
     assert told(asked, FOUND, ("m3", 10.4)) == wanted
+
+
+def test_how_far_a_mask_reaches_is_along_the_patients_axes():
+    """5 x 3 x 4 voxels, whose grid runs to the left, to the foot and to the front, 2, 1 and 3 mm a voxel: 8 mm to the
+    left, 2 to the foot, 9 to the front between the outermost centres."""
+    mask = np.zeros((9, 9, 9), bool)
+    mask[1:6, 2:5, 3:7] = True
+    affine = np.array([[-2.0, 0, 0, 50], [0, 0, 3, -7], [0, -1, 0, 0], [0, 0, 0, 1]])
+    found = {"m1": dataclasses.replace(FOUND["m1"], mask=mask)}
+    said = {kind: across(Asked(kind, ("m1",)), found, affine) for kind in EXTENTS}
+    assert said["width"] == f"{THE_LEFT} is 8.0 mm wide (from left to right)."
+    assert said["depth"] == f"{THE_LEFT} is 9.0 mm deep (from front to back)."
+    assert said["height"] == f"{THE_LEFT} is 2.0 mm high (from foot to head)."
+    assert said["dimensions"] == (
+        f"{THE_LEFT} is 8.0 mm wide (from left to right), 9.0 mm deep (from front to back) and 2.0 mm high "
+        "(from foot to head)."
+    )
+    assert across(Asked("width", ("m1",), unit="cm"), found, affine).endswith("is 0.80 cm wide (from left to right).")
 
 
 def test_what_is_equal_as_shown_is_neither_larger_nor_smaller():

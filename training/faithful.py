@@ -3,8 +3,8 @@
 Checked from what a user has: the visible text and the masks, which are measured again here. Decoding has rules of its
 own for the same (`assistant.claims`); these are others on purpose, so that an error there is not an error here.
 
-- **Numbers**: each number of the text must be one of the masks' measurements, their difference, sum or share, or the
-  user's own.
+- **Numbers**: each number of the text must be one of the masks' measurements, the position of a centre, an extent, a
+  difference, sum or share, or the user's own.
 - **Statements**: "not found" must have no mask, a name that is spoken of otherwise must have one, "m1" must be the mask
   of that name, and "A is larger than B" must hold for the volumes as shown.
 - **Hallucinated structures** (after CHAIR, Rohrbach et al. 2018): of the structures that a reply speaks of as found,
@@ -26,7 +26,10 @@ from assistant.evidence import (
     Measurement,
     Note,
     compare_volumes,
+    extent,
     format_ml,
+    format_mm,
+    format_place,
     measure,
     numbers_in,
     unsupported_numbers,
@@ -72,6 +75,7 @@ class _Mask:
     id: str
     phrase: str
     measured: Measurement
+    extent_mm: tuple[float, float, float]
 
 
 @cache
@@ -140,7 +144,7 @@ def _masks(replies: Sequence[Reply], volume: Volume) -> list[_Mask]:
     for finding in (f for reply in replies for f in reply.findings):
         if finding.mask is not None and finding.id not in by_id:
             mask = volume.from_native(np.asarray(finding.mask, dtype=bool))
-            by_id[finding.id] = _Mask(finding.id, finding.phrase, measure(volume, mask))
+            by_id[finding.id] = _Mask(finding.id, finding.phrase, measure(volume, mask), extent(mask, volume.affine))
     return list(by_id.values())
 
 
@@ -151,7 +155,9 @@ def _notes(masks: Sequence[_Mask], replies: Sequence[Reply]) -> list[str]:
         compare_volumes((a.id, a.measured), (b.id, b.measured)) for a in masks for b in masks if a.id != b.id
     ]
     estimates = [value for reply in replies for f in reply.findings for value in (f.presence, f.quality)]
-    return [*notes, *(f"{value:.2f}" for value in estimates if value is not None)]
+    places = [format_place(mask.measured.centroid_mm) for mask in masks]
+    places += [f"{format_mm(mm)} mm" for mask in masks for mm in mask.extent_mm]
+    return [*notes, *places, *(f"{value:.2f}" for value in estimates if value is not None)]
 
 
 def _structures(clause: str, replies: Sequence[Reply]) -> list[tuple[str, ...]]:
