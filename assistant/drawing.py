@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from assistant.view import View
 
 SURELY = 4.0  # logit at which a mask that was not drawn counts as sure
-CHANGED = 0.5  # logits by which clicks change a voxel at least
 TOGETHER = 8  # masks drawn at a time: their margins over all rivals are large
 BLANK = -4.0  # logit where nothing is known: a click has it all before it
 
@@ -207,20 +206,14 @@ class Drawing:
             some = wanted[first : first + TOGETHER]
             for one, layer in zip(some, self.layers_of(some), strict=True):
                 mask = np.zeros(self.view.volume.shape, bool)
+                if one.clicks is not None:
+                    # what is nearer to the mask is so over every rival: between two of them it is as before
+                    moved = self.refined(layer, one.clicks).cpu() - layer.logits
+                    layer = replace(layer, margins=layer.margins + moved)
                 for where, values in layer.over_all(self.view.extent, 0.0, 0.0):
                     mask[where] = (values > 0).numpy()
-                if one.clicks is not None:
-                    self._click_on(mask, layer, one.clicks)
                 out.append(mask)
         return out
-
-    def _click_on(self, mask: np.ndarray, layer: Layer, clicks: Clicks) -> None:
-        """Change a layer's mask (X, Y, Z) where clicks change the layer."""
-        after = self.refined(layer, clicks).cpu()
-        change = (after - layer.logits).abs()
-        parts = [on_volume(values, layer.part, self.view.extent, change > 0, 0.0) for values in (change, after)]
-        for (where, changed), (_, values) in zip(*parts, strict=True):
-            mask[where] = np.where((changed > CHANGED).numpy(), (values > 0).numpy(), mask[where])
 
     @torch.inference_mode()
     def layers(self, names: Sequence[str]) -> list[Layer]:

@@ -37,6 +37,20 @@ _STDERR = threading.Lock()
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
+#: how headers call a unit of length -> mm
+UNITS = {
+    name: mm
+    for mm, names in {
+        1.0: ("mm", "millimeter", "millimeters", "millimetre", "millimetres"),
+        10.0: ("cm", "centimeter", "centimeters", "centimetre", "centimetres"),
+        1000.0: ("m", "meter", "meters", "metre", "metres"),
+        0.001: ("um", "\u00b5m", "\u03bcm", "micron", "microns", "micrometer", "micrometers", "micrometre",
+                "micrometres"),
+        1e-6: ("nm", "nanometer", "nanometers", "nanometre", "nanometres"),
+    }.items()
+    for name in names
+}
+
 
 @dataclass(frozen=True, eq=False)
 class StoredScan:
@@ -195,19 +209,27 @@ def _nifti_affine(image: Any, name: str, notes: list[str]) -> np.ndarray:
         notes.append("the sform matrix in the header is singular: the qform was used")
     elif int(header["sform_code"]) == 0 and qcode == 0:
         notes.append("the header holds no orientation: left and right are assumed, check them before use")
-    unit = {1: "meter", 3: "micron"}.get(
-        int(header["xyzt_units"]) & 7, "mm"
-    )  # a code that means nothing is taken as mm
-    factor = {"meter": 1000.0, "micron": 0.001}.get(unit, 1.0)
-    if factor != 1.0 and is_invertible(affine):
-        lengths = np.linalg.norm(affine[:3, :3], axis=0)
-        if unit == "meter" and lengths.max() > 0.2:  # voxels of more than 20 cm: the unit is wrong, not the numbers
-            notes.append(f"the header says metres, but voxels of {lengths.max():g} m cannot be: read as millimetres")
-        else:
-            affine[:3] *= factor
-            notes.append(f"the header's lengths are in {unit}s: converted to millimetres")
+    # a code that means nothing is taken as mm
+    affine = _in_mm(affine, {1: "meter", 3: "micron"}.get(int(header["xyzt_units"]) & 7, "mm"), notes)
     check_affine(affine, name)
     return affine
+
+
+def _in_mm(affine: np.ndarray, unit: str, notes: list[str]) -> np.ndarray:
+    """An affine (4, 4) whose lengths are in a unit of a header, in mm."""
+    factor = UNITS.get(unit.lower())
+    if factor is None:
+        notes.append(f"the header's lengths are in {unit!r}, which is not known here: read as millimetres")
+    if factor in (None, 1.0) or not is_invertible(affine):
+        return affine
+    largest = np.linalg.norm(affine[:3, :3], axis=0).max()
+    if factor == 1000.0 and largest > 0.2:  # voxels of more than 20 cm: the unit is wrong, not the numbers
+        notes.append(f"the header says metres, but voxels of {largest:g} m cannot be: read as millimetres")
+        return affine
+    notes.append(f"the header's lengths are in {unit}: converted to millimetres")
+    scaled = affine.copy()
+    scaled[:3] *= factor
+    return scaled
 
 
 def read_itk(path: Path, frame: int | None = None) -> StoredScan:
@@ -255,6 +277,7 @@ def read_itk(path: Path, frame: int | None = None) -> StoredScan:
         raise ScanError(f"{path.name} holds complex numbers; save the magnitude.")
     affine = _itk_affine(reader.GetSpacing(), reader.GetDirection(), reader.GetOrigin())
     if path.suffix.lower() in (".nrrd", ".nhdr"):
+        affine = _in_mm(affine, _nrrd_unit(path), notes)
         oriented = "NRRD_space" in reader.GetMetaDataKeys()
     if not oriented:
         notes.append("the header holds no orientation: left and right are assumed, check them before use")
@@ -368,6 +391,18 @@ def _refuse_foreign_data_file(path: Path) -> None:
                 raise ScanError(
                     f"{path.name} keeps its voxels in {name!r}, outside its folder; put both in one folder."
                 )
+
+
+def _nrrd_unit(path: Path) -> str:
+    """The unit of a NRRD header's lengths ("space units", or "units" where its axes have no directions), which ITK
+    passes over; "mm" where it names none."""
+    with path.open("rb") as stream:
+        head = re.split(rb"\n\r?\n", stream.read(MAX_HEADER), maxsplit=1)[0].decode("utf-8", "replace")
+    named = re.findall(r"^[ \t]*(?:space )?units:(.*)$", head, re.IGNORECASE | re.MULTILINE)
+    units = {unit.strip() for line in named for unit in re.findall(r'"([^"]*)"', line)} - {"", "???", "none"}
+    if len(units) > 1:
+        raise ScanError(f"{path.name} has lengths in {' and '.join(sorted(units))}; write it with one unit.")
+    return units.pop() if units else "mm"
 
 
 def _check_metaimage_length(path: Path, keys: Sequence[str], size: Sequence[int], pixel_id: int) -> None:

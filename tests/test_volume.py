@@ -165,6 +165,32 @@ def test_lengths_in_metres_and_micrometres_become_millimetres(tmp_path: Path) ->
         assert np.array_equal(saved.affine, nibabel.load(tmp_path / "scan.nii").affine)
 
 
+def test_lengths_of_a_nrrd_in_other_units_become_millimetres(tmp_path: Path) -> None:
+    """ITK reads the numbers and passes over their unit: 100 um are a tenth of a millimetre, the origin with them."""
+    directed = "space: left-posterior-superior\nspace directions: (100,0,0) (0,100,0) (0,0,100)\n"
+    directed += "space origin: (1000,0,-2000)\n"
+
+    def opened(fields: str) -> Volume:
+        head = f"NRRD0004\ntype: float\ndimension: 3\nsizes: 4 4 4\nendian: little\nencoding: raw\n{fields}\n"
+        (tmp_path / "a.nrrd").write_bytes(head.encode() + np.arange(64, dtype="<f4").tobytes())
+        return open_volume(tmp_path / "a.nrrd")
+
+    for unit in ("um", "\u00b5m", "micron"):
+        volume = opened(f'{directed}space units: "{unit}" "{unit}" "{unit}"\n')
+        assert volume.spacing == pytest.approx([0.1, 0.1, 0.1])
+        corner = volume.native.affine[:3, 3]
+        assert corner == pytest.approx([-1.0, 0.0, -2.0])  # LPS+ in the file
+        assert any("converted to millimetres" in note for note in volume.notes)
+    plain = opened('spacings: 2 2 2\nunits: "cm" "cm" "cm"\n')
+    assert plain.spacing == pytest.approx([20.0, 20.0, 20.0])
+    assert opened(f'{directed}space units: "mm" "mm" "mm"\n').notes == opened(directed).notes
+    strange = opened(f'{directed}space units: "furlong" "furlong" "furlong"\n')
+    assert strange.spacing == pytest.approx([100.0] * 3)
+    assert any("'furlong', which is not known here" in note for note in strange.notes)
+    with pytest.raises(ScanError, match="lengths in mm and um; write it with one unit"):
+        opened(f'{directed}space units: "mm" "um" "mm"\n')
+
+
 def test_hash_is_of_content_not_of_place(tmp_path: Path) -> None:
     voxels = np.arange(60.0).reshape(SHAPE)
     one, same = Volume.from_array(voxels, RAS_AFFINE, name="a"), Volume.from_array(voxels, RAS_AFFINE, name="b")
