@@ -2,26 +2,29 @@
 
 Interactive segmenters (nnInteractive, Isensee et al. 2025) run the image through the network again with the clicks.
 Here the pixels of a study are encoded once, before any click is known, so clicks act on the drawn logits: one after the
-other, each around itself, and there as far as a small network says that an error like this one reaches. It is told how
-far off a voxel is, how much its embedding is like that under the click, and how sure the mask was of both.
+other, each around itself, and there as far as a small network says that an error like this one reaches. It sees what
+was drawn, how far off each voxel is, where earlier clicks lie, and how much each voxel's embedding is like that under
+the click, that of the mask and that of what is not in the mask: likenesses alone, so that it need not be learned anew
+whenever the encoder is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from assistant.mask_decoder import MLP
 from assistant.prompt_encoder import sample
 
-FEATURES = 7
+FEATURES = 12
 SURE = 2.5  # logits / 4 beyond which it makes no difference how sure a mask is
 MARGIN = 1.0  # logit by which a mask heeds a click at its voxel
 NEAREST, FARTHEST = 8.0, 24.0  # voxels that a click reaches at least and at most
+BUMP = 4.0  # voxels, standard deviation of what an earlier click looks like
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,9 @@ class Clicks:
         """The same places counted from another voxel (3,)."""
         return Clicks(self.at - origin, self.positive)
 
+    def __getitem__(self, which: slice) -> Clicks:
+        return Clicks(self.at[which], self.positive[which])
+
 
 def ball_radius(voxels: Tensor) -> Tensor:
     """Radius of a ball of so many voxels."""
@@ -50,19 +56,30 @@ class ClickRefiner(nn.Module):
 
     def __init__(self, width: int = 16) -> None:
         super().__init__()
-        self.share = MLP(FEATURES, width, width, 1)
-        last = self.share[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.constant_(last.bias, -1.0)
+        widths = [FEATURES, width, width, width]
+        # together they look 7 voxels far
+        self.layers = nn.ModuleList(
+            nn.Conv3d(a, b, 3, padding=1 << n, dilation=1 << n)
+            for n, (a, b) in enumerate(pairwise(widths))
+        )
+        self.share = nn.Conv3d(width, 1, 1)
+        assert self.share.bias is not None
+        nn.init.constant_(self.share.bias, -1.5)
 
     def forward(
-        self, logits: Tensor, pixel: Callable[[tuple[slice, ...]], Tensor], clicks: Clicks
+        self,
+        logits: Tensor,
+        pixel: Callable[[tuple[slice, ...]], Tensor],
+        clicks: Clicks,
+        applied: int = 0,
     ) -> Tensor:
         """logits (X, Y, Z) float32 of a box of a level, a mask where over 0; pixel: gives the embedding
-        (P, x, y, z) of a part of that box; clicks: in the box's voxels, in the order in which they were made -> logits
-        (X, Y, Z). Clicks outside the box change nothing: there is no mask."""
+        (P, x, y, z) of a part of that box; clicks: in the box's voxels, in the order in which they were made, of which
+        the first `applied` have acted already -> logits (X, Y, Z). Clicks outside the box change nothing: there is no
+        mask."""
         size = torch.tensor(logits.shape, device=logits.device)
-        for at, positive in zip(clicks.at, clicks.positive, strict=True):
+        for number in range(applied, len(clicks.at)):
+            at, positive = clicks.at[number], bool(clicks.positive[number])
             if not bool(((at > -0.5) & (at < size - 0.5)).all()):
                 continue
             radius = ball_radius((logits > 0).sum().float()).clamp_min(2.0)
@@ -70,35 +87,73 @@ class ClickRefiner(nn.Module):
             low = (at - reach).ceil().long().clamp_min(0)
             high = ((at + reach).floor().long() + 1).minimum(size)
             box = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
-            part = self._around(logits[box], pixel(box), at - low, bool(positive), radius, reach)
+            earlier = clicks[:number].moved(low)
+            part = self._around(logits[box], pixel(box).float(), at - low, positive, earlier, radius, reach)
             logits = logits.clone()
             logits[box] = part
         return logits
 
     def _around(
-        self, logits: Tensor, pixel: Tensor, at: Tensor, positive: bool, radius: Tensor, reach: float
+        self,
+        logits: Tensor,
+        pixel: Tensor,
+        at: Tensor,
+        positive: bool,
+        earlier: Clicks,
+        radius: Tensor,
+        reach: float,
     ) -> Tensor:
         """One click on the box (X, Y, Z) of what it can reach."""
         sign = 1.0 if positive else -1.0
-        axes = [torch.arange(n, device=logits.device) - a for n, a in zip(logits.shape, at, strict=True)]
-        offsets = torch.stack(torch.meshgrid(*axes, indexing="ij"))
+        offsets = _offsets(logits, at)
         distance = offsets.square().sum(0).sqrt()
-        field = pixel.float()
-        here = sample(field, at[None])[0]
-        alike = F.cosine_similarity(field, here[:, None, None, None].expand_as(field), dim=0)
-        unlike = (field - here[:, None, None, None]).norm(dim=0) / here.norm().clamp_min(1e-6)
+        here = sample(pixel, at[None])[0]
+        mask = logits.sigmoid()
+        # what the click says this place is, and what it says it is not: of the mask, or of the rest of the box
+        given, other = (mask, 1 - mask) if positive else (1 - mask, mask)
         said = (sign * logits / 4).clamp(-SURE, SURE)
-        said_here = said[tuple(at.round().long().tolist())].expand_as(said)
+        nearest = tuple(at.round().long().tolist())
         features = [
-            distance / 4, distance / radius, alike, unlike.clamp_max(3), said, said_here,
+            distance / 4,
+            distance / radius,
             radius.log().expand_as(said) / 3,
-        ]  # fmt: skip
+            said,
+            said[nearest].expand_as(said),
+            (sign * logits > 0).float(),
+            _likeness(pixel, here),
+            ((pixel - here[:, None, None, None]).norm(dim=0) / here.norm().clamp_min(1e-6)).clamp_max(3),
+            *(_likeness(pixel, (pixel * w).flatten(1).sum(1) / w.sum().clamp_min(1e-3)) for w in (given, other)),
+            *(_bumps(logits, earlier.at[earlier.positive == wanted]) for wanted in (positive, not positive)),
+        ]
+        values = torch.stack(features)[None]
+        for n, layer in enumerate(self.layers):
+            seen = F.gelu(layer(values))
+            values = seen if n == 0 else values + seen
+        reached = self.share(values)[0, 0].sigmoid()
         # what the mask lacks at the click is given there in full, and around it a share of that
-        lacking = (MARGIN - sign * logits[tuple(at.round().long().tolist())]).clamp_min(0)
+        lacking = (MARGIN - sign * logits[nearest]).clamp_min(0)
         at_click = torch.exp(-distance.square() / 2)
         fading = (1 - (distance / reach).square()).clamp_min(0)
-        share = at_click + (1 - at_click) * fading * self.share(torch.stack(features, -1))[..., 0].sigmoid()
-        moved = sign * logits + lacking * share
+        moved = sign * logits + lacking * (at_click + (1 - at_click) * fading * reached)
         # whatever was learned, all voxels that the click's own place is interpolated from keep to it
         heeding = torch.where((offsets.abs() < 1).all(0), moved.clamp_min(MARGIN), moved)
         return sign * heeding
+
+
+def _offsets(like: Tensor, at: Tensor) -> Tensor:
+    """Voxels from a place (3,) to each of a box (X, Y, Z): (3, X, Y, Z)."""
+    axes = [torch.arange(n, device=like.device) - a for n, a in zip(like.shape, at, strict=True)]
+    return torch.stack(torch.meshgrid(*axes, indexing="ij"))
+
+
+def _likeness(pixel: Tensor, one: Tensor) -> Tensor:
+    """Cosines (X, Y, Z) between embeddings (P, X, Y, Z) and one (P,)."""
+    return F.cosine_similarity(pixel, one[:, None, None, None].expand_as(pixel), dim=0)
+
+
+def _bumps(like: Tensor, places: Tensor) -> Tensor:
+    """1 at each of some places (K, 3) of a box (X, Y, Z), falling to 0 around it."""
+    out = torch.zeros_like(like)
+    for at in places:
+        out = torch.maximum(out, torch.exp(-_offsets(like, at).square().sum(0) / (2 * BUMP**2)))
+    return out

@@ -75,9 +75,10 @@ def test_what_looks_otherwise_is_told_apart(refiner):
 def test_clicks_add_up_in_their_order_and_outside_is_nowhere(refiner):
     logits = torch.zeros(32, 32, 32)
     both = Clicks(torch.tensor([[8.0, 8, 8], [20.0, 20, 20]]), torch.tensor([True, False]))
-    once = refiner(refiner(logits, like_everywhere, click(8, 8, 8)), like_everywhere,
-                   click(20, 20, 20, positive=False))  # fmt: skip
-    assert torch.equal(refiner(logits, like_everywhere, both), once)
+    first = refiner(logits, like_everywhere, both[:1])
+    assert torch.equal(refiner(logits, like_everywhere, both), refiner(first, like_everywhere, both, 1))
+    # a click knows of the ones before it
+    assert not torch.equal(refiner(first, like_everywhere, both[1:]), refiner(first, like_everywhere, both, 1))
     assert torch.equal(refiner(logits, like_everywhere, click(8, 8, 40)), logits)
 
 

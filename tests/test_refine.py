@@ -49,11 +49,11 @@ def test_clicks_go_to_the_largest_error_and_stop_when_there_is_none(taught):
     truth = torch.zeros(layer.logits.shape, dtype=torch.bool)
     truth[20, 20, 20] = True
     one = replace(layer, margins=torch.full_like(layer.margins, 10 * BLANK))
-    losses, dice = click_losses(study.view.drawing, one, truth, 5)
+    losses, dice = click_losses(study.view.drawing, one, truth, 5, 1.0)
     assert dice[0] == 0
     assert len(losses) == len(dice) - 1 >= 1
     right = replace(layer, margins=torch.where(truth, 9.0, -9.0)[None])
-    assert click_losses(study.view.drawing, right, truth, 5) == ([], [1.0])
+    assert click_losses(study.view.drawing, right, truth, 5, 1.0) == ([], [1.0])
 
 
 @pytest.mark.slow

@@ -50,6 +50,7 @@ class RefineConfig:
     structures: int = 5
     clicks: int = 5
     from_nothing: float = 0.3  # share of second times that begin empty
+    kept: float = 3.0  # weight of a voxel that a click finds right: a correction must not do harm
     bent: float = 2.0  # standard deviation of the smooth field that is added to the logits of the others
     lr: float = 3e-3
     clip: float = 1.0
@@ -74,22 +75,30 @@ def truth_on(layer: Layer, mask: np.ndarray) -> Tensor:
     return share[0] >= 0.5
 
 
-def click_losses(drawing: Drawing, layer: Layer, truth: Tensor, count: int) -> tuple[list[Tensor], list[float]]:
+def click_losses(
+    drawing: Drawing, layer: Layer, truth: Tensor, count: int, kept: float
+) -> tuple[list[Tensor], list[float]]:
     """Up to `count` clicks at the largest error -> a loss for each, and the Dice before and after each.
 
-    Each click learns from its own step alone: what the ones before it left is given."""
+    kept: see `RefineConfig`. Each click learns from its own step alone: what the ones before it left is given."""
     logits = layer.logits.clone()
     out, dice = [], [_dice(logits > 0, truth)]
-    for _ in range(count):
+    made: list[np.ndarray] = []
+    positive: list[bool] = []
+    for number in range(count):
         click = next_click((logits > 0).numpy(), truth.numpy(), (1.0, 1.0, 1.0))
         if click is None:
             break
-        at = torch.from_numpy(click[0]).float()[None]
-        here = Clicks(at, torch.tensor([click[1] > 0]))
-        changed = drawing.segmenter.click_refiner(logits, lambda box: drawing.pixels(layer, box).clone(), here)
+        made.append(click[0])
+        positive.append(click[1] > 0)
+        clicks = Clicks(torch.from_numpy(np.stack(made)).float(), torch.tensor(positive))
+        changed = drawing.segmenter.click_refiner(
+            logits, lambda box: drawing.pixels(layer, box).clone(), clicks, number
+        )
         moved = (changed != logits).detach()
         flat, wanted = changed.flatten()[None], truth.flatten()[None]
-        cross = F.binary_cross_entropy_with_logits(changed[moved], truth[moved].float())
+        weight = torch.where((logits > 0) == truth, kept, 1.0)[moved]
+        cross = F.binary_cross_entropy_with_logits(changed[moved], truth[moved].float(), weight)
         out.append(losses.soft_dice(flat, wanted.float()).mean() + cross)
         logits = changed.detach()
         dice.append(_dice(logits > 0, truth))
@@ -137,7 +146,8 @@ def train(config: RefineConfig, out: Path) -> Path:
                 other = layer.logits + field * (layer.logits > NOWHERE)
             shown: dict[str, float] = {}
             for way, logits in (("", layer.logits), ("bent_", other)):
-                parts, dice = click_losses(drawing, replace(layer, margins=logits[None]), truth, config.clicks)
+                drawn = replace(layer, margins=logits[None])
+                parts, dice = click_losses(drawing, drawn, truth, config.clicks, config.kept)
                 if parts:
                     (torch.stack(parts).sum() / len(picked)).backward()
                     worse = float(dice[-1] < dice[0] - 0.005)
