@@ -259,6 +259,11 @@ class Drawing:
                 drawn[where] = (logit > 0).numpy()
         changed = moved[0] != moved[1]
         out[changed] = moved[1][changed]
+        # of a mask that is thinner than the grid's voxels the grid may hold nothing: a click is heeded all the same
+        places = np.rint(self.view.volume.to_index(np.asarray(prompt.points_mm, float))).astype(int)
+        places = places.clip(0, np.array(out.shape) - 1)
+        for place, label in zip(places, prompt.labels, strict=True):
+            out[tuple(place)] = label > 0.5
         return out
 
     def pixels(self, layer: Layer, box: Slices) -> Tensor:
