@@ -23,6 +23,7 @@ from assistant.evidence import (
 )
 from assistant.glossary import side_of
 from assistant.margin import LOW_QUALITY
+from assistant.quantity import asks_where
 
 LISTED = 10  # structures whose volumes are told in sentences
 PLACED = 4  # structures whose places are told
@@ -52,10 +53,6 @@ _ASKED_RELATION = re.compile(
 _ASKED_SIDE = re.compile(
     r"\b(?:on|in|at|to) (?:the|its|their) (?P<side>left|right)"
     r"(?: |-)?(?:(?:hand|half|side)\b(?P<of>[^?.!]*)|(?=\W*$))",
-    re.IGNORECASE,
-)
-_ASKED_WHERE = re.compile(
-    r"\b(?:where|locat(?:ed|ion)|position|(?:which|what) side|wo|lage|où|dónde|ubicaci[oó]n)\b|在哪|哪里|位置",
     re.IGNORECASE,
 )
 # What stands between two names that are not of one list
@@ -353,7 +350,7 @@ def places(question: str, targets: Sequence[Note]) -> str:
     """Where the targets that are there lie, each by its centre, when the question asks for it; "" otherwise, and for
     more than a few. On which side of the scan is told where a name has no side of its own."""
     there = [(note, note.measurement) for note in _distinct(targets) if note.measurement is not None]
-    if len(there) > PLACED or not _ASKED_WHERE.search(question):
+    if len(there) > PLACED or not asks_where(question):
         return ""
     told: list[str] = []
     for note, m in there:

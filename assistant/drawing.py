@@ -260,10 +260,9 @@ class Drawing:
         changed = moved[0] != moved[1]
         out[changed] = moved[1][changed]
         # of a mask that is thinner than the grid's voxels the grid may hold nothing: a click is heeded all the same
-        places = np.rint(self.view.volume.to_index(np.asarray(prompt.points_mm, float))).astype(int)
-        places = places.clip(0, np.array(out.shape) - 1)
-        for place, label in zip(places, prompt.labels, strict=True):
-            out[tuple(place)] = label > 0.5
+        voxels = np.rint(self.view.volume.to_index(np.asarray(prompt.points_mm, float))).astype(int)
+        for voxel, label in zip(voxels.clip(0, np.array(out.shape) - 1), prompt.labels, strict=True):
+            out[tuple(voxel)] = label > 0.5
         return out
 
     def pixels(self, layer: Layer, box: Slices) -> Tensor:

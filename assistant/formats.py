@@ -365,9 +365,8 @@ def _check_metaimage_header(path: Path) -> bool:
     return not fields.keys().isdisjoint(("transformmatrix", "rotation", "orientation"))
 
 
-def _refuse_foreign_data_file(path: Path) -> None:
-    """A header may name the files that hold its voxels, one or (LIST) one a line: only those in the header's own
-    folder are opened."""
+def _text_header(path: Path) -> tuple[bytes, bytes]:
+    """The header of a NRRD or MetaImage, and what of the file was read behind it."""
     with path.open("rb") as stream:
         head = stream.read(MAX_HEADER)
     # What ends a header: in NRRD an empty line, in MetaImage this field, in this spelling
@@ -375,8 +374,13 @@ def _refuse_foreign_data_file(path: Path) -> None:
     end = re.search(rb"\n\r?\n" if is_nrrd else rb"^[ \t]*ElementDataFile[ \t]*[=:].*$", head, re.MULTILINE)
     if end is None and len(head) == MAX_HEADER:
         raise ScanError(f"{path.name} has a header of more than {MAX_HEADER:,} bytes; write it again.")
-    rest = b"" if end is None else head[end.end() :]
-    head = head if end is None else head[: end.end()]
+    return (head, b"") if end is None else (head[: end.end()], head[end.end() :])
+
+
+def _refuse_foreign_data_file(path: Path) -> None:
+    """A header may name the files that hold its voxels, one or (LIST) one a line: only those in the header's own
+    folder are opened."""
+    head, rest = _text_header(path)
     field = rb"^[ \t]*(?:ElementDataFile[ \t]*[=:]|data ?file:)(.*)$"
     for match in re.finditer(field, head, re.IGNORECASE | re.MULTILINE):
         names = [match[1].decode("utf-8", "replace").strip()]
@@ -396,8 +400,7 @@ def _refuse_foreign_data_file(path: Path) -> None:
 def _nrrd_unit(path: Path) -> str:
     """The unit of a NRRD header's lengths ("space units", or "units" where its axes have no directions), which ITK
     passes over; "mm" where it names none."""
-    with path.open("rb") as stream:
-        head = re.split(rb"\n\r?\n", stream.read(MAX_HEADER), maxsplit=1)[0].decode("utf-8", "replace")
+    head = _text_header(path)[0].decode("utf-8", "replace")
     named = re.findall(r"^[ \t]*(?:space )?units:(.*)$", head, re.IGNORECASE | re.MULTILINE)
     units = {unit.strip() for line in named for unit in re.findall(r'"([^"]*)"', line)} - {"", "???", "none"}
     if len(units) > 1:

@@ -17,6 +17,7 @@ from assistant.findings import Finding
 from assistant.glossary import side_of
 from assistant.reference import Known, check_ids, recalled, references
 
+_WHERE = (r"where|position|location|located|wo|lage|où|dónde|posición|ubicación", "在哪|哪里|位置")
 # What is asked for -> how it is said, and how in Chinese, which parts no words. The first that is said counts.
 _KINDS = {
     "share": (r"per ?cent(?:age)?|%|fraction|share|proportion|prozent|anteil|pour ?cent(?:age)?|por ?ciento|porcentaje",
@@ -25,8 +26,7 @@ _KINDS = {
     "difference": (r"by how much|how much (?:larger|bigger|smaller|more|less)|differences?|differ|compared?|"
                    r"(?:um )?wie ?viel (?:größer|kleiner)|unterschied|de combien|différence|diferencia", "差多少|相差"),
     "change": (r"(?:it |they )?(?:gain(?:ed)?|grow|grew|grown|lost|lose|shrink|shrunk|changed?|added|removed)", "变化"),
-    "place": (r"where|position|location|located|lies?|centr(?:e|oid)|center|coordinates|side|wo|lage|où|dónde|"
-              r"posición|ubicación", "在哪|哪里|位置"),
+    "place": (rf"{_WHERE[0]}|lies?|centr(?:e|oid)|center|coordinates|side", _WHERE[1]),
     "overlap": (r"overlap(?:s|ping)?|intersects?|share voxels", "重叠"),
     "brightest": (r"brighter|brightest|denser|densest|hotter|hottest|heller|dichter", "更亮"),
     "darkest": (r"darker|darkest|less dense|dunkler", "更暗"),
@@ -194,6 +194,13 @@ def _taken(text: str) -> tuple[str, str, str]:
     return found, unit, _SAYS_NOTHING.sub(" ", text.replace("\1", " ").replace("\0", " "))
 
 
+def asks_where(text: str) -> bool:
+    """Whether words ask, among other things, where something lies or on which side."""
+    words, chinese = _WHERE
+    asked = rf"{_ALONE[0]}(?:{words}|(?:which|what) side){_ALONE[1]}|{chinese}"
+    return re.search(asked, text, re.IGNORECASE) is not None
+
+
 def unread(text: str) -> str:
     """The last words of a question that neither ask nor join: "corpus callosum" of "how big is the corpus callosum?".
     Of more than three together the last."""
@@ -220,7 +227,7 @@ def _unnamed(kind: str, known: Known) -> tuple[str, ...]:
 def told(asked: Asked, found: Mapping[str, Finding], union: tuple[str, float]) -> str:
     """The answer. found: the finding of each name; union: id ("" where it has none) and mL of the whole that a share
     is of, of the members together, or of what they share."""
-    members = list({found[name].id: found[name] for name in asked.members}.values())
+    members = _members(asked, found)
     if asked.kind in _SUPERLATIVE:
         return _verdict(asked, members) if asked.yes_or_no else _chosen(asked, members)
     if asked.kind == "share":
@@ -249,10 +256,15 @@ def told(asked: Asked, found: Mapping[str, Finding], union: tuple[str, float]) -
     return " ".join(f"{_The(one)} {_told_of(one, asked)}." for one in members)
 
 
+def _members(asked: Asked, found: Mapping[str, Finding]) -> list[Finding]:
+    """What is asked about, each mask once."""
+    return list({found[name].id: found[name] for name in asked.members}.values())
+
+
 def across(asked: Asked, found: Mapping[str, Finding], affine: np.ndarray) -> str:
     """The answer to one of EXTENTS; affine: of the grid of the masks."""
     told = []
-    for one in {found[name].id: found[name] for name in asked.members}.values():
+    for one in _members(asked, found):
         assert one.mask is not None
         far = dict(zip(_ACROSS, extent(one.mask, affine), strict=True))
         kinds = _ACROSS if asked.kind == "dimensions" else (asked.kind,)
