@@ -25,6 +25,7 @@ _EXCEPT = re.compile(
     r"|(?<=\beverything) but\b|(?<=\ball) but\b|(?<=\bstructures) but\b",
     re.IGNORECASE,
 )
+_AND = re.compile(r"\b(?:and|plus|also|as well as)\b", re.IGNORECASE)
 _EVERYTHING = re.compile(
     r"\b(?:everything|(?:every|all(?: of)?(?: the)?) (?:structure|organ|region)s?)\b", re.IGNORECASE
 )
@@ -161,12 +162,27 @@ def _all_but(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
         return None
     head, tail = question[: parted.start()], question[parted.end() :]
     here = shown([phrase for meant in glossary.mentioned(tail) for phrase in meant])
-    included = list(here) if _EVERYTHING.search(head) else _phrases(head, glossary, here)
-    left_out = set(_phrases(tail, glossary, here))
-    if not left_out:  # "not the left one", "but the anterior part"
-        first = {side for _, _, side in glossary.side_words(tail)} | set(normalise(tail).split())
-        left_out = {phrase for phrase in included if " " in phrase and phrase.split(" ", 1)[0] in first}
+    everything = _EVERYTHING.search(head)
+    included = list(here) if everything else _phrases(head, glossary, here)
+    # what was not asked for cannot be left out: "the parotids, but not the left one, and the mandible" asks for it
+    joined = None if everything or _EXCEPT.search(tail) else _AND.search(tail)
+    if joined is not None:
+        added = _phrases(tail[joined.end() :], glossary, here)
+        left_out = _left_out(tail[: joined.start()], included, glossary, here) & set(included)
+        if left_out and added and not set(added) & set(included):
+            return Plan((*(p for p in included if p not in left_out), *added))
+    left_out = set().union(*(_left_out(part, included, glossary, here) for part in _EXCEPT.split(tail)))
     return Plan(tuple(p for p in included if p not in left_out)) if left_out else None
+
+
+def _left_out(tail: str, included: Sequence[str], glossary: Glossary, here: Sequence[str]) -> set[str]:
+    """What the words behind an "except" name, or which of what is included they tell by its side or part: "the left
+    one", "the anterior part"."""
+    named = set(_phrases(tail, glossary, here))
+    if named:
+        return named
+    first = {side for _, _, side in glossary.side_words(tail)} | set(normalise(tail).split())
+    return {phrase for phrase in included if " " in phrase and phrase.split(" ", 1)[0] in first}
 
 
 def _choice(question: str, glossary: Glossary, shown: Shown) -> Plan | None:

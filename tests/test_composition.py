@@ -38,6 +38,14 @@ def note(number: int, phrase: str, volume_ml: float | None) -> Note:
         ("Segment the salivary glands except the right parotid gland.", NECK, ["left parotid gland"]),
         ("Segment the medial temporal structures except the left amygdala",
          [*BRAIN, "left amygdala", "right amygdala"], ["left hippocampus", "right hippocampus", "right amygdala"]),
+        # what was never included cannot be left out: it is asked for ...
+        ("Show the parotids, but not the left one, and the mandible.", NECK, ["right parotid gland", "mandible"]),
+        ("Segment the parotids except the right parotid gland plus the larynx", NECK, ["left parotid gland", "larynx"]),
+        # ... unless nothing else is left out either, or the "not" is said of it too
+        ("Show the mandible, but not the brainstem and the larynx.", NECK, ["mandible"]),
+        ("Show the parotids, not the left one and not the mandible.", NECK, ["right parotid gland"]),
+        ("Show the parotids and the mandible, but not the mandible and the left parotid.", NECK,
+         ["right parotid gland"]),
     ],
 )  # fmt: skip
 def test_what_is_left_when_some_is_excluded(question, shown, targets):
