@@ -31,6 +31,7 @@ from assistant.evidence import Note
 from assistant.findings import Finding, Findings, FindingsState
 from assistant.glossary import normalise, other_side
 from assistant.language import phrase_states
+from assistant.likely import as_before
 from assistant.model import DeixisModel
 from assistant.prompt_encoder import Prompt
 from assistant.quantity import asks_alone, unread
@@ -265,7 +266,10 @@ class Chat:
         needed = max_new_tokens + (0 if plan is None else 2 * TOKENS_PER_TARGET * len(plan.targets))
         rendered = self._render(reply_next=True, needed=needed)
         self._check_room(len(rendered.ids) + needed)
-        logits, _ = self.tokens.bring(rendered.ids, rendered.image_positions)
+        # most replies begin with what the question mentions first
+        first = [self._open, *next(iter(mentioned.values()))] if mentioned and may_ground else []
+        self.tokens.likely = []
+        logits, _ = self.tokens.bring(rendered.ids, rendered.image_positions, self._next_name(given or first))
         written: list[int] = []
         # what a plan looks for is as long as it is: the limit is for what the model writes of itself
         for step in range(max_new_tokens + (0 if plan is None else TOKENS_PER_TARGET * len(plan.targets))):
@@ -321,7 +325,11 @@ class Chat:
                 draft.add_markup(f"{conversation.SEG}{conversation.NOTE}{note}{conversation.NOTE_END}")
                 yield Grounded(finding)
                 yield from draft.news(draft.preview)
-                logits, _ = self.tokens.feed(conversation.render_note(str(note), model.tokenizer))
+                noted = conversation.render_note(str(note), model.tokenizer)
+                replies = [message.content for message in self.messages if message.role == "assistant"]
+                words = as_before(replies, [str(target) for target in targets])
+                self.tokens.likely = [noted[-1], *conversation.encode_text(model.tokenizer, words)]
+                logits, _ = self.tokens.feed(noted, self._next_name(given) or self.tokens.guess(noted))
                 continue
             if token == self._open:
                 phrase_start = step
@@ -433,6 +441,10 @@ class Chat:
             if paired and (phrase in pair or phrase == pair[0].partition(" ")[2]):
                 return [phrase, other_side(phrase)] if phrase in pair else pair
         return [phrase]
+
+    def _next_name(self, ids: Sequence[int]) -> list[int]:
+        """Those before the first `</p>`, behind which the program goes on."""
+        return list(takewhile(lambda token: token != self._close, ids))
 
     def _named(self, name: str) -> list[int]:
         """A name in the markup of a target."""

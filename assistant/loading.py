@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import torch
+from torch import nn
 
 from assistant.errors import ResourceError
 from assistant.model import DeixisModel, default_checkpoint
+from assistant.prepacked import can_prepack, prepack
 
 
 def load_model(
@@ -25,9 +28,11 @@ def load_model(
     folder = default_checkpoint() if model is None else Path(model)
     place = checked_device(device)
     # A pass takes as long as the weights take to be read: half of it in bfloat16, where the CPU computes in that
-    fast = place == "cpu" and torch.cpu._is_avx512_bf16_supported()
-    dtype = torch.bfloat16 if fast and not quantize else None
-    return DeixisModel.from_pretrained(folder, base, dtype, place, quantize)
+    fast = place == "cpu" and torch.cpu._is_avx512_bf16_supported() and not quantize
+    loaded = DeixisModel.from_pretrained(folder, base, torch.bfloat16 if fast else None, place, quantize)
+    if fast and can_prepack():
+        prepack(cast(nn.Module, loaded.language_model))
+    return loaded
 
 
 def checked_device(name: str) -> str:

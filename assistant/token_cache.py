@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from assistant.study import Study
 
 GUESS_FROM = (3, 2, 1)  # a guess continues what followed the same so many tokens; the longest that stood before
-GUESS_MOST = 8  # tokens guessed in one pass: such a pass takes less than two of a single token
+GUESS_MOST = 12  # tokens guessed in one pass: such a pass takes less than two of a single token
 
 
 class TokenCache:
@@ -33,6 +33,8 @@ class TokenCache:
         self.study = study
         self.ids: list[int] = []
         self.regions: list[Tensor] = []
+        #: what the reply is likely to say, where that is known (`assistant.likely`)
+        self.likely: list[int] = []
         self._visual: Tensor | None = None
         self._cache = DynamicCache(config=model.language_model.config.get_text_config())
         # tokens run on a guess, beyond `ids`, each with the logits after it
@@ -46,14 +48,16 @@ class TokenCache:
         values = [value for layer in self._cache.layers for value in vars(layer).values()]
         return sum(value.nbytes for value in values if isinstance(value, Tensor))
 
-    def bring(self, ids: Sequence[int], image_positions: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Make the cache hold exactly ``ids``, running only what it does not hold yet."""
+    def bring(
+        self, ids: Sequence[int], image_positions: Sequence[int], likely: Sequence[int] = ()
+    ) -> tuple[Tensor, Tensor]:
+        """Make the cache hold exactly ``ids``, running only what it does not hold yet; likely: as for `feed`."""
         common = common_start(self.ids, ids[:-1])  # the last one is run: its logits are wanted
         if image_positions and image_positions[0] < common <= image_positions[-1]:
             common = image_positions[0]  # the scan's tokens are run together
         if self.crop(common):
             common = 0
-        return self.feed(ids[common:])
+        return self.feed(ids[common:], likely)
 
     def crop(self, length: int) -> bool:
         """Forget all but the first ``length`` tokens. True when all had to be forgotten."""
@@ -81,34 +85,32 @@ class TokenCache:
         if self._ahead and self._ahead[0][0] == token:
             self.ids.append(token)
             return self._ahead.pop(0)[1]
-        self.crop(len(self.ids))
-        guess = self.plain(known) if known else self.guess([*self.ids, token])
-        logits, _ = self.run([token, *guess], len(guess) + 1)
-        self.ids.append(token)
-        self._ahead = list(zip(guess, logits[1:], strict=True))
-        return logits[0]
+        return self.feed([token], self.plain(known) if known else self.guess([*self.ids, token]))[0]
 
     def guess(self, ids: Sequence[int]) -> list[int]:
-        """What followed the last time that the last tokens stood here: ordinary tokens, GUESS_MOST at most."""
+        """What follows the last tokens in what is likely, or followed them here the last time: ordinary tokens,
+        GUESS_MOST at most."""
         for count in GUESS_FROM:
             last = list(ids[-count:])
-            for end in range(len(ids) - 1, count - 1, -1):
-                if list(ids[end - count : end]) == last:
-                    return self.plain(ids[end : end + GUESS_MOST])
+            for text in (self.likely, ids):
+                for end in range(len(text) - 1, count - 1, -1):
+                    if list(text[end - count : end]) == last:
+                        return self.plain(text[end : end + GUESS_MOST])
         return []
 
     def plain(self, ids: Sequence[int]) -> list[int]:
-        """Those before the first that is no word: what may be run ahead. None where the cache cannot go back."""
-        if not self._cache.is_croppable or any(self._cache.is_sliding):
-            return []
+        """Those before the first that is no word."""
         return list(itertools.takewhile(lambda token: token not in self.special, ids))
 
-    def feed(self, ids: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """Run new tokens on top of the cache -> (logits after the last one (V,), their last-layer states (L, D))."""
+    def feed(self, ids: Sequence[int], likely: Sequence[int] = ()) -> tuple[Tensor, Tensor]:
+        """Run new tokens on top of the cache -> (logits after the last one (V,), their last-layer states (L, D)).
+        likely: what may follow, which is run along in the same pass where the cache can go back."""
         self.crop(len(self.ids))
-        logits, states = self.run(ids, 1)
+        guess = list(likely) if self._cache.is_croppable and not any(self._cache.is_sliding) else []
+        logits, states = self.run([*ids, *guess], len(guess) + 1)
         self.ids += ids
-        return logits[0], states
+        self._ahead = list(zip(guess, logits[1:], strict=True))
+        return logits[0], states[: len(ids)]
 
     @torch.inference_mode()
     def run(self, ids: Sequence[int], keep: int) -> tuple[Tensor, Tensor]:

@@ -159,7 +159,7 @@ def test_a_cached_second_turn_equals_an_uncached_one(model):
     list(warm.reply("How big is it?", max_new_tokens=12))
     fed: list[int] = []
     feed = warm.tokens.feed
-    warm.tokens.feed = lambda ids: fed.append(len(ids)) or feed(ids)
+    warm.tokens.feed = lambda ids, *more: fed.append(len(ids)) or feed(ids, *more)
     list(warm.reply("And the right one?", max_new_tokens=12))
 
     cold = Chat(model, FakeStudy([3] * 40))
@@ -425,7 +425,7 @@ def test_preparing_saves_the_first_question_its_start(model):
     assert length > IMAGE_TOKENS
     fed: list[int] = []
     feed = warm.tokens.feed
-    warm.tokens.feed = lambda ids: fed.append(len(ids)) or feed(ids)
+    warm.tokens.feed = lambda ids, *more: fed.append(len(ids)) or feed(ids, *more)
     contents = [ask(chat, "How big is it?", max_new_tokens=20)[0].content for chat in (warm, cold)]
     assert contents[0] == contents[1]
     assert fed[0] == len(warm._render(reply_next=False).ids) - _after_question(warm) - length
@@ -495,14 +495,36 @@ def test_a_guess_saves_passes_and_changes_nothing(scripted, monkeypatch):
     assert passes <= plain_passes - 5
 
 
+def test_a_reply_in_an_earlier_one_s_form_takes_three_passes(scripted, monkeypatch):
+    """The question with the name that it mentions, `</p><SEG>`, and the note with what was said of the other side the
+    last time, in terms of this one."""
+    monkeypatch.setattr(token_cache, "GUESS_MOST", 80)
+    chat, _ = scripted(
+        *(f"<p>{side} liver</p> The {side} liver (m{n}) is {n + 2}.0 mL." for n, side in ((1, "left"), (2, "right"))),
+        volumes=(3, 4),
+    )
+    names = {f"{side} liver": (f"{side} liver",) for side in ("left", "right")}
+    monkeypatch.setattr(chat.model, "glossary", Glossary(names, {}, {}))
+    ask(chat, "Where is the left liver?")
+    passes: list[str] = []
+    run, decode = chat.tokens.run, chat.model.tokenizer.decode
+    monkeypatch.setattr(chat.tokens, "run", lambda ids, keep: passes.append(decode(ids)) or run(ids, keep))
+    done, _, _ = ask(chat, "And the right liver?")
+    assert done.visible.startswith("right liver (m2)\nThe right liver (m2) is 4.0 mL.")
+    assert [text.rpartition(">")[2] for text in passes] == ["right liver", "", " The right liver (m2) is 4.0 mL."]
+
+
 def test_a_cache_that_cannot_go_back_is_given_no_guess(scripted, monkeypatch):
     """Linear attention keeps no past: a wrong guess could not be taken out of it again."""
     monkeypatch.setattr(token_cache.DynamicCache, "is_croppable", property(lambda cache: False))
     chat, _ = scripted("The liver is here and the liver is there.", study=None)
     ask(chat, "Where?")
-    assert chat.tokens.guess(chat.tokens.ids[-6:] * 2) == []
+    last, likely = chat.tokens.ids[-1], chat.tokens.ids[-6:-3]
+    chat.tokens.feed([last], likely)
+    assert chat.tokens._ahead == []
     monkeypatch.undo()
-    assert chat.tokens.guess(chat.tokens.ids[-6:] * 2)
+    chat.tokens.feed([last], likely)
+    assert [token for token, _ in chat.tokens._ahead] == likely
 
 
 def test_a_wrong_guess_is_forgotten(scripted):

@@ -92,7 +92,7 @@ def test_a_prepared_session_answers_the_same_with_less_left_to_do(session, tiny_
     assert known > tiny_model.config.image_tokens
     fed: list[int] = []
     feed = prepared.chat.tokens.feed
-    prepared.chat.tokens.feed = lambda ids: fed.append(len(ids)) or feed(ids)
+    prepared.chat.tokens.feed = lambda ids, *more: fed.append(len(ids)) or feed(ids, *more)
     ours, theirs = prepared.ask("Where is it?", points=[CLICK]), session.ask("Where is it?", points=[CLICK])
     assert fed[0] < known / 2  # the question alone
     assert ours.text == theirs.text
