@@ -35,6 +35,9 @@ _ASKS_TO_DESCRIBE = re.compile(
     rf"(?:describe|explain) (?:it|(?:this|the|my)(?: {_SCAN})?)|what am i looking at"
     rf"|what (?:kind|type|sort) of {_SCAN} is (?:this|it)|what (?:does|can) (?:this|the) {_SCAN} show"
     rf"|what is (?:in|on|visible (?:in|on)) (?:this|the) {_SCAN}|tell me about (?:this|the) {_SCAN}"
+    r"|how many (?:different )?(?:structures|organs|regions) (?:can (?:you|i) (?:see|find|show|segment|outline)"
+    r"|do you (?:see|find|know)|are (?:there|visible|shown|here))"
+    rf"(?: (?:here|in (?:this|the) {_SCAN}))?"
     r"|beschreibe? (?:diesen|den|das) (?:scan|bild)|was zeigt (?:dieser|der|das) (?:scan|bild)"
     r"|décris (?:ce|cette|l) (?:scan|image|scanner)|describe (?:esta|la) imagen"
     r"|描述(?:一下)?(?:这个|这张)?(?:扫描|图像)"
@@ -60,7 +63,8 @@ _SHORT = (("n['’]t\\b", " not"), ("['’]s\\b", " is"), ("['’]re\\b", " are"
 MOST_DOUBTED = 4  # of more masks nobody doubts each
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """A text in lower case, apostrophes undone, without punctuation and without what leads up to a request."""
     text = text.lower()
     for written, meant in _SHORT:
         text = re.sub(written, meant, text)
@@ -69,13 +73,13 @@ def _plain(text: str) -> str:
 
 def asks_for_all(text: str) -> bool:
     """Whether a text asks for everything that was found so far, or for a summary of it."""
-    plain = _plain(text)
-    return any(_ASKS_FOR_ALL.fullmatch(words) for words in (plain, _TAILS.sub("", plain)))
+    said = plain(text)
+    return any(_ASKS_FOR_ALL.fullmatch(words) for words in (said, _TAILS.sub("", said)))
 
 
 def asks_to_describe(text: str) -> bool:
     """Whether a text asks what the scan is and shows, and nothing more."""
-    return _ASKS_TO_DESCRIBE.fullmatch(_TAILS.sub("", _plain(text))) is not None
+    return _ASKS_TO_DESCRIBE.fullmatch(_TAILS.sub("", plain(text))) is not None
 
 
 def described(volume: Volume, shown: Sequence[str]) -> str:
@@ -94,14 +98,14 @@ def described(volume: Volume, shown: Sequence[str]) -> str:
     if not names:
         return f"{words} I know none of what I was taught to find by a first look: ask for a structure by its name."
     return (
-        f"{words} Of what I was taught to find, a first look shows {', '.join(names)}. "
+        f"{words} Of what I was taught to find, a first look shows {len(shown)}: {', '.join(names)}. "
         "Ask for any of them, or for everything; what I was never taught may be there as well."
     )
 
 
 def asks_to_undo(text: str) -> bool:
     """Whether a text wants what was done last taken back, or brought again."""
-    return _UNDOES.fullmatch(_plain(text)) is not None
+    return _UNDOES.fullmatch(plain(text)) is not None
 
 
 def all_found(found: Sequence[Finding]) -> str:
@@ -133,7 +137,7 @@ def _size(one: Finding) -> str:
 def doubted(text: str, known: Known) -> tuple[str, ...]:
     """The masks (ids) or the structures that were not found (phrases) of which a text denies or doubts what was said,
     and asks for nothing else; () where it does not."""
-    if known.glossary is None or _DOUBTS.match(_plain(text)) is None or goes_on(text, known.glossary):
+    if known.glossary is None or _DOUBTS.match(plain(text)) is None or goes_on(text, known.glossary):
         return ()
     about = known.absent or tuple(mask_id for mask_id in known.masks if mask_id in known.focus)
     if known.selected:

@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterator, Sequence
 
 import numpy as np
 
-from assistant import claims, conversation, operation_words, quantity, recap, relation
+from assistant import claims, conversation, operation_words, quantity, recap, relation, scan_questions
 from assistant.conversation import Message
 from assistant.errors import QuestionError
 from assistant.evidence import Note, format_ml, format_mm, shown_difference
@@ -44,6 +44,9 @@ def by_program(chat: Chat, text: str, selected: str = "") -> Iterator[Event] | N
         return _describe(chat, text)
     if recap.asks_for_all(text):
         return _recap(chat, text)
+    of_scan = scan_questions.answer(text, chat.targets.study.volume, known)
+    if of_scan:
+        return _say_only(chat, text, of_scan)
     doubted = recap.doubted(text, known)
     return _stand_by(chat, text, doubted) if doubted else None
 
@@ -121,10 +124,14 @@ def _place(chat: Chat, text: str, asked: relation.Asked) -> Iterator[Event]:
 
 def _describe(chat: Chat, text: str) -> Iterator[Event]:
     """Say what kind of scan it is, and which of the taught structures it shows."""
-    volume = _targets(chat).study.volume
+    yield from _say_only(chat, text, recap.described(_targets(chat).study.volume, chat.shown()))
+
+
+def _say_only(chat: Chat, text: str, words: str) -> Iterator[Event]:
+    """Say words for which no mask is looked at."""
     with chat.turn():
         chat.messages.append(Message("user", text, image=not chat.messages))
-        said = _say(chat, [], recap.described(volume, chat.shown()))
+        said = _say(chat, [], words)
     yield from said
 
 

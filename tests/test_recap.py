@@ -85,6 +85,8 @@ def test_words_that_undo_are_known():
         ("What's in this image?", True),
         ("What am I looking at?", True),
         ("Was zeigt dieser Scan?", True),
+        ("How many structures can you find in this scan?", True),
+        ("How many structures are larger than the brainstem?", False),
         ("Describe the tumour.", False),
         ("What is this?", False),
     ],
@@ -97,5 +99,5 @@ def test_a_description_has_kind_grid_and_what_a_first_look_shows():
     volume = Volume.from_array(np.arange(24.0, dtype=np.float32).reshape(2, 3, 4), np.diag([1, 2, 0.5, 1.0]), "MR")
     words = recap.described(volume, ["left amygdala", "right amygdala", "brainstem", "left putamen"])
     assert "This is MR of 2 x 3 x 4 voxels, 1.0 x 2.0 x 0.5 mm each" in words
-    assert "shows amygdala (left and right), brainstem, left putamen." in words
+    assert "shows 4: amygdala (left and right), brainstem, left putamen." in words
     assert "by its name" in recap.described(volume, [])
