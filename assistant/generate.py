@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch import Tensor
 
-from assistant import claims, comparison, composition, conversation, diagnoses, roles
+from assistant import claims, comparison, composition, conversation, diagnoses, roles, unmeasured
 from assistant.composition import Plan, coordinated, on_scan
 from assistant.conversation import Message
 from assistant.draft import Draft
@@ -394,7 +394,7 @@ class Chat:
         glossary = self.model.glossary
         if glossary is None or self.study is None:
             return None
-        readers = (diagnoses.read, comparison.read, roles.told, composition.read, roles.read)
+        readers = (diagnoses.read, unmeasured.read, comparison.read, roles.told, composition.read, roles.read)
         return next((plan for read in readers if (plan := read(said, glossary, self.shown)) is not None), None)
 
     def shown(self, among: Sequence[str] = ()) -> list[str]:

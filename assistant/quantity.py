@@ -14,7 +14,7 @@ import numpy as np
 
 from assistant.evidence import AXES, extent, format_mean, format_ml, format_mm, format_place, shown_difference
 from assistant.findings import Finding
-from assistant.glossary import side_of
+from assistant.glossary import other_side, side_of
 from assistant.reference import Known, check_ids, recalled, references
 
 _WHERE = (r"where|position|location|located|wo|lage|où|dónde|posición|ubicación", "在哪|哪里|位置")
@@ -123,9 +123,11 @@ def read(question: str, known: Known) -> Asked | None:
     text = question
     for one in reversed(named):
         text = f"{text[: one.start]}\0{text[one.end :]}"
+    sides: set[str] = set()
     if named and known.glossary is not None:  # "left" of "the left caudate" belongs to the name
-        for start, end, _ in reversed(known.glossary.side_words(text)):
+        for start, end, side in reversed(known.glossary.side_words(text)):
             text = text[:start] + text[end:]
+            sides.add(side)
     kind, unit, left = _taken(text)
     if re.search(r"\w", re.sub(r"\bm\d+\b", " ", left, flags=re.IGNORECASE)):
         return None
@@ -154,7 +156,7 @@ def read(question: str, known: Known) -> Asked | None:
     if kind == "change":
         members = (members[0], known.base(members[0])) if len(members) == 1 and known.base(members[0]) else ()
     if kind in ("ratio", "difference") and len(members) == 1:
-        members = known.several if members[0] in known.several else ()
+        members = _other_first(members[0], sides, known) or (known.several if members[0] in known.several else ())
     least, most = {"together": (2, 99), "ratio": (2, 2), "difference": (2, 2), "overlap": (2, 2)}.get(kind, (1, 99))
     if kind in _SUPERLATIVE:
         least = 2
@@ -179,6 +181,15 @@ def _pair(groups: Sequence[tuple[str, ...]], known: Known) -> tuple[str, ...]:
         sided = [name for name in groups[1] if side_of(known.masks.get(name, name)) == side]
         rest = [name for name in (sided if len(groups[1]) == 2 else groups[1]) if name != one]
     return (one, rest[0]) if len(rest) == 1 else ()
+
+
+def _other_first(one: str, sides: set[str], known: Known) -> tuple[str, ...]:
+    """Both sides of a structure of which a question names one and says the other: "of the left to the right
+    hippocampus"; () where it does not."""
+    mirrored = other_side(known.masks.get(one, one))
+    if side_of(mirrored) not in sides:
+        return ()
+    return next((mask_id for mask_id, phrase in known.masks.items() if phrase == mirrored), mirrored), one
 
 
 def _taken(text: str) -> tuple[str, str, str]:
@@ -224,9 +235,9 @@ def _unnamed(kind: str, known: Known) -> tuple[str, ...]:
     return known.absent or tuple(mask_id for mask_id in known.masks if mask_id in known.focus)
 
 
-def told(asked: Asked, found: Mapping[str, Finding], union: tuple[str, float]) -> str:
+def told(asked: Asked, found: Mapping[str, Finding], union: tuple[str, float], parts_ml: float = 0.0) -> str:
     """The answer. found: the finding of each name; union: id ("" where it has none) and mL of the whole that a share
-    is of, of the members together, or of what they share."""
+    is of, of the members together, or of what they share; parts_ml: of all members whose share is asked for."""
     members = _members(asked, found)
     if asked.kind in _SUPERLATIVE:
         return _verdict(asked, members) if asked.yes_or_no else _chosen(asked, members)
@@ -235,7 +246,8 @@ def told(asked: Asked, found: Mapping[str, Finding], union: tuple[str, float]) -
         shares = [
             f"{_the(one)} is {_percent(_ml(one), union[1])} % ({_volume(_ml(one), asked.unit)})" for one in members
         ]
-        return f"Of the volume of {of}, {_joined(shares)}."
+        together = f"; together {_percent(parts_ml, union[1])} % ({_volume(parts_ml, asked.unit)})"
+        return f"Of the volume of {of}, {_joined(shares)}{together if len(shares) > 1 else ''}."
     if asked.kind == "together":
         return f"Together, {listed(members)} are {_volume(union[1], asked.unit)} ({union[0]})."
     if asked.kind == "overlap":

@@ -1,5 +1,5 @@
-"""Where one structure lies to another: "is the thalamus above the brainstem?", "how far is m1 from m2?", "do they
-touch?".
+"""Where structures lie to each other: "is the thalamus above the brainstem?", "how far is m1 from m2?", "do they
+touch?", "which is further back?", "where is the larynx relative to the mandible?".
 
 Read by rules over the names and references of a conversation, and told from the masks. Directions are the patient's and
 are those of the two centres; a distance is that of the two voxels nearest to each other, centre to centre.
@@ -47,15 +47,43 @@ _FAR = re.compile(
     r"\b(?:how (?:far|close|near)|distance|apart|wie weit|abstand|à quelle distance|distancia)\b|多远|距离",
     re.IGNORECASE,
 )
+_RELATIVE = re.compile(
+    r"\b(?:relative to|in relation to|with respect to|im verhältnis zu|par rapport (?:à|aux?)|respecto a)\b",
+    re.IGNORECASE,
+)
+# of several: which lies furthest that way?
+_FURTHEST = {
+    "behind": "back|backwards?|posterior|dorsal|behind",
+    "in front of": "forwards?|anterior|ventral|in front|(?:to the )?front",
+    "above": "up|high|high(?:er|est)|superior|cranial",
+    "below": "down|low|low(?:er|est)|inferior|caudal",
+    "to the left of": "(?:to the |on the )?left",
+    "to the right of": "(?:to the |on the )?right",
+}
+_WHICH = re.compile(
+    r"\W*(?:(?:and|so|but|now)\W+)*(?:which|what)\b[^,;:]*?\b(?:is|lies|sits|are|lie)\W+"
+    r"(?:(?:the )?(?:further|farther|furthest|farthest|more|most|located)\W+)*(?:"
+    + "|".join(rf"(?P<d{n}>{words})" for n, words in enumerate(_FURTHEST.values()))
+    + r")(?:most)?\b",
+    re.IGNORECASE,
+)
+# behind it: "of the two", ", the left or the right hippocampus"; a NUL is a name
+_AMONG = re.compile(
+    r"\W*(?:\bof\W+(?:them|these|those|both|(?:the\W+)?two)\b)?[^\w\0]*"
+    r"(?:[,:]\W*(?:(?:the|or|and|left|right|one)\b|\W)*)?",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
 class Asked:
-    """kind: a direction, "touch" or "distance"; first, second: the ids or phrases on either side."""
+    """kind: a direction, "touch", "distance" or "relative"; first, second: the ids or phrases on either side. which: of
+    all in `first`, the one that lies furthest in the direction is asked for."""
 
     kind: str
     first: tuple[str, ...]
     second: tuple[str, ...]
+    which: bool = False
 
 
 def read(text: str, known: Known) -> Asked | None:
@@ -63,12 +91,18 @@ def read(text: str, known: Known) -> Asked | None:
     text = re.sub(r"\s", " ", text)
     found = references(text, known, chosen=False)
     groups = [one.names for one in found]
+    furthest = _furthest(text, [(one.start, one.end) for one in found])
+    if furthest:
+        among = tuple(dict.fromkeys(name for names in groups for name in names)) or known.several
+        return Asked(furthest, among, (), which=True) if len(among) > 1 else None
     if len(found) == 1 and len(found[0].names) == 2 and (_TOUCHES.search(text) or _FAR.search(text)):
         groups = [(name,) for name in found[0].names]  # "do they touch?"
     if len(groups) != 2 or set(groups[0]) & set(groups[1]):
         return None
     if _FAR.search(text):
         return Asked("distance", groups[0], groups[1])
+    if _RELATIVE.search(text):
+        return Asked("relative", groups[0], groups[1])
     if not _ASKS.match(text):
         return None
     if _TOUCHES.search(text):
@@ -78,6 +112,44 @@ def read(text: str, known: Known) -> Asked | None:
         return None
     kind = next(name for n, name in enumerate(_WORDS) if between[f"d{n}"])
     return Asked(kind, groups[0], groups[1])
+
+
+def _furthest(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    """The direction in which a question asks for the furthest of several, each named (at its span) or not; ""."""
+    for start, end in reversed(spans):
+        text = f"{text[:start]}\0{text[end:]}"
+    asked = _WHICH.match(text)
+    if asked is None or not _AMONG.fullmatch(text[asked.end() :]):
+        return ""
+    return next(name for n, name in enumerate(_FURTHEST) if asked[f"d{n}"])
+
+
+def furthest(kind: str, names: Sequence[str], masks: Sequence[np.ndarray], affine: np.ndarray) -> str:
+    """Which of several lies furthest in a direction, and by how much. As for `told`."""
+    axis, sign = DIRECTIONS[kind]
+    places = [sign * float(affine[axis, :3] @ np.argwhere(mask).mean(0)) for mask in masks]
+    first, second = sorted(range(len(masks)), key=lambda n: -places[n])[:2]
+    by = places[first] - places[second]
+    if by < np.linalg.norm(affine[:3, :3], axis=0).min() / 2:
+        return f"The centres of {names[first]} and of {names[second]} are level, as seen along that axis."
+    patient = " (the patient's left and right)" if axis == 0 else ""
+    return f"That is {names[first]}: its centre is {format_mm(by)} mm {kind} that of {names[second]}{patient}."
+
+
+def _relative(one: str, other: str, first: np.ndarray, second: np.ndarray, affine: np.ndarray) -> str:
+    """Along each of the patient's axes where the centre of one mask lies to that of another."""
+    offset = affine[:3, :3] @ (np.argwhere(first).mean(0) - np.argwhere(second).mean(0))
+    least = np.linalg.norm(affine[:3, :3], axis=0).min() / 2
+    parts = [
+        f"{format_mm(abs(offset[axis]))} mm {kind}"
+        for kind, (axis, sign) in DIRECTIONS.items()
+        if sign * offset[axis] >= least
+    ]
+    if not parts:
+        return f"The centres of {one} and of {other} are at one place."
+    where = parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    patient = " (the patient's left and right)" if abs(offset[0]) >= least else ""
+    return f"The centre of {one} is {where} that of {other}{patient}."
 
 
 def told(asked: Asked, names: Sequence[str], masks: Sequence[np.ndarray], affine: np.ndarray) -> str:
@@ -95,6 +167,8 @@ def told(asked: Asked, names: Sequence[str], masks: Sequence[np.ndarray], affine
         patient = " (the patient's left and right)" if axis == 0 else ""
         verdict = "Yes" if ahead > 0 else "No"
         return f"{verdict}. The centre of {one} is {format_mm(abs(ahead))} mm {where} that of {other}{patient}."
+    if asked.kind == "relative":
+        return _relative(one, other, first, second, affine)
     gap, touching = gap_mm(first, second, affine), touch(first, second)
     if asked.kind == "touch":
         how = "their masks share voxels" if gap == 0 else "voxels of theirs lie side by side" if touching else (

@@ -69,9 +69,11 @@ def _tell(chat: Chat, text: str, asked: Asked) -> Iterator[Event]:
         else:
             names = asked.members if asked.kind == "overlap" else asked.whole
             combine = intersection if asked.kind == "overlap" else union
-            masks = [_mask(found[name]) for name in names]
-            volume_ml = np.count_nonzero(combine(masks)) * targets.study.volume.voxel_ml if masks else 0.0
-            words = quantity.told(asked, found, ("", volume_ml))
+            masks, voxel_ml = [_mask(found[name]) for name in names], targets.study.volume.voxel_ml
+            volume_ml = np.count_nonzero(combine(masks)) * voxel_ml if masks else 0.0
+            parts = union([_mask(found[name]) for name in asked.members]) if asked.kind == "share" else None
+            parts_ml = 0.0 if parts is None else np.count_nonzero(parts) * voxel_ml
+            words = quantity.told(asked, found, ("", volume_ml), parts_ml)
         said = _say(chat, notes, words)
     yield from said
 
@@ -106,16 +108,22 @@ def _looked_at(
 
 
 def _place(chat: Chat, text: str, asked: relation.Asked) -> Iterator[Event]:
-    """Say where one structure lies to another. Those that have no mask yet are looked for first."""
+    """Say where structures lie to each other. Those that have no mask yet are looked for first."""
     targets = _targets(chat)
     with chat.turn() as number:
         chat.messages.append(Message("user", text, image=not chat.messages))
         found, notes = yield from _looked_at(chat, targets, (*asked.first, *asked.second), number)
         sides = [[found[name] for name in names if found[name].present] for names in (asked.first, asked.second)]
-        if all(sides):
+        affine = targets.study.volume.affine
+        if asked.which and len(sides[0]) > 1:
+            one_by_one = list({one.id: one for one in sides[0]}.values())
+            words = relation.furthest(
+                asked.kind, [quantity.listed([one]) for one in one_by_one], [_mask(one) for one in one_by_one], affine
+            )
+        elif all(sides):
             names = [quantity.listed(side) for side in sides]
             masks = [union([_mask(one) for one in side]) for side in sides]
-            words = relation.told(asked, names, masks, targets.study.volume.affine)
+            words = relation.told(asked, names, masks, affine)
         else:
             words = _nothing_to_measure(notes)
         said = _say(chat, notes, words)

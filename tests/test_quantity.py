@@ -115,6 +115,19 @@ def test_quantities_are_told_from_the_measurements(asked, wanted):
     assert told(asked, FOUND, ("m3", 10.4)) == wanted
 
 
+def test_shares_of_several_are_summed():
+    """ "What percentage of the brain is the cerebellum?" has one answer, whatever the parts that it is made of."""
+    words = told(Asked("share", ("m1", "m2"), ("m3",)), {**FOUND, "m3": FOUND["m1"]}, ("", 100.0), 10.0)
+    assert words.endswith(f"is 5.4 % (5.4 mL) and {THE_RIGHT} is 5.1 % (5.1 mL); together 10 % (10.0 mL).")
+
+
+@pytest.mark.parametrize("there", [Known({}, glossary=GLOSSARY), BOTH])
+def test_a_ratio_of_two_sides_of_one_name_is_of_both(there):
+    one, other = ("m1", "m2") if there is BOTH else (LEFT, RIGHT)
+    asked = read("What is the ratio of left to right hippocampus volume?", there)
+    assert asked == Asked("ratio", (one, other))
+
+
 def test_how_far_a_mask_reaches_is_along_the_patients_axes():
     """5 x 3 x 4 voxels, whose grid runs to the left, to the foot and to the front, 2, 1 and 3 mm a voxel: 8 mm to the
     left, 2 to the foot, 9 to the front between the outermost centres."""

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from assistant.operations import gap_mm
-from assistant.relation import Asked, read, told
+from assistant.relation import Asked, furthest, read, told
 from tests.test_reference import BOTH, GLOSSARY, LEFT, RIGHT, STEM, Known, known
 
 ALL = known(LEFT, RIGHT, STEM)
@@ -30,6 +30,16 @@ ALL = known(LEFT, RIGHT, STEM)
         ("Is m1 above m3 or below it?", ALL, None),  # more than one relation
         ("Is m1 above m1?", ALL, None),
         ("Is it far?", BOTH, None),
+        ("Which one is further back?", BOTH, Asked("behind", ("m1", "m2"), (), which=True)),
+        ("Which of the two is higher?", BOTH, Asked("above", ("m1", "m2"), (), which=True)),
+        ("Which is more anterior, the brainstem or the left hippocampus?", ALL,
+         Asked("in front of", ("m3", "m1"), (), which=True)),
+        ("Which hippocampus is furthest to the left?", Known({}, glossary=GLOSSARY),
+         Asked("to the left of", (LEFT, RIGHT), (), which=True)),
+        ("Which is larger?", BOTH, None),
+        ("Which structure is left of the brainstem?", ALL, None),  # neither a choice nor a place of two
+        ("Which is higher in intensity?", BOTH, None),
+        ("Where is m1 relative to the brainstem?", ALL, Asked("relative", ("m1",), ("m3",))),
     ],
 )  # fmt: skip
 def test_what_is_asked_of_two_places(question, there, wanted):
@@ -45,9 +55,11 @@ def test_what_is_asked_of_two_places(question, there, wanted):
         ("to the right of", "No. The centre of A is 2.0 mm to the left of that of B (the patient's left and right)."),
         ("behind", "No. The centres of A and of B are level, as seen along that axis."),
         ("distance", "A and B are 6.3 mm apart where they are closest."),
+        ("relative",
+         "The centre of A is 8.0 mm above and 2.0 mm to the left of that of B (the patient's left and right)."),
         ("touch", "No. Of A and B, they are 6.3 mm apart at the closest."),
     ],
-)
+)  # fmt: skip
 def test_directions_are_the_patient_s_and_distances_millimetres(kind, said):
     """Voxels of 2 x 1 x 2 mm, stored from right to left: index 5 along x lies to the patient's left of index 4."""
     one, other = np.zeros((2, 8, 8, 8), bool)
@@ -56,6 +68,18 @@ def test_directions_are_the_patient_s_and_distances_millimetres(kind, said):
     affine = np.diag([-2.0, 1.0, 2.0, 1.0])
     affine[:3, 3] = (7, -30, 12)
     assert told(Asked(kind, ("m1",), ("m2",)), ["A", "B"], [one, other], affine) == said
+
+
+def test_the_furthest_of_several_is_the_furthest_in_the_patient():
+    """Centres at index 1, 3 and 4 along an x axis that is stored from right to left, 2 mm apart; all at one height."""
+    masks = np.zeros((3, 6, 4, 4), bool)
+    for mask, x in zip(masks, (3, 1, 4), strict=True):
+        mask[x, 1:3, 1:3] = True
+    affine = np.diag([-2.0, 1.0, 1.0, 1.0])
+    right, left = (furthest(f"to the {side} of", "ABC", masks, affine) for side in ("right", "left"))
+    assert right == "That is B: its centre is 4.0 mm to the right of that of A (the patient's left and right)."
+    assert left == "That is C: its centre is 2.0 mm to the left of that of A (the patient's left and right)."
+    assert furthest("above", "ABC", masks, affine).startswith("The centres of A and of B are level")
 
 
 def test_masks_side_by_side_touch():
