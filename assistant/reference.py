@@ -236,9 +236,9 @@ def _nth(match: re.Match[str], known: Known) -> str:
 
 def _meant(meant: Sequence[str], newest: Mapping[str, str], known: Known) -> tuple[str, ...]:
     """A name's masks; where there are none the phrases to look for: those that the scan shows, and no whole beside its
-    two sides."""
+    two sides. Of a name of several structures ("the cerebellum") those that have no mask yet as well."""
     masks = tuple(newest[phrase] for phrase in meant if phrase in newest)
-    if masks:
+    if masks and len({phrase.removeprefix(f"{side_of(phrase)} ") for phrase in meant}) == 1:
         return masks
-    here = [phrase for phrase in meant if phrase in known.shown()] or list(meant)
-    return tuple(phrase for phrase in here if not any(other.endswith(f" {phrase}") for other in here))
+    here = [phrase for phrase in meant if phrase in newest or phrase in known.shown()] or list(meant)
+    return tuple(newest.get(p, p) for p in here if not any(other.endswith(f" {p}") for other in here))

@@ -9,12 +9,14 @@ claims more strongly than any other member of its groups that is there.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from assistant.mask_decoder import Heads
 from assistant.segmenter import Segmenter
@@ -126,6 +128,38 @@ class Rivals:
             counts = torch.bincount(whose[logits[index] - strongest > -BORDER], minlength=len(others))
             others = [others[i] for i in counts.argsort(descending=True, stable=True).tolist()]
         return tuple(others[:NEIGHBOURS]), tuple(others[NEIGHBOURS:])
+
+    def beside(self, index: int) -> list[int]:
+        """Who claims a coarse voxel next to those that a structure claims, by how many, most first."""
+        counts: Counter[int] = Counter()
+        for rows, claims in zip(self.groups, self.coarse, strict=True):
+            if claims is None or index not in rows:
+                continue
+            claimed = claims.best > 0
+            own = claims.owner.eq(index) & claimed
+            around = F.max_pool3d(own[None].float(), 3, 1, 1)[0] > 0
+            counts.update(claims.owner[around & claimed & ~own].tolist())
+        return [row for row, _ in counts.most_common()]
+
+    def along(self, first: int, second: int) -> list[int]:
+        """Who claims coarse voxels on, or next to, the straight line from the middle of what one structure claims to
+        that of another, by how many, most first."""
+        counts: Counter[int] = Counter()
+        for rows, claims in zip(self.groups, self.coarse, strict=True):
+            if claims is None or not {first, second} <= set(rows):
+                continue
+            claimed = claims.best > 0
+            spots = [(claims.owner.eq(row) & claimed).nonzero().float() for row in (first, second)]
+            if not all(map(len, spots)):
+                continue
+            start, stop = (at.mean(0) for at in spots)
+            steps = torch.linspace(0, 1, 2 * int((stop - start).abs().max()) + 2, device=start.device)
+            x, y, z = (start + steps[:, None] * (stop - start)).round().long().T
+            line = torch.zeros_like(claimed)
+            line[x, y, z] = True
+            near = F.max_pool3d(line[None].float(), 3, 1, 1)[0] > 0
+            counts.update(claims.owner[near & claimed].tolist())
+        return [row for row, _ in counts.most_common() if row not in (first, second)]
 
     def contested(self, logits: Tensor, index: int | None) -> Tensor:
         """A mask's logits (X, Y, Z) on the coarse level, less the strongest claim of another, the empty background's

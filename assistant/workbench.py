@@ -11,13 +11,13 @@ from collections.abc import Generator, Iterator, Sequence
 
 import numpy as np
 
-from assistant import claims, conversation, operation_words, quantity, recap, relation, scan_questions
+from assistant import claims, conversation, operation_words, quantity, recap, relation, scan_questions, surroundings
 from assistant.conversation import Message
 from assistant.errors import QuestionError
 from assistant.evidence import Note, format_ml, format_mm, shown_difference
 from assistant.findings import Drawn, Finding, Findings
 from assistant.generate import Chat, Delta, Done, Event, Grounded
-from assistant.operations import Operation, intersection, union
+from assistant.operations import Operation, intersection, touch, union
 from assistant.prompt_encoder import Prompt
 from assistant.quantity import Asked
 from assistant.volume import Volume
@@ -40,6 +40,9 @@ def by_program(chat: Chat, text: str, selected: str = "") -> Iterator[Event] | N
     placed = relation.read(said, known)
     if placed is not None:
         return _place(chat, text, placed)
+    around = surroundings.read(said, known)
+    if around is not None:
+        return _surround(chat, text, around)
     if recap.asks_to_describe(text):
         return _describe(chat, text)
     if recap.asks_for_all(text):
@@ -128,6 +131,37 @@ def _place(chat: Chat, text: str, asked: relation.Asked) -> Iterator[Event]:
             words = _nothing_to_measure(notes)
         said = _say(chat, notes, words)
     yield from said
+
+
+def _surround(chat: Chat, text: str, asked: surroundings.Asked) -> Iterator[Event]:
+    """Say what lies next to a structure, or between two. What may is looked for, and said where its mask does."""
+    targets = _targets(chat)
+    with chat.turn() as number:
+        chat.messages.append(Message("user", text, image=not chat.messages))
+        found, notes = yield from _looked_at(chat, targets, (*asked.first, *asked.second), number)
+        first, second = (
+            [found[name] for name in names if found[name].present] for names in (asked.first, asked.second)
+        )
+        if not first or (asked.second and not second):
+            words = _nothing_to_measure(notes)
+        else:
+            rivals = targets.study.rivals
+            names = [] if rivals is None else surroundings.candidates(rivals, first, second, chat.shown())
+            seen, more = yield from _looked_at(chat, targets, names, number)
+            notes += more
+            near = [one for one in seen.values() if one.present]
+            if second:
+                words = " ".join(_between(one, other, near) for one, other in surroundings.ends(first, second))
+            else:
+                whole = union([_mask(one) for one in first])
+                words = surroundings.beside(first, [one for one in near if touch(whole, _mask(one))])
+        said = _say(chat, notes, words)
+    yield from said
+
+
+def _between(one: Finding, other: Finding, near: Sequence[Finding]) -> str:
+    met = surroundings.on_the_way(_mask(one), _mask(other), [_mask(each) for each in near])
+    return surroundings.between(one, other, [near[n] for n in met])
 
 
 def _describe(chat: Chat, text: str) -> Iterator[Event]:

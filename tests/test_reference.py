@@ -52,6 +52,14 @@ def test_words_refer_to_what_was_spoken_of(words, there, wanted):
     assert operands(words, there) == wanted
 
 
+def test_a_name_of_several_structures_is_all_of_them_whichever_have_masks():
+    """With a mask of one of its parts "the cerebellum" is still the whole; "the hippocampus" is the one spoken of."""
+    parts = [f"{side} cerebellar {what}" for what in ("white matter", "cortex") for side in ("left", "right")]
+    there = Known({"m1": parts[3], "m2": LEFT}, glossary=GLOSSARY, shown=lambda: [*SHOWN, *parts], told=("m1", "m2"))
+    assert operands("the cerebellum", there) == [(*parts[:3], "m1")]
+    assert operands("the hippocampus", there) == [("m2",)]
+
+
 def test_an_id_that_there_is_not_is_said():
     with pytest.raises(QuestionError, match="there is no mask 'm9'; the masks of this session are: m1, m2"):
         operands("m9", BOTH)
