@@ -27,12 +27,14 @@ _EXCEPT = re.compile(
 )
 _AND = re.compile(r"\b(?:and|plus|also|as well as)\b", re.IGNORECASE)
 _EVERYTHING = re.compile(
-    r"\b(?:everything|(?:every|all(?: of)?(?: the)?) (?:structure|organ|region)s?)\b", re.IGNORECASE
+    r"\b(?:everything|(?:every|all(?: of)?(?: the)?) (?:structure|organ|region)s?|(?:organs at risk|OARs))\b",
+    re.IGNORECASE,
 )
 _ALL = re.compile(
     r"\W*(?:please |can you |could you |now )*"
     r"(?:show|segment|outline|find|list|measure|mark|label|name|contour|delineate)(?: me)?(?: all of)?"
-    r" (?:everything|(?:every|all(?: of)?(?: the)?) (?:structure|organ|region)s?)"
+    r" (?:everything|(?:every|all(?: of)?(?: the)?) (?:structure|organ|region)s?"
+    r"|(?:all )?(?:the )?(?:organs at risk|oars))"
     r"(?:(?: that)? (?:you (?:can |could )?(?:see|find|know|segment)|there is|(?:is|are) (?:there|visible)"
     r"|in (?:this|the) (?:scan|image|volume)|here|of it|please))*\W*$"
     r"|\W*(?:what|which) (?:structures|organs)"

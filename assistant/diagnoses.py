@@ -1,4 +1,5 @@
-"""Questions after a disease: "does the patient have Alzheimer's disease?", "rule out hydrocephalus".
+"""Questions after a disease: "does the patient have Alzheimer's disease?", "rule out hydrocephalus", "is the spinal
+cord compressed?".
 
 A mask is no diagnosis, and a disease is no structure that could be looked for. The reply says so, and measures what
 such a question is about, where the scan shows it.
@@ -7,6 +8,7 @@ such a question is about, where the scan shows it.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from assistant.composition import Plan, Shown, on_scan, visible
 from assistant.glossary import Glossary
@@ -34,6 +36,14 @@ _DISEASES = {
     r"|\w{3,}itis|(?:\w+(?:['’]s)? )?(?:disease|disorder|syndrome)s?|\w+krankheit|maladie(?: d[e'’] ?\w+)?": "",
 }  # fmt: skip
 _DISEASE = re.compile("|".join(rf"(?P<d{n}>{words})" for n, words in enumerate(_DISEASES)), re.IGNORECASE)
+# how a structure may be, which no mask tells, after "is" and its name
+_STATE = re.compile(
+    r"\W*(?:(?:and|so|but)\W+)*(?:is|are|was|were|looks?|does|do)\b.*\b(?P<state>open|patent|block(?:ed|age)|obstruct(?:ed|ion)"
+    r"|compress(?:ed|ion)|inflam(?:ed|mation)|swollen|swelling|enlarged|dilated|dilatation|narrow(?:ed|ing)|stenos(?:ed|is)"
+    r"|displaced|deviated|infiltrat(?:ed|ion)|invaded|invasion|calcifi(?:ed|cation)|ruptured?|intact|damaged?|injur(?:ed|y)"
+    r"|degenerat(?:ed|ion)|necro(?:tic|sis)|o?edema(?:tous)?|affected|involved)\W*(?:here|in this scan)?\W*$",
+    re.IGNORECASE,
+)
 # What wants a yes or no, or an opinion; not "which part shrinks in Alzheimer's disease?"
 _ASKS = re.compile(
     r"^\W*(?:(?:and|so|but|please)\W+)*(?:is|are|was|were|does|do|did|has|have|had|could|can|might|may|would|exclude"
@@ -49,7 +59,7 @@ def read(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
     the word is a structure's name in the glossary."""
     asked = _DISEASE.search(question)
     if asked is None or not _ASKS.search(question):
-        return None
+        return _state(question, glossary, shown)
     about = list(_DISEASES.values())[int(str(asked.lastgroup)[1:])]
     meant = glossary.names.get(about, ())
     mentions = glossary.mentions(question)
@@ -59,5 +69,18 @@ def read(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
     named = [mention.meant for mention in mentions if mention not in inside] or [meant]
     there = shown(())
     targets = [phrase for phrases in named if visible(phrases, there) for phrase in on_scan(phrases, there)]
-    judged = f"I do not diagnose: whether this is {asked[0]} is for a physician to judge."
+    return _judged(asked[0], targets)
+
+
+def _state(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
+    """Where a question asks whether a structure is in a state that no mask tells: "is the spinal cord compressed?"."""
+    asked, mentions = _STATE.match(question), glossary.mentioned(question)
+    if asked is None or not mentions:
+        return None
+    there = shown(())
+    return _judged(asked["state"], [p for meant in mentions if visible(meant, there) for p in on_scan(meant, there)])
+
+
+def _judged(what: str, targets: Sequence[str]) -> Plan:
+    judged = f"I do not diagnose: whether this is {what} is for a physician to judge."
     return Plan(tuple(dict.fromkeys(targets)), saying=f"{judged} What I can measure:" if targets else judged)

@@ -35,7 +35,7 @@ from assistant.likely import as_before
 from assistant.model import DeixisModel
 from assistant.prompt_encoder import Prompt
 from assistant.quantity import asks_alone, unread
-from assistant.reference import Known, meant_by, operands, recalled, with_names
+from assistant.reference import Known, meant_by, operands, recalled, sought, with_names
 from assistant.token_cache import TokenCache, common_start
 from assistant.window import last_turns
 
@@ -57,6 +57,7 @@ LOOK_FIRST = 3.5
 MENTIONED = 8.0
 # A name that it never learned: 8 left "hippocampal body" the hippocampus, 12 did not
 MENTIONED_OWN = 16.0
+_OF_MASKS = re.compile(r"[m\d\s+&-]+")  # "m1 + m2"
 _NOTHING = "I have no measurement that answers this."
 
 
@@ -306,13 +307,15 @@ class Chat:
                     space, done = conversation.encode_text(model.tokenizer, " "), {note.phrase for note in targets}
                     given = [token for name in others if name not in done for token in (*space, *self._named(name))]
                     added.update(others)
-                if phrase != wrote:
-                    before = draft.pending[: draft.pending.rindex(conversation.NAME)]
+                before, _, spelled = draft.pending.rpartition(conversation.NAME)
+                if phrase != spelled:
                     draft.pending = f"{before}{conversation.NAME}{phrase}"
                 draft.add_markup(conversation.NAME_END)
                 yield from draft.news(draft.preview)
                 _, hidden = self.tokens.feed([self._close, self._seg])
                 state = conversation.seg_states(hidden, [1])
+                if phrase != wrote and self._is_unheard_of(phrase):
+                    state = self.phrase_state(phrase)  # that of what the model wrote would draw something else
                 finding, note, decoded = self._targets.ground(phrase, state, prompt, targets, len(self._earlier))
                 if decoded:
                     prompt = None  # it was for the first target that is looked for
@@ -415,16 +418,24 @@ class Chat:
     def _as_asked(self, phrase: str, said: str) -> str:
         """A phrase that the model wrote; where it is another name for one structure alone, that; where it is no known
         name, and of no word of the question (said), the words that the question has for it: "Balken" of "wie groß ist
-        der Balken?", not "Balkon"."""
+        der Balken?", not "Balkon". So too where the question asks whether something is there that has no known name."""
         glossary, words = self.model.glossary, normalise(said).split()
         if glossary is None or not glossary.names:
             return phrase
         if glossary.mentioned(phrase):
+            unknown = sought(said)
+            if unknown and not glossary.mentioned(said) and not set(normalise(phrase).split()) & set(words):
+                return unknown  # "is there a lymph node?" is not answered by whether there is a tumour
             meant = glossary.names.get(normalise(phrase), ())
             return meant[0] if len(meant) == 1 else phrase
-        if re.fullmatch(r"[m\d\s+&-]+", phrase) or set(normalise(phrase).split()) & set(words):
+        if _OF_MASKS.fullmatch(phrase) or set(normalise(phrase).split()) & set(words):
             return phrase
         return unread(said) or phrase
+
+    def _is_unheard_of(self, phrase: str) -> bool:
+        """Neither a name of the glossary nor masks put together."""
+        glossary = self.model.glossary
+        return glossary is not None and not glossary.mentioned(phrase) and not _OF_MASKS.fullmatch(phrase)
 
     def _all_of(self, phrase: str, said: str) -> list[str]:
         """A phrase that the model wrote, and what goes with it on this scan: the other side where the question (said)

@@ -48,6 +48,18 @@ _COMBINES = re.compile(
     r"except|rest|remain\w*|overlap\w*|intersect\w*|outside|inside|differ\w*)\b|[+&-]",
     re.IGNORECASE,
 )
+_PRESENCE = re.compile(
+    r"(?:and |so )?(?:(?:is|are) there|(?:do|can) you (?:see|find)|gibt es|siehst du)\s+"
+    r"(?:(?:an?|any|some|the|eine?n?)\s+)?(?P<what>[^\W\d_]+(?:[ -][^\W\d_]+){0,2}?)"
+    r"(?:\s+(?:here|visible|in (?:this|the) (?:scan|image|volume)|hier))?\s*\?*",
+    re.IGNORECASE,
+)
+# what a first look is to find, not a name of it
+_NAMELESS = re.compile(
+    r"\b(?:\w*thing|abnormal\w*|unusual|suspicious|wrong|problems?|findings?|changes?|structures?|parts?|organs?|more|else"
+    r"|others?|masks?|it|that|this|them|two|both|difference|asymmetry|etwas|was)\b",
+    re.IGNORECASE,
+)
 #: references by place in the conversation
 PLACES = (_ID, _OTHER, _CHOSEN, _NTH)
 
@@ -168,6 +180,13 @@ def references(text: str, known: Known, *, chosen: bool = True) -> list[Referenc
     for match in _IT.finditer(text):
         take(match, known.meant)
     return sorted(found, key=lambda one: one.start)
+
+
+def sought(text: str) -> str:
+    """What a question asks the presence of, in its own words: "lymph node" of "is there any lymph node?"; "" where it
+    asks for more, or for nothing that has a name."""
+    asked = _PRESENCE.fullmatch(text.strip())
+    return "" if asked is None or _NAMELESS.search(asked["what"]) else asked["what"].lower()
 
 
 def operands(text: str, known: Known) -> list[tuple[str, ...]]:

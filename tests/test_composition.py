@@ -81,6 +81,8 @@ def test_what_is_asked_for_side_by_side(question, shown, targets):
         ("the smaller one of the thalami", BRAIN, ["left thalamus", "right thalamus"], "smallest"),
         ("Which is smallest: brainstem, larynx or mandible?", NECK, ["brainstem", "larynx", "mandible"], "smallest"),
         ("What is the largest structure?", NECK, NECK, "largest"),
+        ("Contour the OARs.", NECK, NECK, ""),
+        ("Show all organs at risk", NECK, NECK, ""),
         ("What's the biggest organ you can see in this scan?", NECK, NECK, "largest"),
         ("Which organ is the smallest in this scan?", NECK, NECK, "smallest"),
     ],

@@ -25,6 +25,8 @@ BRAIN = [*HIPPOCAMPI, "left lateral ventricle", "right lateral ventricle", "brai
         ("Does she have encephalitis of the brainstem?", "encephalitis", ("brainstem",)),  # what the question names
         ("Could this be mumps?", "mumps", ()),  # no parotids on this scan
         ("Is it malignant?", "malignant", ()),
+        ("Is the brainstem compressed?", "compressed", ("brainstem",)),
+        ("Are the lateral ventricles enlarged?", "enlarged", ("left lateral ventricle", "right lateral ventricle")),
         ("病人有阿尔茨海默病吗?", "阿尔茨海默病", HIPPOCAMPI),
     ],
 )

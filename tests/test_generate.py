@@ -114,6 +114,23 @@ def test_a_name_that_nobody_taught_is_the_reader_s(scripted, monkeypatch):
     assert [event.finding.phrase for event in grounded] == ["corpus callosum"]
 
 
+def test_what_no_name_stands_for_is_not_answered_by_something_else(scripted, monkeypatch):
+    """Asked for a lymph node the model looks for a tumour; that there is none says nothing of lymph nodes."""
+    reply = "<p>tumour</p> No, the tumour was not found."
+    chat, study = scripted(reply, volumes=(-1,))
+    glossary = Glossary({"tumour": ("tumour",)}, {}, {})
+    monkeypatch.setattr(chat.model, "glossary", glossary)
+    done, grounded, _ = ask(chat, "Is there any lymph node?")
+    assert [event.finding.phrase for event in grounded] == ["lymph node"]
+    # what is looked for has that name's state, not the tumour's
+    assert torch.allclose(study.states[0], chat.phrase_state("lymph node")[0], atol=1e-4)
+    assert "never taught to find the lymph node" in done.visible
+    chat, _ = scripted(reply, volumes=(0,))
+    monkeypatch.setattr(chat.model, "glossary", glossary)
+    _, grounded, _ = ask(chat, "Is there anything suspicious?")
+    assert [event.finding.phrase for event in grounded] == ["tumour"]
+
+
 def test_a_whole_of_another_kind_of_scan_is_both_its_sides(scripted, monkeypatch):
     """ "hippocampus" is a structure of crops; a head has a left and a right one."""
     reply = "<p>hippocampus</p> The left hippocampus is 3.0 mL and the right is 4.0 mL."
