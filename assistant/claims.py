@@ -55,6 +55,19 @@ _ASKED_SIDE = re.compile(
     r"(?: |-)?(?:(?:hand|half|side)\b(?P<of>[^?.!]*)|(?=\W*$))",
     re.IGNORECASE,
 )
+# An answer to whether something is there, and the English questions that ask it (or point at something)
+_SAYS_THERE = re.compile(
+    r"\b(?:is|are|was|were) (?:in (?:this|the) (?:scan|image)|found|there|present|visible|seen)\b", re.IGNORECASE
+)
+_ENGLISH_POLAR = re.compile(
+    r"^\W*(?:(?:and|so|but|then)\W+)?(?:is|are|was|were|does|do|did|has|have|can|could)\b", re.IGNORECASE
+)
+_PRESENCE = re.compile(
+    r"\b(?:there|present|visible|exists?|contains?|includes?|shows?|shown|seen?|find|found|detect\w*|identif\w*|any|here"
+    r"|in (?:this|the) (?:scan|image|volume)|ha(?:s|ve) (?:an?|any|the)"
+    r"|(?:is|are) (?:this|that|it|these|those) (?:an?|the))\b",
+    re.IGNORECASE,
+)
 # What stands between two names that are not of one list
 _PREDICATE = re.compile(
     r"\d|\b(?:is|are|was|were|has|have|measures?|found|seen|but|while|whereas|although)\b", re.IGNORECASE
@@ -291,6 +304,8 @@ def _polarity(sentence: str, targets: Sequence[Note], said: str) -> str | None:
     if sided is not None:
         asked, true, where = sided
         return None if (asked == true) == yes else f"it is on the {true} side of the {where}"
+    if yes and _SAYS_THERE.search(sentence) and _ENGLISH_POLAR.match(said) and not _PRESENCE.search(said):
+        return "that it is there does not answer the question"
     asked_there = _ASKED_THERE.match(said) and not _ASKED_RELATION.search(said)
     if asked_there and not yes and all(note.present for note in targets):
         return "what was asked for was found"

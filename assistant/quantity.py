@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from assistant.evidence import AXES, extent, format_mean, format_ml, format_mm, format_place, shown_difference
 from assistant.findings import Finding
 from assistant.glossary import other_side, side_of
-from assistant.reference import Known, check_ids, recalled, references
+from assistant.reference import Known, blanked, check_ids, recalled, references
 
 _WHERE = (r"where|position|location|located|wo|lage|où|dónde|posición|ubicación", "在哪|哪里|位置")
 # What is asked for -> how it is said, and how in Chinese, which parts no words. The first that is said counts.
@@ -74,12 +75,24 @@ _SAYS_NOTHING = re.compile(
     r"cu[aá]l(?:es)?|cu[aá]nt[oa]s?|es|son|el|los|las|del|y|qu[eé]|tiene[n]?)(?![a-zà-ÿ0-9])|[是的多少有它用呢吗为个]|哪个",
     re.IGNORECASE,
 )
+# "how many tumours are there?", "is there a second one?": of how many pieces a mask is; a NUL is what is referred to
+_PARTS = r"(?:pieces|parts|lesions|foci|components|fragments|masses)"
+_COUNTED = re.compile(
+    r"\W*(?:and |so )?(?:(?:how many(?: separate| different)?|what is the number of)\W+"
+    rf"(?:{_PARTS}\W+(?:does|do|has|have|of|are there of)\W+(?:the\W+)?)?"
+    r"\0(?:\W+(?:are there|do you see|can you (?:see|find)|has|have|consists? of))?"
+    r"|(?:is|are) there\W+(?:an?(?:other| second| further)|more than one|only one|just one|multiple|several|more)\W+\0"
+    r"|is\W+(?:the\W+)?\0\W+(?:multifocal|in one piece|one piece|a single (?:lesion|mass|piece)|solitary))"
+    r"(?:\W+(?:here|in (?:this|the) (?:scan|image)))?\W*",
+    re.IGNORECASE,
+)
 _WHICH = re.compile(r"\W*(?:and |so |but )?(?:which|welche\w*|lequel|laquelle|cu[aá]l)\b|哪个", re.IGNORECASE)
 _POLAR = re.compile(r"\W*(?:and |so |but )?(?:is|are|was|were|does|do|did|has|have)\b", re.IGNORECASE)
 _ASKS_MEANING = re.compile(r"\b(?:do|does|did)\b.*\bmean\b", re.IGNORECASE)  # "what does that mean?" is about no mean
 _ALONE = ("(?<![a-zà-ÿ0-9])", "(?![a-zà-ÿ0-9])")  # no part of a longer word; Chinese parts no words
 # along which of the patient's axes -> the word for it, and from where to where
 _ACROSS = {"width": ("wide", "left to right"), "depth": ("deep", "front to back"), "height": ("high", "foot to head")}
+MOST_PIECES = 8  # of a mask whose volumes are told
 #: kinds that are told of how far a mask reaches
 EXTENTS = (*_ACROSS, "dimensions")
 # what is compared by -> (of which words, whether the most is meant)
@@ -120,14 +133,14 @@ def read(question: str, known: Known) -> Asked | None:
     polar = _POLAR.match(question)
     # "which is the larger one?" asks what "the larger one" would refer to
     named = references(question, known, chosen=_WHICH.match(question) is None)
-    text = question
-    for one in reversed(named):
-        text = f"{text[: one.start]}\0{text[one.end :]}"
+    text = blanked(question, named)
     sides: set[str] = set()
     if named and known.glossary is not None:  # "left" of "the left caudate" belongs to the name
         for start, end, side in reversed(known.glossary.side_words(text)):
             text = text[:start] + text[end:]
             sides.add(side)
+    if _COUNTED.fullmatch(text) and all(len({_base(name, known) for name in one.names}) == 1 for one in named):
+        return Asked("pieces", tuple(name for one in named for name in one.names))
     kind, unit, left = _taken(text)
     if re.search(r"\w", re.sub(r"\bm\d+\b", " ", left, flags=re.IGNORECASE)):
         return None
@@ -181,6 +194,12 @@ def _pair(groups: Sequence[tuple[str, ...]], known: Known) -> tuple[str, ...]:
         sided = [name for name in groups[1] if side_of(known.masks.get(name, name)) == side]
         rest = [name for name in (sided if len(groups[1]) == 2 else groups[1]) if name != one]
     return (one, rest[0]) if len(rest) == 1 else ()
+
+
+def _base(name: str, known: Known) -> str:
+    """A mask's (id) or a structure's name without its side."""
+    phrase = known.masks.get(name, name)
+    return phrase.removeprefix(f"{side_of(phrase)} ")
 
 
 def _other_first(one: str, sides: set[str], known: Known) -> tuple[str, ...]:
@@ -282,6 +301,23 @@ def across(asked: Asked, found: Mapping[str, Finding], affine: np.ndarray) -> st
         kinds = _ACROSS if asked.kind == "dimensions" else (asked.kind,)
         parts = [f"{_length(far[kind], asked.unit)} {_ACROSS[kind][0]} (from {_ACROSS[kind][1]})" for kind in kinds]
         told.append(f"{_The(one)} is {_joined(parts)}.")
+    return " ".join(told)
+
+
+def pieces(asked: Asked, found: Mapping[str, Finding], voxel_ml: float) -> str:
+    """Of how many connected pieces (26 neighbours) each mask is, and how large they are."""
+    told = []
+    for one in _members(asked, found):
+        assert one.mask is not None
+        parts, count = ndimage.label(one.mask, np.ones((3, 3, 3)))
+        if count == 1:
+            told.append(f"The mask of {_the(one)} is one connected piece.")
+            continue
+        sizes = sorted(np.bincount(parts.ravel())[1:] * voxel_ml, reverse=True)
+        shown = [_volume(ml) for ml in sizes[:MOST_PIECES]] + (["smaller ones"] if count > MOST_PIECES else [])
+        told.append(f"The mask of {_the(one)} is {count} separate pieces: {_joined(shown)}.")
+    if not all(one.made for one in _members(asked, found)):
+        told.append("Pieces of under a twentieth of the largest are not drawn.")
     return " ".join(told)
 
 

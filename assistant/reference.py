@@ -182,6 +182,13 @@ def references(text: str, known: Known, *, chosen: bool = True) -> list[Referenc
     return sorted(found, key=lambda one: one.start)
 
 
+def blanked(text: str, found: Sequence[Reference]) -> str:
+    """A text with a NUL for each thing that it refers to."""
+    for one in reversed(found):
+        text = f"{text[: one.start]}\0{text[one.end :]}"
+    return text
+
+
 def sought(text: str) -> str:
     """What a question asks the presence of, in its own words: "lymph node" of "is there any lymph node?"; "" where it
     asks for more, or for nothing that has a name."""

@@ -16,7 +16,7 @@ import numpy as np
 from assistant.evidence import format_mm
 from assistant.operation_words import SIDES
 from assistant.operations import DIRECTIONS, gap_mm, touch
-from assistant.reference import Known, references
+from assistant.reference import Known, blanked, references
 
 # in other languages, what `operation_words.SIDES` is in English
 _ELSEWHERE = {
@@ -51,6 +51,11 @@ _RELATIVE = re.compile(
     r"\b(?:relative to|in relation to|with respect to|im verhältnis zu|par rapport (?:à|aux?)|respecto a)\b",
     re.IGNORECASE,
 )
+# of one name, where the other is none that is known: "how far is it from the skin?"
+_FROM = re.compile(
+    r"\bhow (?:far|close|near) (?:is|are|away|from|to)\b|\bdistance (?:from|to|between)\b", re.IGNORECASE
+)
+_SIDE = re.compile(r"\b(?:left|right)\b[^?,;]{0,20}\bor\b[^?,;]{0,16}\b(?:left|right)\b", re.IGNORECASE)
 # of several: which lies furthest that way?
 _FURTHEST = {
     "behind": "back|backwards?|posterior|dorsal|behind",
@@ -77,8 +82,9 @@ _AMONG = re.compile(
 
 @dataclass(frozen=True)
 class Asked:
-    """kind: a direction, "touch", "distance" or "relative"; first, second: the ids or phrases on either side. which: of
-    all in `first`, the one that lies furthest in the direction is asked for."""
+    """kind: a direction, "touch", "distance", "relative" or "side" (of the scan); first, second: the ids or phrases on
+    either side, the second () of a "side" and where it is nothing that is known. which: of all in `first`, the one that
+    lies furthest in the direction is asked for."""
 
     kind: str
     first: tuple[str, ...]
@@ -91,12 +97,17 @@ def read(text: str, known: Known) -> Asked | None:
     text = re.sub(r"\s", " ", text)
     found = references(text, known, chosen=False)
     groups = [one.names for one in found]
-    furthest = _furthest(text, [(one.start, one.end) for one in found])
-    if furthest:
+    bare = blanked(text, found)
+    way = _furthest(bare)
+    if way:
         among = tuple(dict.fromkeys(name for names in groups for name in names)) or known.several
-        return Asked(furthest, among, (), which=True) if len(among) > 1 else None
+        return Asked(way, among, (), which=True) if len(among) > 1 else None
     if len(found) == 1 and len(found[0].names) == 2 and (_TOUCHES.search(text) or _FAR.search(text)):
         groups = [(name,) for name in found[0].names]  # "do they touch?"
+    if len(groups) == 1 and _ASKS.match(text) and len(groups[0]) == 1 and _SIDE.search(bare):
+        return Asked("side", groups[0], ())
+    if len(groups) == 1 and (_FROM.search(text) or (_ASKS.match(text) and _TOUCHES.search(text))):
+        return Asked("distance" if _FROM.search(text) else "touch", groups[0], ())
     if len(groups) != 2 or set(groups[0]) & set(groups[1]):
         return None
     if _FAR.search(text):
@@ -114,10 +125,8 @@ def read(text: str, known: Known) -> Asked | None:
     return Asked(kind, groups[0], groups[1])
 
 
-def _furthest(text: str, spans: Sequence[tuple[int, int]]) -> str:
-    """The direction in which a question asks for the furthest of several, each named (at its span) or not; ""."""
-    for start, end in reversed(spans):
-        text = f"{text[:start]}\0{text[end:]}"
+def _furthest(text: str) -> str:
+    """The direction in which a question (`blanked`) asks for the furthest of several; "" where it does not."""
     asked = _WHICH.match(text)
     if asked is None or not _AMONG.fullmatch(text[asked.end() :]):
         return ""

@@ -77,6 +77,11 @@ _SAVED = re.compile(
     rf" (?:it|this|that|them|these|everything|all|both|(?:all )?(?:the|this|my|your|these|those) {_RESULTS})"
     r"(?: (?:as|to|in|into) .*)?(?: please)?|(?:masken?|ergebnisse) (?:speichern|exportieren|herunterladen)"
 )
+_EARLIER = re.compile(
+    r".*\b(?:since|compared (?:to|with)|than|from|after) (?:in |on |at )?(?:the |my |an? |his |her )?"
+    r"(?:(?:last|previous|prior|earlier|first|baseline|old) (?:time|scan|exam\w*|visit|study|image|mri?|ct|pet)"
+    r"|before|baseline)"
+)
 _DELETED = re.compile(
     r"(?:(?:can|could) you )?(?:delete|erase|discard|hide|get rid of|remove)(?: the)?(?: masks?)? "
     r"(?:m ?\d+(?:(?: and)? m ?\d+)*|it|them|(?:this|that)(?: mask| one)?|(?:all (?:of )?)?(?:the )?masks?|all)"
@@ -86,9 +91,11 @@ _DELETED = re.compile(
 def answer(text: str, volume: Volume, known: Known) -> str:
     """What the program says itself to a question about the scan, its patient or its files; "" where it is about
     anything else, a structure above all."""
+    words = plain(text)
+    if _EARLIER.fullmatch(words) and not known.masks.keys() & set(words.split()):
+        return _beside_a_prior(volume)
     if known.glossary is not None and known.glossary.mentioned(text):
         return ""
-    words = plain(text)
     return next((said(volume) for asked, said in _ANSWERS if asked.fullmatch(words)), "")
 
 
@@ -127,6 +134,13 @@ def _keeping(_: Volume) -> str:
     return (
         'Masks and measurements are saved outside the conversation: with "Download masks" on the desk, /export in '
         "`deixis chat`, --out in `deixis ask`, or session.export(folder) in Python."
+    )
+
+
+def _beside_a_prior(_: Volume) -> str:
+    return (
+        "That takes the earlier scan: open it in Compare with a prior on the desk, with `deixis compare`, or with "
+        "session.compare(prior, question) in Python."
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from assistant.findings import Finding
 from assistant.glossary import side_of
 from assistant.quantity import listed
-from assistant.reference import Known, references
+from assistant.reference import Known, blanked, references
 from assistant.rivals import Rivals
 
 _WHAT = r"\W*(?:(?:and|so|but)\W+)?(?:what|which(?: \w+)?|show(?: me)? what|was)(?: else)?\W+"
@@ -47,12 +47,10 @@ class Asked:
 def read(text: str, known: Known) -> Asked | None:
     """What a question wants the surroundings of; None where it asks for none."""
     found = references(text, known, chosen=False)
-    blanked = text
-    for one in reversed(found):
-        blanked = f"{blanked[: one.start]}\0{blanked[one.end :]}"
-    if len(found) == 1 and _NEXT.fullmatch(blanked):
+    bare = blanked(text, found)
+    if len(found) == 1 and _NEXT.fullmatch(bare):
         return Asked(found[0].names)
-    if len(found) == 2 and _BETWEEN.fullmatch(blanked) and not set(found[0].names) & set(found[1].names):
+    if len(found) == 2 and _BETWEEN.fullmatch(bare) and not set(found[0].names) & set(found[1].names):
         return Asked(found[0].names, found[1].names)
     return None
 

@@ -67,6 +67,8 @@ def _tell(chat: Chat, text: str, asked: Asked) -> Iterator[Event]:
             notes.append(note)
             yield Grounded(finding)
             words = quantity.told(asked, found, (finding.id, _ml(finding)))
+        elif asked.kind == "pieces":
+            words = quantity.pieces(asked, found, targets.study.volume.voxel_ml)
         elif asked.kind in quantity.EXTENTS:
             words = quantity.across(asked, found, targets.study.volume.affine)
         else:
@@ -122,6 +124,13 @@ def _place(chat: Chat, text: str, asked: relation.Asked) -> Iterator[Event]:
             one_by_one = list({one.id: one for one in sides[0]}.values())
             words = relation.furthest(
                 asked.kind, [quantity.listed([one]) for one in one_by_one], [_mask(one) for one in one_by_one], affine
+            )
+        elif asked.kind == "side" and sides[0]:
+            words = claims.places("where", notes)
+        elif not asked.second and sides[0]:
+            words = (
+                f"I know of no second structure to measure {quantity.listed(sides[0])} against: name one that I can "
+                "find, or mark it with points or a box first."
             )
         elif all(sides):
             names = [quantity.listed(side) for side in sides]

@@ -234,6 +234,25 @@ def test_other_questions_of_sides_are_left_alone(said, notes):
     assert claims.statement(notes, said) == claims.statement(notes)
 
 
+@pytest.mark.parametrize(
+    ("said", "answers"),
+    [
+        ("Does it touch the bone?", False),
+        ("Is the airway open?", False),
+        ("Has it spread?", False),
+        ("Is there a left hippocampus?", True),
+        ("Does the patient have a left hippocampus?", True),
+        ("Is this the left hippocampus?", True),
+        ("Can you see the left hippocampus?", True),
+        ("Does the scan show the left hippocampus?", True),
+        ("Gibt es einen linken Hippocampus?", True),
+    ],
+)
+def test_that_something_is_there_is_no_yes_to_another_question(said, answers):
+    sentence = "Yes, the left hippocampus (m1, 2.9 mL) is in this scan."
+    assert (flaw(sentence, LEFT, said=said) is None) is answers
+
+
 def test_a_comparison_that_was_asked_for_is_answered_with_yes_or_no():
     assert claims.statement([LEFT, RIGHT], ASKED).startswith("Yes. The left hippocampus (m1) is 2.9 mL.")
     assert claims.statement([LEFT, RIGHT], "Is the left hippocampus larger than the right one?").startswith("No. ")

@@ -9,7 +9,7 @@ import pytest
 
 from assistant.errors import QuestionError
 from assistant.findings import Finding
-from assistant.quantity import EXTENTS, Asked, across, read, told, unread
+from assistant.quantity import EXTENTS, Asked, across, pieces, read, told, unread
 from tests.test_reference import BOTH, GLOSSARY, LEFT, ONE, RIGHT, STEM, Known, known
 
 THREE = known(LEFT, RIGHT, STEM)
@@ -113,6 +113,41 @@ THE_LEFT, THE_RIGHT = f"The {LEFT} (m1)", f"the {RIGHT} (m2)"
 )  # fmt: skip
 def test_quantities_are_told_from_the_measurements(asked, wanted):
     assert told(asked, FOUND, ("m3", 10.4)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("question", "there", "wanted"),
+    [
+        ("How many tumours are there?", known("tumour"), ("m1",)),
+        ("Is there a second tumour?", known("tumour"), ("m1",)),
+        ("Is there another one?", ONE, None),  # of what?
+        ("How many lesions are there?", Known({}, glossary=GLOSSARY), ("tumour",)),
+        ("Is it in one piece?", ONE, ("m1",)),
+        ("How many cerebellums are there?", Known({}, glossary=GLOSSARY), None),  # a name of several structures
+        ("How many mL is the tumour?", known("tumour"), None),
+    ],
+)
+def test_pieces_are_counted_of_what_is_one_structure(question, there, wanted):
+    asked = read(question, there)
+    assert (asked.members if asked is not None and asked.kind == "pieces" else None) == wanted
+
+
+def test_how_many_pieces_a_mask_is():
+    """Voxels of 0.5 mL: five in a corner-to-corner chain, and one apart."""
+    mask = np.zeros((6, 6, 6), bool)
+    mask[range(5), range(5), range(5)] = True
+    apart = mask.copy()
+    apart[0, 5, 5] = True
+    one, two = (dataclasses.replace(FOUND["m1"], mask=m) for m in (mask, apart))
+    drawn = " Pieces of under a twentieth of the largest are not drawn."
+    assert pieces(Asked("pieces", ("m1",)), {"m1": one}, 0.5) == (
+        f"The mask of the {LEFT} (m1) is one connected piece.{drawn}"
+    )
+    assert pieces(Asked("pieces", ("m1",)), {"m1": two}, 0.5) == (
+        f"The mask of the {LEFT} (m1) is 2 separate pieces: 2.5 mL and 0.50 mL.{drawn}"
+    )
+    made = dataclasses.replace(one, made="m2 grown by 3 mm")
+    assert pieces(Asked("pieces", ("m1",)), {"m1": made}, 0.5).endswith("piece.")
 
 
 def test_shares_of_several_are_summed():

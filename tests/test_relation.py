@@ -30,6 +30,11 @@ ALL = known(LEFT, RIGHT, STEM)
         ("Is m1 above m3 or below it?", ALL, None),  # more than one relation
         ("Is m1 above m1?", ALL, None),
         ("Is it far?", BOTH, None),
+        ("Is it in the left or the right leg?", known("tumour"), Asked("side", ("m1",), ())),
+        ("Is the left or the right hippocampus larger?", BOTH, None),
+        ("How far is it from the skin?", known("tumour"), Asked("distance", ("m1",), ())),
+        ("Does it touch the bone?", known("tumour"), Asked("touch", ("m1",), ())),
+        ("How far does it reach?", known("tumour"), None),
         ("Which one is further back?", BOTH, Asked("behind", ("m1", "m2"), (), which=True)),
         ("Which of the two is higher?", BOTH, Asked("above", ("m1", "m2"), (), which=True)),
         ("Which is more anterior, the brainstem or the left hippocampus?", ALL,
