@@ -7,10 +7,11 @@ import json
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from assistant import Session, conversation, operations
 from assistant.errors import QuestionError
-from assistant.evidence import format_ml, measure, unsupported_numbers
+from assistant.evidence import format_ml, format_mm, measure, unsupported_numbers
 from assistant.generate import Done, Grounded
 from tests.test_session import CLICK, STORED_SHAPE
 
@@ -67,6 +68,30 @@ def test_the_numbers_of_the_sentence_are_those_of_the_notes_and_differences_of_t
     notes = conversation.notes(session.chat.messages[-1].content)
     difference = reply.text.split("That is ")[1].split(" less")[0]
     assert unsupported_numbers(reply.text.replace(difference, ""), notes) == []
+
+
+def test_places_pieces_and_the_scan_are_told_by_the_program(session, monkeypatch):
+    """In the patient's directions and the scan's own numbers; the language model is not asked."""
+    monkeypatch.setattr(session.chat, "_answer", lambda *_: pytest.fail("the language model was asked"))
+    affine = session.volume.affine
+    ras = {name: session.volume.from_native(session.native_mask(name)) for name in ("m1", "m2")}
+    y = {name: float(affine[1, :3] @ np.argwhere(mask).mean(0)) for name, mask in ras.items()}
+    back, front = sorted(y, key=lambda name: y[name])
+    pieces = ndimage.label(ras["m2"], np.ones((3, 3, 3)))[1]
+    for question, told in (
+        ("Which is further back, m1 or m2?",
+         f"({back}): its centre is {format_mm(y[front] - y[back])} mm behind that of the left block ({front})."),
+        ("Where is m2 relative to m1?", f"{format_mm(abs(y['m2'] - y['m1']))} mm"),
+        ("Is m2 in one piece?", "one connected piece" if pieces == 1 else f"{pieces} separate pieces"),
+        ("Is m2 on the left or the right?", "The centre of m2 is at x "),
+        ("What is next to m2?", "nothing else touches the left block (m2)"),  # the model knows of no rivals
+        ("What is the voxel size?", " x ".join(format_mm(mm) for mm in session.volume.spacing)),
+        ("How far is m2 from the skin?", "no second structure to measure the left block (m2) against"),
+    ):  # fmt: skip
+        assert told in session.ask(question).text, question
+    assert set(masks(session)) == {"m1", "m2"}
+    session.undo()
+    assert session.turns[-1].question.text == "What is the voxel size?"
 
 
 def test_the_conversation_goes_on_after_an_operation(session):
