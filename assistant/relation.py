@@ -66,7 +66,7 @@ _FURTHEST = {
     "to the right of": "(?:to the |on the )?right",
 }
 _WHICH = re.compile(
-    r"\W*(?:(?:and|so|but|now)\W+)*(?:which|what)\b[^,;:]*?\b(?:is|lies|sits|are|lie)\W+"
+    r"\W*(?:(?:and|so|but|now)\W+)*which\b[^,;:]*?\b(?:is|lies|sits|are|lie)\W+"
     r"(?:(?:the )?(?:further|farther|furthest|farthest|more|most|located)\W+)*(?:"
     + "|".join(rf"(?P<d{n}>{words})" for n, words in enumerate(_FURTHEST.values()))
     + r")(?:most)?\b",

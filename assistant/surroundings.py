@@ -86,6 +86,12 @@ def on_the_way(first: np.ndarray, second: np.ndarray, masks: Sequence[np.ndarray
     return sorted((n for n, at in enumerate(met) if len(at)), key=lambda n: int(met[n][0]))
 
 
+def is_taught(rivals: Rivals | None, found: Sequence[Finding]) -> bool:
+    """Whether each is a structure whose surroundings are known: not a mask made of others, or a word never taught."""
+    names = () if rivals is None else rivals.segmenter.config.taught_names
+    return all(one.phrase in names for one in found)
+
+
 def beside(first: Sequence[Finding], touching: Sequence[Finding]) -> str:
     """The sentence about what lies next to something."""
     if not touching:

@@ -151,10 +151,12 @@ def _surround(chat: Chat, text: str, asked: surroundings.Asked) -> Iterator[Even
         first, second = (
             [found[name] for name in names if found[name].present] for names in (asked.first, asked.second)
         )
+        rivals = targets.study.rivals
         if not first or (asked.second and not second):
             words = _nothing_to_measure(notes)
+        elif not surroundings.is_taught(rivals, (*first, *second)):
+            words = "What lies around a mask I can tell of structures that I was taught, not of any other mask."
         else:
-            rivals = targets.study.rivals
             names = [] if rivals is None else surroundings.candidates(rivals, first, second, chat.shown())
             seen, more = yield from _looked_at(chat, targets, names, number)
             notes += more

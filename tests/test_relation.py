@@ -42,6 +42,7 @@ ALL = known(LEFT, RIGHT, STEM)
         ("Which hippocampus is furthest to the left?", Known({}, glossary=GLOSSARY),
          Asked("to the left of", (LEFT, RIGHT), (), which=True)),
         ("Which is larger?", BOTH, None),
+        ("What is left?", BOTH, None),
         ("Which structure is left of the brainstem?", ALL, None),  # neither a choice nor a place of two
         ("Which is higher in intensity?", BOTH, None),
         ("Where is m1 relative to the brainstem?", ALL, Asked("relative", ("m1",), ("m3",))),

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from assistant.rivals import Claims, Rivals
-from assistant.surroundings import Asked, beside, between, candidates, ends, on_the_way, read
+from assistant.surroundings import Asked, beside, between, candidates, ends, is_taught, on_the_way, read
 from tests.test_quantity import FOUND
 from tests.test_reference import BOTH, GLOSSARY, LEFT, RIGHT, STEM, Known, known
 
@@ -71,7 +71,9 @@ def test_candidates_are_shown_and_not_what_is_asked_about(rivals):
     assert candidates(rivals, [a, b], [], NAMES) == ["d"]
     assert candidates(rivals, [a], [], ["a", "d"]) == ["d"]
     assert candidates(rivals, [a], [c], NAMES) == ["b"]
-    assert candidates(rivals, [finding("m4", "m1 grown by 3 mm")], [], NAMES) == []
+    grown = finding("m4", "m1 grown by 3 mm")
+    assert [is_taught(rivals, found) for found in ([a, b], [a, grown])] == [True, False]
+    assert not is_taught(None, [a])
 
 
 def test_two_sides_are_taken_side_by_side():

@@ -84,7 +84,7 @@ def test_places_pieces_and_the_scan_are_told_by_the_program(session, monkeypatch
         ("Where is m2 relative to m1?", f"{format_mm(abs(y['m2'] - y['m1']))} mm"),
         ("Is m2 in one piece?", "one connected piece" if pieces == 1 else f"{pieces} separate pieces"),
         ("Is m2 on the left or the right?", "The centre of m2 is at x "),
-        ("What is next to m2?", "nothing else touches the left block (m2)"),  # the model knows of no rivals
+        ("What is next to m2?", "not of any other mask"),  # the model knows of no structures
         ("What is the voxel size?", " x ".join(format_mm(mm) for mm in session.volume.spacing)),
         ("How far is m2 from the skin?", "no second structure to measure the left block (m2) against"),
     ):  # fmt: skip
