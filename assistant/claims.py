@@ -63,8 +63,9 @@ _ENGLISH_POLAR = re.compile(
     r"^\W*(?:(?:and|so|but|then)\W+)?(?:is|are|was|were|does|do|did|has|have|can|could)\b", re.IGNORECASE
 )
 _PRESENCE = re.compile(
-    r"\b(?:there|present|visible|exists?|contains?|includes?|shows?|shown|seen?|find|found|detect\w*|identif\w*|any|here"
-    r"|in (?:this|the) (?:scan|image|volume)|ha(?:s|ve) (?:an?|any|the)"
+    r"\b(?:there|present|visible|exists?|contain\w*|includ\w*|cover\w*|shows?|shown|seen?|spot|find|found|detect\w*"
+    r"|identif\w*|any|here|(?:with)?in (?:this|the) (?:scan|image|volume)"
+    r"|ha(?:s|ve) (?:an?|any|the)|(?:patient|person|he|she|they|you|scan|image) (?:have|got)"
     r"|(?:is|are) (?:this|that|it|these|those) (?:an?|the))\b",
     re.IGNORECASE,
 )

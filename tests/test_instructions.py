@@ -9,8 +9,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from assistant import conversation
-from assistant.evidence import unsupported_numbers
+from assistant import claims, conversation
+from assistant.evidence import Note, unsupported_numbers
 from data_recipes import ontology
 from data_recipes.instructions import (
     conversations,
@@ -273,3 +273,11 @@ def test_weights_and_temperature_of_the_mixture():
 
 def weighted(weights: dict[str, float], temperature: float = 1.0) -> mixture.Mixture:
     return mixture.weighted(mixture.EMBEDDED, weights, temperature)
+
+
+@pytest.mark.parametrize("name", ["the kidney tumour", "病灶"])
+def test_a_yes_answers_every_wording_of_is_it_there(name):
+    note = Note("m1", "kidney tumour", 0.96, 0.84, dialogue.made_up(0.8, 100.0, "HU", random.Random(0)))
+    for wording in questions.THERE + questions.TUMOUR_THERE:
+        asked = wording.format(x=name, Is="Is", it="it", **{"is": "is"})
+        assert claims.flaw("Yes, the kidney tumour (m1) is in this scan.", [note], [], asked) is None, asked
