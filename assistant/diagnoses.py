@@ -41,7 +41,9 @@ _STATE = re.compile(
     r"\W*(?:(?:and|so|but)\W+)*(?:is|are|was|were|looks?|does|do)\b.*\b(?P<state>open|patent|block(?:ed|age)|obstruct(?:ed|ion)"
     r"|compress(?:ed|ion)|inflam(?:ed|mation)|swollen|swelling|enlarged|dilated|dilatation|narrow(?:ed|ing)|stenos(?:ed|is)"
     r"|displaced|deviated|infiltrat(?:ed|ion)|invaded|invasion|calcifi(?:ed|cation)|ruptured?|intact|damaged?|injur(?:ed|y)"
-    r"|degenerat(?:ed|ion)|necro(?:tic|sis)|o?edema(?:tous)?|affected|involved)\W*(?:here|in this scan)?\W*$",
+    r"|degenerat(?:ed|ion)|necro(?:tic|sis)|o?edema(?:tous)?|affected|involved"
+    r"|too (?:large|big|wide|small|thick|thin|short|long))"
+    r"\W*(?:here|in this scan)?(?:\W+(?:for|at|given|considering|in)\b[^?.!]*)?\W*$",
     re.IGNORECASE,
 )
 # What wants a yes or no, or an opinion; not "which part shrinks in Alzheimer's disease?"

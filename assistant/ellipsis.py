@@ -28,6 +28,13 @@ _ARTICLES = "the|an?|der|die|das|den|dem|le|la|les|el|los|las"
 _ARTICLE = re.compile(rf"\s*(?:{_ARTICLES})\s+|\s*l['’]", re.IGNORECASE)
 _IT = re.compile(r"\bit\b(?!')|\bits\b", re.IGNORECASE)
 
+# "is the left hippocampus smaller?" is of two; a NUL is what is named
+_SMALLER = re.compile(
+    r"\W*(?:and|so|but)?\W*(?:is|was|looks?)\W+(?:the\W+)?\0\W+(?:the\W+)?(?:\w+ly\W+|much\W+|a bit\W+)?"
+    r"(?:smaller|larger|bigger|shrunken|less voluminous|more voluminous)(?:\W+(?:one|side))?\W*",
+    re.IGNORECASE,
+)
+
 
 def goes_on(question: str, glossary: Glossary) -> str:
     """What a question that only goes on puts in place of what was asked about: "right" of "and the right?", "left" of
@@ -58,7 +65,7 @@ def made_whole(question: str, before: Sequence[str], known: Known, asks: Callabl
     glossary = known.glossary
     new = "" if glossary is None else goes_on(question, glossary)
     if not new or glossary is None:
-        return question
+        return question if glossary is None else _than_other(question, glossary)
     focus = [known.masks[mask_id] for mask_id in known.focus] or list(known.absent)
     if new in ("left", "right"):
         about = next((phrase for phrase in reversed(focus) if side_of(phrase)), "")
@@ -72,6 +79,18 @@ def made_whole(question: str, before: Sequence[str], known: Known, asks: Callabl
         new = there[0] if len(there) == 1 and len(meant) == 2 else new
     frame = next((text for text in reversed(before) if not goes_on(text, glossary)), "")
     return _about(frame, new if PLACES[0].fullmatch(new) else f"the {new}", glossary, asks)
+
+
+def _than_other(question: str, glossary: Glossary) -> str:
+    """"Is the left hippocampus smaller?" as "... than the right hippocampus?"; any other question as it is."""
+    mentions = glossary.mentions(question)
+    if len(mentions) != 1 or len(mentions[0].meant) != 1 or not side_of(mentions[0].meant[0]):
+        return question
+    (one,) = mentions
+    text = _without_sides(f"{question[: one.start]}\0{question[one.end :]}", glossary)
+    if _SMALLER.fullmatch(text) is None:
+        return question
+    return f"{question.rstrip(' ?.!')} than the {other_side(one.meant[0])}?"
 
 
 def _about(frame: str, name: str, glossary: Glossary, asks: Callable[[str], bool]) -> str:

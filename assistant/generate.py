@@ -34,7 +34,7 @@ from assistant.language import phrase_states
 from assistant.likely import as_before
 from assistant.model import DeixisModel
 from assistant.prompt_encoder import Prompt
-from assistant.quantity import asks_alone, unread
+from assistant.quantity import asks_alone, measures_only, unread
 from assistant.reference import Known, meant_by, operands, recalled, sought, with_names
 from assistant.token_cache import TokenCache, common_start
 from assistant.window import last_turns
@@ -290,6 +290,9 @@ class Chat:
             if phrase_start is not None and not draft.run:
                 banned.add(self._close)  # a phrase has a word at least
             token = given.pop(0) if given else self._pick(logits, banned, temperature, sampler)
+            if token == self._open and not given and self._all_done(said, targets):
+                given = [*conversation.encode_text(model.tokenizer, claims.statement(targets, said)), min(self._ends)]
+                token, may_ground = given.pop(0), False
             if phrase_start is not None and step - phrase_start > MAX_PHRASE:
                 token = self._close
             if token in self._ends:
@@ -452,6 +455,15 @@ class Chat:
             if paired and (phrase in pair or phrase == pair[0].partition(" ")[2]):
                 return [phrase, other_side(phrase)] if phrase in pair else pair
         return [phrase]
+
+    def _all_done(self, said: str, targets: Sequence[Note]) -> bool:
+        """Whether a question asks for places and sizes alone, of what it names, and all that is done: "how big is the
+        left hippocampus?" is not asked of the right one."""
+        glossary = self.model.glossary
+        if glossary is None or not targets:
+            return False
+        meant = {phrase for phrases in glossary.mentioned(said) for phrase in phrases}
+        return bool(meant) and meant <= {note.phrase for note in targets} and measures_only(said, glossary)
 
     def _next_name(self, ids: Sequence[int]) -> list[int]:
         """Those before the first `</p>`, behind which the program goes on."""

@@ -161,7 +161,8 @@ class Glossary:
     def _at(self, words: list[str], spelled: list[str], at: int) -> tuple[int, tuple[str, ...]]:
         """The longest name that begins at a word: (how many words, what it may mean); (1, ()) where none does."""
         for length in range(min(LONGEST, len(words) - at), 0, -1):
-            meant = self.names.get(" ".join(words[at : at + length]))
+            name = " ".join(words[at : at + length])
+            meant = self.names.get(name) or self.names.get(f"{name}s")  # "the ventricle" is one of the ventricles
             if meant:
                 return length, meant
         return 1, self.abbreviations.get(spelled[at], ())

@@ -15,8 +15,8 @@ from scipy import ndimage
 
 from assistant.evidence import AXES, extent, format_mean, format_ml, format_mm, format_place, shown_difference
 from assistant.findings import Finding
-from assistant.glossary import other_side, side_of
-from assistant.reference import Known, blanked, check_ids, recalled, references
+from assistant.glossary import Glossary, other_side, side_of
+from assistant.reference import Known, Reference, blanked, check_ids, recalled, references
 
 _WHERE = (r"where|position|location|located|wo|lage|où|dónde|posición|ubicación", "在哪|哪里|位置")
 # What is asked for -> how it is said, and how in Chinese, which parts no words. The first that is said counts.
@@ -24,6 +24,8 @@ _KINDS = {
     "share": (r"per ?cent(?:age)?|%|fraction|share|proportion|prozent|anteil|pour ?cent(?:age)?|por ?ciento|porcentaje",
               "百分之几|百分比"),
     "ratio": (r"ratio|verhältnis|rapport|raz[oó]n", "比例|之比"),
+    "asymmetry": (r"(?:asymmetry|laterality|asymmetrie)(?:[- ]?index)?|index of asymmetry|indice d['’]asymétrie|"
+                  r"asymétrie|índice de asimetría|asimetría", "不对称指数|不对称性"),
     "difference": (r"by how much|how much (?:larger|bigger|smaller|more|less)|differences?|differ|compared?|"
                    r"(?:um )?wie ?viel (?:größer|kleiner)|unterschied|de combien|différence|diferencia", "差多少|相差"),
     "change": (r"(?:it |they )?(?:gain(?:ed)?|grow|grew|grown|lost|lose|shrink|shrunk|changed?|added|removed)", "变化"),
@@ -71,7 +73,7 @@ _SAYS_NOTHING = re.compile(
     r"give|can|could|you|now|then|so|ok|okay|exactly|about|has|have|measured?|masks?|convert(?:ed)?|express(?:ed)?|'?s|"
     r"with|again|between|than|from|ones?|be|would|value|units?|each|show|say|for|two|also|same|or|"
     r"wie|viele?|ist|sind|das|der|die|von|des|und|oder|hat|haben|im|welche[rs]?|was|"
-    r"quel(?:le)?s?|est|sont|le|la|les|l|de|du|des|en|et|il|elle|a|c|qu|que|combien|lequel|laquelle|fait|"
+    r"quel(?:le)?s?|est|sont|sa|ses|leurs?|le|la|les|l|de|du|des|en|et|il|elle|a|c|qu|que|combien|lequel|laquelle|fait|"
     r"cu[aá]l(?:es)?|cu[aá]nt[oa]s?|es|son|el|los|las|del|y|qu[eé]|tiene[n]?)(?![a-zà-ÿ0-9])|[是的多少有它用呢吗为个]|哪个",
     re.IGNORECASE,
 )
@@ -86,12 +88,19 @@ _COUNTED = re.compile(
     r"(?:\W+(?:here|in (?:this|the) (?:scan|image)))?\W*",
     re.IGNORECASE,
 )
+# what a share may be of beside structures
+_OF_SCAN = re.compile(
+    r"\bof\W+(?:the|this)\W+(?:(?:whole|entire|total|complete)\W+)?(?:scan|image|field of view)(?:['’]s)?"
+    r"(?:\W+volume)?(?=\W|$)",
+    re.IGNORECASE,
+)
 _WHICH = re.compile(r"\W*(?:and |so |but )?(?:which|welche\w*|lequel|laquelle|cu[aá]l)\b|哪个", re.IGNORECASE)
 _POLAR = re.compile(r"\W*(?:and |so |but )?(?:is|are|was|were|does|do|did|has|have)\b", re.IGNORECASE)
 _ASKS_MEANING = re.compile(r"\b(?:do|does|did)\b.*\bmean\b", re.IGNORECASE)  # "what does that mean?" is about no mean
 _ALONE = ("(?<![a-zà-ÿ0-9])", "(?![a-zà-ÿ0-9])")  # no part of a longer word; Chinese parts no words
 # along which of the patient's axes -> the word for it, and from where to where
 _ACROSS = {"width": ("wide", "left to right"), "depth": ("deep", "front to back"), "height": ("high", "foot to head")}
+_OF_TWO = ("ratio", "asymmetry", "difference", "overlap")
 MOST_PIECES = 8  # of a mask whose volumes are told
 #: kinds that are told of how far a mask reaches
 EXTENTS = (*_ACROSS, "dimensions")
@@ -105,18 +114,28 @@ _SUPERLATIVE = {
 @dataclass(frozen=True)
 class Asked:
     """What a question asks for. kind: a key of `_KINDS`; members: of which ids or phrases, in order; whole: of a share,
-    of what; unit: in which, "" for the usual one; yes_or_no: whether the first is more, or less, than the second."""
+    of what; unit: in which, "" for the usual one; yes_or_no: whether the first is more, or less, than the second;
+    of_scan: a share of all of the scan's voxels."""
 
     kind: str
     members: tuple[str, ...]
     whole: tuple[str, ...] = ()
     unit: str = ""
     yes_or_no: bool = False
+    of_scan: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
         """Everything that has to be there, each once."""
         return tuple(dict.fromkeys((*self.members, *self.whole)))
+
+
+def measures_only(question: str, glossary: Glossary) -> bool:
+    """Whether a question asks for a place or a size of structures that it names, and says nothing else."""
+    named = [Reference(mention.start, mention.end, mention.meant) for mention in glossary.mentions(question)]
+    kind, unit, left = _taken(_sideless(blanked(question, named), glossary)[0])
+    asked = kind or _KIND_OF.get(unit, "")
+    return asked in ("place", "size", "volume", "length", "intensity", *EXTENTS) and not re.search(r"\w", left)
 
 
 def asks_alone(text: str) -> bool:
@@ -135,13 +154,14 @@ def read(question: str, known: Known) -> Asked | None:
     named = references(question, known, chosen=_WHICH.match(question) is None)
     text = blanked(question, named)
     sides: set[str] = set()
-    if named and known.glossary is not None:  # "left" of "the left caudate" belongs to the name
-        for start, end, side in reversed(known.glossary.side_words(text)):
-            text = text[:start] + text[end:]
-            sides.add(side)
+    if named and known.glossary is not None:
+        text, sides = _sideless(text, known.glossary)
     if _COUNTED.fullmatch(text) and all(len({_base(name, known) for name in one.names}) == 1 for one in named):
         return Asked("pieces", tuple(name for one in named for name in one.names))
     kind, unit, left = _taken(text)
+    of_scan = kind == "share" and _OF_SCAN.search(text) is not None
+    if of_scan:
+        kind, unit, left = _taken(_OF_SCAN.sub(" ", text))
     if re.search(r"\w", re.sub(r"\bm\d+\b", " ", left, flags=re.IGNORECASE)):
         return None
     groups = [one.names for one in named]
@@ -153,7 +173,9 @@ def read(question: str, known: Known) -> Asked | None:
     if kind in ("size", "volume", *EXTENTS) and any(len(group) > 2 for group in groups):
         return None  # "the ventricles": all of them and their sum, which `assistant.composition` reads
     whole: tuple[str, ...] = ()
-    if kind == "share":
+    if kind == "ratio" and len(groups) == 2 and len(members) > 2 and not set(groups[0]) & set(groups[1]):
+        return Asked("share", groups[0], groups[1], unit)
+    if kind == "share" and not of_scan:
         of = _share_of(text)
         if of is None or of >= len(groups):
             return None
@@ -168,16 +190,28 @@ def read(question: str, known: Known) -> Asked | None:
     members = tuple(name for name in members if name not in whole) or members
     if kind == "change":
         members = (members[0], known.base(members[0])) if len(members) == 1 and known.base(members[0]) else ()
-    if kind in ("ratio", "difference") and len(members) == 1:
+    if kind in ("ratio", "difference", "asymmetry") and len(members) == 1:
         members = _other_first(members[0], sides, known) or (known.several if members[0] in known.several else ())
-    least, most = {"together": (2, 99), "ratio": (2, 2), "difference": (2, 2), "overlap": (2, 2)}.get(kind, (1, 99))
+    if kind == "asymmetry" and len({_base(name, known) for name in members}) != 1:
+        return None
+    least, most = {"together": (2, 99), **dict.fromkeys(_OF_TWO, (2, 2))}.get(kind, (1, 99))
     if kind in _SUPERLATIVE:
         least = 2
     if not least <= len(members) <= most:
         return None
-    if not unit and kind not in ("share", "ratio", *EXTENTS) and not set(members) <= {*known.masks, *known.absent}:
+    of_structures = unit or kind in ("share", "ratio", "asymmetry", *EXTENTS)
+    if not of_structures and not set(members) <= {*known.masks, *known.absent}:
         return None
-    return Asked(kind, members, whole, unit)
+    return Asked(kind, members, whole, unit, of_scan=of_scan)
+
+
+def _sideless(text: str, glossary: Glossary) -> tuple[str, set[str]]:
+    """A text without its words for sides, and which they are: "left" of "the left caudate" belongs to the name."""
+    sides = set()
+    for start, end, side in reversed(glossary.side_words(text)):
+        text = text[:start] + text[end:]
+        sides.add(side)
+    return text, sides
 
 
 def _pair(groups: Sequence[tuple[str, ...]], known: Known) -> tuple[str, ...]:
@@ -247,7 +281,7 @@ def _share_of(text: str) -> int | None:
 
 def _unnamed(kind: str, known: Known) -> tuple[str, ...]:
     """What is asked about where nothing is named: all that was just spoken of, or the mask that is selected."""
-    if kind in (*_SUPERLATIVE, "ratio", "difference", "together", "overlap"):
+    if kind in (*_SUPERLATIVE, *_OF_TWO, "together"):
         return known.several
     if known.selected:
         return (known.selected,)
@@ -261,7 +295,8 @@ def told(asked: Asked, found: Mapping[str, Finding], union: tuple[str, float], p
     if asked.kind in _SUPERLATIVE:
         return _verdict(asked, members) if asked.yes_or_no else _chosen(asked, members)
     if asked.kind == "share":
-        of = f"{listed([found[name] for name in asked.whole])}, {_volume(union[1], asked.unit)}"
+        whole = "the scan, air and all" if asked.of_scan else listed([found[name] for name in asked.whole])
+        of = f"{whole}, {_volume(union[1], asked.unit)}"
         shares = [
             f"{_the(one)} is {_percent(_ml(one), union[1])} % ({_volume(_ml(one), asked.unit)})" for one in members
         ]
@@ -282,6 +317,13 @@ def told(asked: Asked, found: Mapping[str, Finding], union: tuple[str, float], p
             f"{_The(one)} is {_volume(_ml(one))} and {_the(other)} {_volume(_ml(other))}: "
             f"a ratio of {times:.2f} to 1."
         )
+    if asked.kind == "asymmetry":
+        one, other = members
+        a, b = (float(format_ml(_ml(each))) for each in members)
+        if a == b:
+            return _difference(one, other)
+        percent = _percent(abs(a - b), (a + b) / 2)
+        return f"{_difference(one, other)} That is {percent} % of their mean, an asymmetry index of {percent} %."
     if asked.kind in ("difference", "change"):
         return _difference(*members)
     return " ".join(f"{_The(one)} {_told_of(one, asked)}." for one in members)

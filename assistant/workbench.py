@@ -76,6 +76,8 @@ def _tell(chat: Chat, text: str, asked: Asked) -> Iterator[Event]:
             combine = intersection if asked.kind == "overlap" else union
             masks, voxel_ml = [_mask(found[name]) for name in names], targets.study.volume.voxel_ml
             volume_ml = np.count_nonzero(combine(masks)) * voxel_ml if masks else 0.0
+            if asked.of_scan:
+                volume_ml = targets.study.volume.voxels.size * voxel_ml
             parts = union([_mask(found[name]) for name in asked.members]) if asked.kind == "share" else None
             parts_ml = 0.0 if parts is None else np.count_nonzero(parts) * voxel_ml
             words = quantity.told(asked, found, ("", volume_ml), parts_ml)

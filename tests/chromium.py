@@ -157,7 +157,7 @@ class Page:
             message = json.loads(line["message"])["message"]
             if message["method"] in ("Network.requestWillBeSent", "Network.webSocketCreated"):
                 asked.add(urlsplit(message["params"].get("request", message["params"])["url"]))
-        assert not errors
+        assert not errors, errors
         own = urlsplit(self.address).netloc
         assert {url.geturl() for url in asked if url.scheme not in ("data", "blob") and url.netloc != own} == set()
 

@@ -80,6 +80,17 @@ def test_a_name_without_a_side_is_both_sides(scripted, monkeypatch):
     assert [event.finding.phrase for event in grounded] == ["left hippocampus"]
 
 
+def test_a_question_of_one_sides_size_is_not_answered_with_the_others_as_well(scripted, monkeypatch):
+    """Where the model would look at more than was asked for, the program says what was measured."""
+    chat, _ = scripted(BOTH, volumes=(3, 4))
+    names = {"hippocampus": ("left hippocampus", "right hippocampus")}
+    monkeypatch.setattr(chat.model, "glossary", Glossary(names, {}, {"left": "left"}))
+    monkeypatch.setattr(chat, "_plan", lambda said: None)
+    done, grounded, _ = ask(chat, "How big is the left hippocampus?")
+    assert [event.finding.phrase for event in grounded] == ["left hippocampus"]
+    assert done.visible == "left hippocampus (m1)\nThe left hippocampus (m1) is 3.0 mL."
+
+
 def test_all_that_is_asked_for_side_by_side_is_looked_for_and_told(scripted, monkeypatch):
     """The model looks for the first of two and speaks of it alone; what it leaves out is told from the mask."""
     chat, _ = scripted("<p>mandible</p> The mandible (m1) is 3.0 mL.", volumes=(3, 4))

@@ -19,7 +19,7 @@ from tests.tiny_language import FakeStudy, tiny_base, tiny_model
 SMALL = Glossary(
     {"liver": ("liver",), "leber": ("liver",), "larynx": ("larynx",), "kehlkopf": ("larynx",), "喉": ("larynx",),
      "kidney": ("left kidney", "right kidney"), "parotid gland": ("left parotid gland", "right parotid gland"),
-     "gland": ("thyroid gland",)},
+     "gland": ("thyroid gland",), "lungs": ("left lung", "right lung")},
     {"LV": ("left lateral ventricle", "right lateral ventricle")},
     {"left": "left", "right": "right", "linke": "left", "rechte": "right", "l": "left", "r": "right", "droit": "right"},
 )  # fmt: skip
@@ -34,6 +34,7 @@ SMALL = Glossary(
         ("Is the LIVER bigger than the right kidney?", [("liver",), ("right kidney",)]),
         ("the kidney on the left", [("left kidney",)]),
         ("any kidney", [("left kidney", "right kidney")]),
+        ("the lung", [("left lung", "right lung")]),  # one of what has a name together
         ("left parotid gland", [("left parotid gland",)]),  # the longest name, not the gland in it
         ("l'LV droit", [("right lateral ventricle",)]),
         ("r kidney", [("left kidney", "right kidney")]),

@@ -9,7 +9,7 @@ import pytest
 
 from assistant.errors import QuestionError
 from assistant.findings import Finding
-from assistant.quantity import EXTENTS, Asked, across, pieces, read, told, unread
+from assistant.quantity import EXTENTS, Asked, across, measures_only, pieces, read, told, unread
 from tests.test_reference import BOTH, GLOSSARY, LEFT, ONE, RIGHT, STEM, Known, known
 
 THREE = known(LEFT, RIGHT, STEM)
@@ -30,6 +30,13 @@ GROWN = Known({"m1": LEFT, "m2": f"{LEFT} grown by 3 mm"}, made={"m2": "m1 grown
         ("percent of the brain?", ONE, Asked("share", ("m1",), ("brain",))),
         ("what percentage of the brainstem is m1?", THREE, Asked("share", ("m1",), ("m3",))),
         ("what is the ratio?", BOTH, Asked("ratio", ("m1", "m2"))),
+        ("what is the asymmetry index?", BOTH, Asked("asymmetry", ("m1", "m2"))),
+        ("asymmetry of the hippocampi", Known({}, glossary=GLOSSARY), Asked("asymmetry", (LEFT, RIGHT))),
+        ("What is the asymmetry of m1 and m3?", THREE, None),  # of two sides alone
+        ("what percentage of the scan is m1?", BOTH, Asked("share", ("m1",), of_scan=True)),
+        ("share of the whole scan's volume?", ONE, Asked("share", ("m1",), of_scan=True)),
+        ("ratio of the hippocampi to the brainstem", Known({}, glossary=GLOSSARY),
+         Asked("share", (LEFT, RIGHT), (STEM,))),
         ("by how much?", BOTH, Asked("difference", ("m1", "m2"))),
         ("how big is m2 compared to m1?", BOTH, Asked("difference", ("m2", "m1"))),
         ("how much did it grow?", GROWN, Asked("change", ("m2", "m1"))),
@@ -107,6 +114,10 @@ THE_LEFT, THE_RIGHT = f"The {LEFT} (m1)", f"the {RIGHT} (m2)"
         (Asked("largest", ("m2", "m1"), yes_or_no=True), f"No. The {RIGHT} (m2) is smaller than the {LEFT} (m1) by "
          "0.3 mL (6 %): 5.1 mL against 5.4 mL."),
         (Asked("ratio", ("m1", "m2")), f"{THE_LEFT} is 5.4 mL and {THE_RIGHT} 5.1 mL: a ratio of 1.06 to 1."),
+        (Asked("asymmetry", ("m1", "m2")), f"{THE_LEFT} is larger than the {RIGHT} (m2) by 0.3 mL (6 %): 5.4 mL "
+         "against 5.1 mL. That is 5.7 % of their mean, an asymmetry index of 5.7 %."),
+        (Asked("share", ("m1",), of_scan=True),
+         f"Of the volume of the scan, air and all, 10.4 mL, the {LEFT} (m1) is 52 % (5.4 mL)."),
         (Asked("together", ("m1", "m2")), f"Together, the {LEFT} (m1) and {THE_RIGHT} are 10.4 mL (m3)."),
         (Asked("share", ("m1",), ("m2",)), f"Of the volume of {THE_RIGHT}, 10.4 mL, the {LEFT} (m1) is 52 % (5.4 mL)."),
     ],
@@ -154,6 +165,21 @@ def test_shares_of_several_are_summed():
     """ "What percentage of the brain is the cerebellum?" has one answer, whatever the parts that it is made of."""
     words = told(Asked("share", ("m1", "m2"), ("m3",)), {**FOUND, "m3": FOUND["m1"]}, ("", 100.0), 10.0)
     assert words.endswith(f"is 5.4 % (5.4 mL) and {THE_RIGHT} is 5.1 % (5.1 mL); together 10 % (10.0 mL).")
+
+
+@pytest.mark.parametrize(
+    ("question", "alone"),
+    [
+        ("Where is the left putamen and how big is it?", False),  # "it" may be anything
+        ("O\u00f9 est l'hippocampe gauche et quelle est sa taille ?", True),
+        ("How long is the left putamen?", True),
+        ("Is the left putamen small?", False),
+        ("How much smaller is the left putamen?", False),
+        ("Why is the left putamen there?", False),
+    ],
+)
+def test_places_and_sizes_of_what_is_named_are_told_from_other_questions(question, alone):
+    assert measures_only(question, GLOSSARY) is alone
 
 
 @pytest.mark.parametrize("there", [Known({}, glossary=GLOSSARY), BOTH])

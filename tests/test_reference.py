@@ -83,7 +83,13 @@ ONE = known(LEFT)
         ("\u00bfy el derecho?", "Show the left hippocampus", ONE, "Show the right hippocampus"),
         ("\u53f3\u4fa7\u5462\uff1f", "Show the left hippocampus", ONE, "Show the right hippocampus"),
         ("left", "Is the left one bigger?", BOTH, "Show the left hippocampus"),
+        # of two sides, of which one is named
+        ("Is the left hippocampus smaller?", "", ONE, "Is the left hippocampus smaller than the right hippocampus?"),
+        ("is the right putamen the larger one?", "", ONE,
+         "is the right putamen the larger one than the left putamen?"),
         # whole questions
+        ("Is the brainstem larger?", "", ONE, "Is the brainstem larger?"),
+        ("Is the left hippocampus smaller than normal?", "", ONE, "Is the left hippocampus smaller than normal?"),
         ("left hippocampus", "How big is m1?", ONE, "left hippocampus"),
         ("and why is that?", "How big is m1?", ONE, "and why is that?"),
         ("and its diameter?", "How big is m1?", ONE, "and its diameter?"),
