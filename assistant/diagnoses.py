@@ -38,11 +38,14 @@ _DISEASES = {
 _DISEASE = re.compile("|".join(rf"(?P<d{n}>{words})" for n, words in enumerate(_DISEASES)), re.IGNORECASE)
 # how a structure may be, which no mask tells, after "is" and its name
 _STATE = re.compile(
-    r"\W*(?:(?:and|so|but)\W+)*(?:is|are|was|were|looks?|does|do)\b.*\b(?P<state>open|patent|block(?:ed|age)|obstruct(?:ed|ion)"
+    r"\W*(?:(?:and|so|but|und|et|y)\W+)*(?:is|are|was|were|looks?|does|do|ist|sind|est|sont|está|están|es|son)\b.*\b(?P<state>open|patent|block(?:ed|age)|obstruct(?:ed|ion)"
     r"|compress(?:ed|ion)|inflam(?:ed|mation)|swollen|swelling|enlarged|dilated|dilatation|narrow(?:ed|ing)|stenos(?:ed|is)"
     r"|displaced|deviated|infiltrat(?:ed|ion)|invaded|invasion|calcifi(?:ed|cation)|ruptured?|intact|damaged?|injur(?:ed|y)"
     r"|degenerat(?:ed|ion)|necro(?:tic|sis)|o?edema(?:tous)?|affected|involved"
-    r"|too (?:large|big|wide|small|thick|thin|short|long))"
+    r"|too (?:large|big|wide|small|thick|thin|short|long)"
+    r"|verletzt|vergrößert|verkleinert|entzündet|geschwollen|gebrochen|verengt|verkalkt|erweitert|befallen"
+    r"|agrandie?s?|dilatée?s?|enflée?s?|comprimée?s?|fracturée?s?|atteinte?s?|élargie?s?|inflammée?s?|enflammée?s?"
+    r"|agrandad[oa]s?|dilatad[oa]s?|inflamad[oa]s?|fracturad[oa]s?|comprimid[oa]s?|rot[oa]s?|afectad[oa]s?)"
     r"\W*(?:here|in this scan)?(?:\W+(?:for|at|given|considering|in)\b[^?.!]*)?\W*$",
     re.IGNORECASE,
 )

@@ -71,7 +71,9 @@ _KIND_OF = {"mm³": "volume", "cm³": "volume", "mL": "volume", "L": "volume", "
 _SAYS_NOTHING = re.compile(
     r"(?<![a-zà-ÿ0-9'])(?:what|which|is|are|was|were|does|do|did|the|an?|of|in|as|to|into|on|and|how|much|many|please|tell|me|"
     r"give|can|could|you|now|then|so|ok|okay|exactly|about|has|have|measured?|masks?|convert(?:ed)?|express(?:ed)?|'?s|"
-    r"with|again|between|than|from|ones?|be|would|value|units?|each|show|say|for|two|also|same|or|"
+    r"with|again|between|takes?(?: up)?|occup(?:y|ies)|makes? up|lies?|"
+    r"liegt|liegen|befinde(?:t|n)|sich|se|trouve(?:nt)?|encuentran?|están?|"
+    r"than|from|ones?|be|would|value|units?|each|show|say|for|two|also|same|or|"
     r"wie|viele?|ist|sind|das|der|die|von|des|und|oder|hat|haben|im|welche[rs]?|was|"
     r"quel(?:le)?s?|est|sont|sa|ses|leurs?|le|la|les|l|de|du|des|en|et|il|elle|a|c|qu|que|combien|lequel|laquelle|fait|"
     r"cu[aá]l(?:es)?|cu[aá]nt[oa]s?|es|son|el|los|las|del|y|qu[eé]|tiene[n]?)(?![a-zà-ÿ0-9])|[是的多少有它用呢吗为个]|哪个",
@@ -90,10 +92,17 @@ _COUNTED = re.compile(
 )
 # what a share may be of beside structures
 _OF_SCAN = re.compile(
-    r"\bof\W+(?:the|this)\W+(?:(?:whole|entire|total|complete)\W+)?(?:scan|image|field of view)(?:['’]s)?"
-    r"(?:\W+volume)?(?=\W|$)",
+    r"(?P<much>\bhow much\W+)?\bof\W+(?:the|this)\W+(?:(?:whole|entire|total|complete)\W+)?"
+    r"(?:scan|image|field of view)(?:['’]s)?(?:\W+volume)?(?=\W|$)",
     re.IGNORECASE,
 )
+# asks on which side of the scan something lies that has no side of its own: see `assistant.relation`
+WHICH_SIDE = re.compile(
+    r"\b(?:which|what)\W+(?:side|half|leg|thigh|knee|arm|foot|hand|shoulder|hip|hemisphere)\b"
+    r"|\bwelche[rnms]? (?:seite|bein)\b|\bquel(?:le)? (?:côté|jambe)\b|\bqué (?:lado|pierna)\b|哪一?[侧边]",
+    re.IGNORECASE,
+)
+_PRONOUN = re.compile(r"\b(?:it|they|them|its|their|er|sie|es|ihn|ihr|ils?|elles?|ella|lo)\b|它", re.IGNORECASE)
 _WHICH = re.compile(r"\W*(?:and |so |but )?(?:which|welche\w*|lequel|laquelle|cu[aá]l)\b|哪个", re.IGNORECASE)
 _POLAR = re.compile(r"\W*(?:and |so |but )?(?:is|are|was|were|does|do|did|has|have)\b", re.IGNORECASE)
 _ASKS_MEANING = re.compile(r"\b(?:do|does|did)\b.*\bmean\b", re.IGNORECASE)  # "what does that mean?" is about no mean
@@ -133,7 +142,7 @@ class Asked:
 def measures_only(question: str, glossary: Glossary) -> bool:
     """Whether a question asks for a place or a size of structures that it names, and says nothing else."""
     named = [Reference(mention.start, mention.end, mention.meant) for mention in glossary.mentions(question)]
-    kind, unit, left = _taken(_sideless(blanked(question, named), glossary)[0])
+    kind, unit, left = _taken(_PRONOUN.sub(" ", _sideless(blanked(question, named), glossary)[0]))
     asked = kind or _KIND_OF.get(unit, "")
     return asked in ("place", "size", "volume", "length", "intensity", *EXTENTS) and not re.search(r"\w", left)
 
@@ -159,9 +168,9 @@ def read(question: str, known: Known) -> Asked | None:
     if _COUNTED.fullmatch(text) and all(len({_base(name, known) for name in one.names}) == 1 for one in named):
         return Asked("pieces", tuple(name for one in named for name in one.names))
     kind, unit, left = _taken(text)
-    of_scan = kind == "share" and _OF_SCAN.search(text) is not None
-    if of_scan:
-        kind, unit, left = _taken(_OF_SCAN.sub(" ", text))
+    of_scan = _OF_SCAN.search(text)
+    if of_scan is not None and (kind == "share" or of_scan["much"]):
+        kind, (_, unit, left) = "share", _taken(_OF_SCAN.sub(" ", text))
     if re.search(r"\w", re.sub(r"\bm\d+\b", " ", left, flags=re.IGNORECASE)):
         return None
     groups = [one.names for one in named]
@@ -175,7 +184,7 @@ def read(question: str, known: Known) -> Asked | None:
     whole: tuple[str, ...] = ()
     if kind == "ratio" and len(groups) == 2 and len(members) > 2 and not set(groups[0]) & set(groups[1]):
         return Asked("share", groups[0], groups[1], unit)
-    if kind == "share" and not of_scan:
+    if kind == "share" and of_scan is None:
         of = _share_of(text)
         if of is None or of >= len(groups):
             return None
@@ -190,6 +199,8 @@ def read(question: str, known: Known) -> Asked | None:
     members = tuple(name for name in members if name not in whole) or members
     if kind == "change":
         members = (members[0], known.base(members[0])) if len(members) == 1 and known.base(members[0]) else ()
+    if kind == "place" and WHICH_SIDE.search(question) and any(not side_of(known.masks.get(m, m)) for m in members):
+        return None
     if kind in ("ratio", "difference", "asymmetry") and len(members) == 1:
         members = _other_first(members[0], sides, known) or (known.several if members[0] in known.several else ())
     if kind == "asymmetry" and len({_base(name, known) for name in members}) != 1:
@@ -202,7 +213,7 @@ def read(question: str, known: Known) -> Asked | None:
     of_structures = unit or kind in ("share", "ratio", "asymmetry", *EXTENTS)
     if not of_structures and not set(members) <= {*known.masks, *known.absent}:
         return None
-    return Asked(kind, members, whole, unit, of_scan=of_scan)
+    return Asked(kind, members, whole, unit, of_scan=kind == "share" and of_scan is not None)
 
 
 def _sideless(text: str, glossary: Glossary) -> tuple[str, set[str]]:

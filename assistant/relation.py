@@ -14,8 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from assistant.evidence import format_mm
+from assistant.glossary import side_of
 from assistant.operation_words import SIDES
 from assistant.operations import DIRECTIONS, gap_mm, touch
+from assistant.quantity import WHICH_SIDE
 from assistant.reference import Known, blanked, references
 
 # in other languages, what `operation_words.SIDES` is in English
@@ -104,8 +106,10 @@ def read(text: str, known: Known) -> Asked | None:
         return Asked(way, among, (), which=True) if len(among) > 1 else None
     if len(found) == 1 and len(found[0].names) == 2 and (_TOUCHES.search(text) or _FAR.search(text)):
         groups = [(name,) for name in found[0].names]  # "do they touch?"
-    if len(groups) == 1 and _ASKS.match(text) and len(groups[0]) == 1 and _SIDE.search(bare):
-        return Asked("side", groups[0], ())
+    if len(groups) == 1 and len(groups[0]) == 1:
+        sided = side_of(known.masks.get(groups[0][0], groups[0][0]))  # "the left putamen" says itself on which it is
+        if (_ASKS.match(text) and _SIDE.search(bare)) or (WHICH_SIDE.search(bare) and not sided):
+            return Asked("side", groups[0], ())
     if len(groups) == 1 and (_FROM.search(text) or (_ASKS.match(text) and _TOUCHES.search(text))):
         return Asked("distance" if _FROM.search(text) else "touch", groups[0], ())
     if len(groups) != 2 or set(groups[0]) & set(groups[1]):

@@ -26,6 +26,7 @@ BRAIN = [*HIPPOCAMPI, "left lateral ventricle", "right lateral ventricle", "brai
         ("Could this be mumps?", "mumps", ()),  # no parotids on this scan
         ("Is it malignant?", "malignant", ()),
         ("Is the brainstem compressed?", "compressed", ("brainstem",)),
+        ("Ist der Hirnstamm vergrößert?", "vergrößert", ("brainstem",)),
         ("Is the brainstem too small for a 70 year old?", "too small", ("brainstem",)),
         ("Are the lateral ventricles enlarged?", "enlarged", ("left lateral ventricle", "right lateral ventricle")),
         ("病人有阿尔茨海默病吗?", "阿尔茨海默病", HIPPOCAMPI),

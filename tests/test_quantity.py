@@ -34,6 +34,7 @@ GROWN = Known({"m1": LEFT, "m2": f"{LEFT} grown by 3 mm"}, made={"m2": "m1 grown
         ("asymmetry of the hippocampi", Known({}, glossary=GLOSSARY), Asked("asymmetry", (LEFT, RIGHT))),
         ("What is the asymmetry of m1 and m3?", THREE, None),  # of two sides alone
         ("what percentage of the scan is m1?", BOTH, Asked("share", ("m1",), of_scan=True)),
+        ("How much of the scan do the hippocampi take up?", BOTH, Asked("share", ("m1", "m2"), of_scan=True)),
         ("share of the whole scan's volume?", ONE, Asked("share", ("m1",), of_scan=True)),
         ("ratio of the hippocampi to the brainstem", Known({}, glossary=GLOSSARY),
          Asked("share", (LEFT, RIGHT), (STEM,))),
@@ -170,7 +171,8 @@ def test_shares_of_several_are_summed():
 @pytest.mark.parametrize(
     ("question", "alone"),
     [
-        ("Where is the left putamen and how big is it?", False),  # "it" may be anything
+        ("Where is the left putamen and how big is it?", True),
+        ("Wo liegt die rechte Ohrspeicheldr\u00fcse und wie gro\u00df ist sie?", True),
         ("O\u00f9 est l'hippocampe gauche et quelle est sa taille ?", True),
         ("How long is the left putamen?", True),
         ("Is the left putamen small?", False),

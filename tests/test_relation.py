@@ -31,6 +31,9 @@ ALL = known(LEFT, RIGHT, STEM)
         ("Is m1 above m1?", ALL, None),
         ("Is it far?", BOTH, None),
         ("Is it in the left or the right leg?", known("tumour"), Asked("side", ("m1",), ())),
+        ("Which leg is it in?", known("tumour"), Asked("side", ("m1",), ())),
+        ("On which side is the tumour?", Known({}, glossary=GLOSSARY), Asked("side", ("tumour",), ())),
+        ("Which side is it on?", known(LEFT), None),  # its name says it
         ("Is the left or the right hippocampus larger?", BOTH, None),
         ("How far is it from the skin?", known("tumour"), Asked("distance", ("m1",), ())),
         ("Does it touch the bone?", known("tumour"), Asked("touch", ("m1",), ())),
