@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from assistant import claims
 from assistant.composition import Plan, Shown, on_scan
 from assistant.evidence import Measurement, Note, format_ml, format_mm
-from assistant.glossary import Glossary
+from assistant.glossary import Glossary, other_side, side_of
 from assistant.sizes import Size, sizes_in
 from assistant.statements import Named, comparison_in, named_in
 
@@ -23,6 +23,18 @@ _POLAR = re.compile(
     r"|est|sont|es|son)\b|.*(?:吗|\best-ce qu)",
     re.IGNORECASE,
 )
+_BRAIN = r"(?:\W+(?:the|this|his|her)\W+(?:brain|scan|image|head|neck|patient|hemispheres?))"
+# of everything: "is the brain symmetric?", "compare all left structures with the right ones"
+_ALL_SIDES = re.compile(
+    rf"\W*(?:(?:is|are){_BRAIN}\W+(?:a?symmetric(?:al)?|lopsided)"
+    rf"|(?:is|are)\W+there\W+(?:an?y?\W+)?(?:left[- ]right\W+)?asymmetr(?:y|ies)(?:\W+(?:in|of){_BRAIN})?"
+    r"|(?:what|which)(?:\W+(?:structures?|parts?))?\W+(?:is|are)\W+(?:the\W+most\W+)?asymmetric(?:al)?"
+    r"|compare\W+(?:all\W+)?(?:of\W+)?(?:the\W+)?left(?:\W+(?:structures|side|half|hemisphere|ones))?\W+"
+    r"(?:with|and|to|against)\W+(?:all\W+)?(?:the\W+)?right(?:\W+(?:structures|side|half|hemisphere|ones))?"
+    rf"(?:\W+(?:in|of){_BRAIN})?)(?:\W+here)?\W*",
+    re.IGNORECASE,
+)
+MOST_ASYMMETRIC = 3  # pairs that are told
 # yes or no to what?
 _DENIED = re.compile(r"\b(?:not|no|never|nicht|kein\w*|pas)\b|n[o']t\b|不|没", re.IGNORECASE)
 _SHARE = re.compile(
@@ -104,6 +116,27 @@ class Totals(Plan):
 
 
 @dataclass(frozen=True)
+class Sides(Plan):
+    """All that the scan shows of both sides, each against its other side."""
+
+    def words(self, notes: Sequence[Note], said: str) -> str:
+        found = {note.phrase: note.measurement.volume_ml for note in notes if note.measurement is not None}
+        ids = {note.phrase: note.id for note in notes}
+        pairs = [(one, other_side(one)) for one in found if side_of(one) == "left" and other_side(one) in found]
+        if not pairs:
+            return claims.statement(notes)
+        pairs.sort(key=lambda pair: -_asymmetry(found[pair[0]], found[pair[1]]))
+        told = [
+            " and ".join(f"the {one} ({ids[one]}, {format_ml(found[one])} mL)" for one in (left, right))
+            for left, right in pairs[:MOST_ASYMMETRIC]
+        ]
+        return (
+            "I measured every structure of two sides against its other side. For their size those that differ most are "
+            f"{'; '.join(told)}. Whether that is normal is for a physician to judge."
+        )
+
+
+@dataclass(frozen=True)
 class Limit(Plan):
     """size: the bound that the question asks whether each of the targets keeps."""
 
@@ -122,12 +155,22 @@ class Limit(Plan):
         return f"{'Yes' if kept else 'No'}. {told}"
 
 
+def _asymmetry(one: float, other: float) -> float:
+    """By how much two volumes differ, as a share of their mean."""
+    return 2 * abs(one - other) / (one + other)
+
+
 def _length(phrase: str, mask_id: str, m: Measurement) -> str:
     return f"The {phrase} ({mask_id}) is {format_mm(m.longest_diameter_mm)} mm at its longest."
 
 
 def read(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
     """What a question compares; None where it compares nothing, or one name with another in English."""
+    about = {phrase for meant in glossary.mentioned(question) for phrase in meant}
+    if _ALL_SIDES.fullmatch(question) and about <= {"brain"}:
+        there = shown(())
+        pairs = tuple(phrase for phrase in there if side_of(phrase) and other_side(phrase) in there)
+        return Sides(pairs) if pairs else None
     named = named_in(question, glossary)
     polar = _POLAR.match(question) is not None and _DENIED.search(question) is None
     bounds = [size for size in sizes_in(question) if size.spans[0][0] == 0 or size.spans[0][1] == float("inf")]

@@ -43,6 +43,12 @@ _ALL = re.compile(
     r"|\W*what (?:can|do) you see(?: here)?\W*$",
     re.IGNORECASE,
 )
+# "everything on the right side", "all left structures"
+_ON_SIDE = re.compile(
+    r"\s+(?:on|at|of|in) the (?P<behind>left|right)(?:[- ]hand)?(?: side| half| hemisphere)?(?: only)?(?=\W*$)"
+    r"|(?<=\ball )(?:the )?(?P<before>left|right)(?:[- ](?:sided?|hand))? (?=structures|organs|regions)",
+    re.IGNORECASE,
+)
 # What shows or measures, and neither compares nor explains
 _LOOK = re.compile(
     r"\b(?:show|see|display|segment|outline|find|locate|where|mark|label|contour|delineate|measure)\b", re.IGNORECASE
@@ -140,8 +146,11 @@ def read(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
         return Plan(tuple(named)) if len(named) == 1 else None
     if _POLAR.match(question):
         return None
-    if _ALL.match(question):
-        plan: Plan | None = Plan(tuple(shown(())))
+    plan: Plan | None
+    asked_side = _ON_SIDE.search(question)
+    if _ALL.match(question if asked_side is None else _ON_SIDE.sub("", question)):
+        side_of_all = "" if asked_side is None else (asked_side["before"] or asked_side["behind"]).lower()
+        plan = Plan(tuple(phrase for phrase in shown(()) if not side_of_all or side_of(phrase) == side_of_all))
     elif (extreme := _EXTREME.match(question)) is not None:
         plan = Plan(tuple(shown(())), "smallest" if extreme["small"] or extreme["least"] else "largest")
     else:

@@ -87,8 +87,7 @@ def _than_other(question: str, glossary: Glossary) -> str:
     if len(mentions) != 1 or len(mentions[0].meant) != 1 or not side_of(mentions[0].meant[0]):
         return question
     (one,) = mentions
-    text = _without_sides(f"{question[: one.start]}\0{question[one.end :]}", glossary)
-    if _SMALLER.fullmatch(text) is None:
+    if _SMALLER.fullmatch(glossary.frame(question)) is None:
         return question
     return f"{question.rstrip(' ?.!')} than the {other_side(one.meant[0])}?"
 
@@ -102,12 +101,6 @@ def _about(frame: str, name: str, glossary: Glossary, asks: Callable[[str], bool
     if len(named) != 1:
         return f"Show {name}"
     start, end = named[0]
-    head, tail = (_without_sides(part, glossary) for part in (frame[:start], frame[end:]))
+    head, tail = (glossary.without_sides(part) for part in (frame[:start], frame[end:]))
     head = re.sub(rf"\b(?:both|{_ARTICLES})\s*$", "", head, flags=re.IGNORECASE)
     return " ".join(f"{head} {name} {tail}".split()).replace(" ?", "?")
-
-
-def _without_sides(text: str, glossary: Glossary) -> str:
-    for start, end, _ in reversed(glossary.side_words(text)):
-        text = text[:start] + text[end:]
-    return text

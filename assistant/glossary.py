@@ -158,6 +158,18 @@ class Glossary:
                 found.append((match.start(), match.end(), side))
         return found
 
+    def without_sides(self, text: str) -> str:
+        """A text without its words for sides."""
+        for start, end, _ in reversed(self.side_words(text)):
+            text = text[:start] + text[end:]
+        return text
+
+    def frame(self, text: str) -> str:
+        """A text with a NUL for each structure that it names, and without its words for sides."""
+        for mention in reversed(self.mentions(text)):
+            text = f"{text[: mention.start]}\0{text[mention.end :]}"
+        return self.without_sides(text)
+
     def _at(self, words: list[str], spelled: list[str], at: int) -> tuple[int, tuple[str, ...]]:
         """The longest name that begins at a word: (how many words, what it may mean); (1, ()) where none does."""
         for length in range(min(LONGEST, len(words) - at), 0, -1):

@@ -56,7 +56,10 @@ _LESS = re.compile(
 _ALL_BUT = re.compile(r"(?P<x>everything|all)\s+but\s+(?P<off>.+)", re.IGNORECASE)
 _MEET = re.compile(r"intersect\b|.*\bintersection\b|.*\boverlap (?:of|between)\b", re.IGNORECASE)
 _MEET_INFIX = re.compile(r".+\s&\s|.+\bintersect(?:ed|ion)? (?:with|and)\b", re.IGNORECASE)
-_PLUS = re.compile(r".+(?:\s\+\s|\s+plus\s)", re.IGNORECASE)
+# not "plus grand", which is French for larger
+_PLUS = re.compile(
+    r".+(?:\s\+\s|\s+plus\s(?!\s*(?:grand|gros|petit|long|court|volumineu|clair|sombre|haut|bas|large)))", re.IGNORECASE
+)
 #: words for a side of something, by its direction in `operations.DIRECTIONS`
 SIDES = (
     ("above", r"above|over|superior to"),

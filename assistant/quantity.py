@@ -16,7 +16,7 @@ from scipy import ndimage
 from assistant.evidence import AXES, extent, format_mean, format_ml, format_mm, format_place, shown_difference
 from assistant.findings import Finding
 from assistant.glossary import Glossary, other_side, side_of
-from assistant.reference import Known, Reference, blanked, check_ids, recalled, references
+from assistant.reference import Known, blanked, check_ids, recalled, references
 
 _WHERE = (r"where|position|location|located|wo|lage|où|dónde|posición|ubicación", "在哪|哪里|位置")
 # What is asked for -> how it is said, and how in Chinese, which parts no words. The first that is said counts.
@@ -27,7 +27,8 @@ _KINDS = {
     "asymmetry": (r"(?:asymmetry|laterality|asymmetrie)(?:[- ]?index)?|index of asymmetry|indice d['’]asymétrie|"
                   r"asymétrie|índice de asimetría|asimetría", "不对称指数|不对称性"),
     "difference": (r"by how much|how much (?:larger|bigger|smaller|more|less)|differences?|differ|compared?|"
-                   r"(?:um )?wie ?viel (?:größer|kleiner)|unterschied|de combien|différence|diferencia", "差多少|相差"),
+                   r"(?:um )?wie ?viel (?:größer|kleiner)|unterschied|de combien|différence|diferencia",
+                   "差多少|相差|[大小多少]多少"),
     "change": (r"(?:it |they )?(?:gain(?:ed)?|grow|grew|grown|lost|lose|shrink|shrunk|changed?|added|removed)", "变化"),
     "place": (rf"{_WHERE[0]}|lies?|centr(?:e|oid)|center|coordinates|side", _WHERE[1]),
     "overlap": (r"overlap(?:s|ping)?|intersects?|share voxels", "重叠"),
@@ -71,12 +72,12 @@ _KIND_OF = {"mm³": "volume", "cm³": "volume", "mL": "volume", "L": "volume", "
 _SAYS_NOTHING = re.compile(
     r"(?<![a-zà-ÿ0-9'])(?:what|which|is|are|was|were|does|do|did|the|an?|of|in|as|to|into|on|and|how|much|many|please|tell|me|"
     r"give|can|could|you|now|then|so|ok|okay|exactly|about|has|have|measured?|masks?|convert(?:ed)?|express(?:ed)?|'?s|"
-    r"with|again|between|takes?(?: up)?|occup(?:y|ies)|makes? up|lies?|"
+    r"with|again|between|both|then|find|segment|outline|mark|locate|takes?(?: up)?|occup(?:y|ies)|makes? up|lies?|"
     r"liegt|liegen|befinde(?:t|n)|sich|se|trouve(?:nt)?|encuentran?|están?|"
     r"than|from|ones?|be|would|value|units?|each|show|say|for|two|also|same|or|"
     r"wie|viele?|ist|sind|das|der|die|von|des|und|oder|hat|haben|im|welche[rs]?|was|"
     r"quel(?:le)?s?|est|sont|sa|ses|leurs?|le|la|les|l|de|du|des|en|et|il|elle|a|c|qu|que|combien|lequel|laquelle|fait|"
-    r"cu[aá]l(?:es)?|cu[aá]nt[oa]s?|es|son|el|los|las|del|y|qu[eé]|tiene[n]?)(?![a-zà-ÿ0-9])|[是的多少有它用呢吗为个]|哪个",
+    r"cu[aá]l(?:es)?|cu[aá]nt[oa]s?|es|son|el|los|las|del|y|qu[eé]|tiene[n]?)(?![a-zà-ÿ0-9])|[是的多少有它用呢吗为个]|哪一?[个侧边]",
     re.IGNORECASE,
 )
 # "how many tumours are there?", "is there a second one?": of how many pieces a mask is; a NUL is what is referred to
@@ -141,8 +142,7 @@ class Asked:
 
 def measures_only(question: str, glossary: Glossary) -> bool:
     """Whether a question asks for a place or a size of structures that it names, and says nothing else."""
-    named = [Reference(mention.start, mention.end, mention.meant) for mention in glossary.mentions(question)]
-    kind, unit, left = _taken(_PRONOUN.sub(" ", _sideless(blanked(question, named), glossary)[0]))
+    kind, unit, left = _taken(_PRONOUN.sub(" ", glossary.frame(question)))
     asked = kind or _KIND_OF.get(unit, "")
     return asked in ("place", "size", "volume", "length", "intensity", *EXTENTS) and not re.search(r"\w", left)
 
@@ -163,8 +163,9 @@ def read(question: str, known: Known) -> Asked | None:
     named = references(question, known, chosen=_WHICH.match(question) is None)
     text = blanked(question, named)
     sides: set[str] = set()
-    if named and known.glossary is not None:
-        text, sides = _sideless(text, known.glossary)
+    if named and known.glossary is not None:  # "left" of "the left caudate" belongs to the name
+        sides = {side for _, _, side in known.glossary.side_words(text)}
+        text = known.glossary.without_sides(text)
     if _COUNTED.fullmatch(text) and all(len({_base(name, known) for name in one.names}) == 1 for one in named):
         return Asked("pieces", tuple(name for one in named for name in one.names))
     kind, unit, left = _taken(text)
@@ -210,19 +211,12 @@ def read(question: str, known: Known) -> Asked | None:
         least = 2
     if not least <= len(members) <= most:
         return None
-    of_structures = unit or kind in ("share", "ratio", "asymmetry", *EXTENTS)
+    of_sides = kind in _SUPERLATIVE and len({_base(name, known) for name in members}) == 1
+    by_other = kind in _SUPERLATIVE and kind not in ("largest", "smallest")  # than volume
+    of_structures = unit or of_sides or by_other or kind in ("share", "ratio", "asymmetry", *EXTENTS)
     if not of_structures and not set(members) <= {*known.masks, *known.absent}:
         return None
     return Asked(kind, members, whole, unit, of_scan=kind == "share" and of_scan is not None)
-
-
-def _sideless(text: str, glossary: Glossary) -> tuple[str, set[str]]:
-    """A text without its words for sides, and which they are: "left" of "the left caudate" belongs to the name."""
-    sides = set()
-    for start, end, side in reversed(glossary.side_words(text)):
-        text = text[:start] + text[end:]
-        sides.add(side)
-    return text, sides
 
 
 def _pair(groups: Sequence[tuple[str, ...]], known: Known) -> tuple[str, ...]:

@@ -49,15 +49,16 @@ _COMBINES = re.compile(
     re.IGNORECASE,
 )
 _PRESENCE = re.compile(
-    r"(?:and |so )?(?:(?:is|are) there|(?:do|can) you (?:see|find)|gibt es|siehst du)\s+"
-    r"(?:(?:an?|any|some|the|eine?n?)\s+)?(?P<what>[^\W\d_]+(?:[ -][^\W\d_]+){0,2}?)"
+    r"(?:(?:and |so )?(?:(?:is|are) there|(?:do|can) you (?:see|find)|gibt es|siehst du)\s+"
+    r"(?:(?:an?|any|some|the|eine?n?)\s+)?|(?:and|or|und|oder)\s+(?:an?|any|eine?n?)\s+)"
+    r"(?P<what>[^\W\d_]+(?:[ -][^\W\d_]+){0,2}?)"
     r"(?:\s+(?:here|visible|in (?:this|the) (?:scan|image|volume)|hier))?\s*\?*",
     re.IGNORECASE,
 )
 # what a first look is to find, not a name of it
 _NAMELESS = re.compile(
     r"\b(?:\w*thing|abnormal\w*|unusual|suspicious|wrong|problems?|findings?|changes?|structures?|parts?|organs?|more|else"
-    r"|others?|masks?|it|that|this|them|two|both|difference|asymmetry|etwas|was)\b",
+    r"|others?|ones?|masks?|second|another|it|that|this|them|two|both|difference|asymmetry|etwas|was)\b",
     re.IGNORECASE,
 )
 #: references by place in the conversation

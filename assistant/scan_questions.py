@@ -82,9 +82,17 @@ _EARLIER = re.compile(
     r"(?:(?:last|previous|prior|earlier|first|baseline|old) (?:time|scan|exam\w*|visit|study|image|mri?|ct|pet)"
     r"|before|baseline)"
 )
+_VERBS = r"(?:(?:can|could) you )?(?:please )?(?:delete|erase|discard|hide|get rid of|remove)"
 _DELETED = re.compile(
-    r"(?:(?:can|could) you )?(?:delete|erase|discard|hide|get rid of|remove)(?: the)?(?: masks?)? "
+    rf"{_VERBS}(?: the)?(?: masks?)? "
     r"(?:m ?\d+(?:(?: and)? m ?\d+)*|it|them|(?:this|that)(?: mask| one)?|(?:all (?:of )?)?(?:the )?masks?|all)"
+)
+
+# NUL for a structure
+_HIDDEN = re.compile(
+    rf"\W*{_VERBS}(?:\W+(?:the )?masks? of)?(?:\W+the|\W+both)?\W+\0(?:\W+masks?)?(?:\W+and(?:\W+the)?\W+\0)*"
+    r"(?:\W+please)?\W*",
+    re.IGNORECASE,
 )
 
 
@@ -95,7 +103,7 @@ def answer(text: str, volume: Volume, known: Known) -> str:
     if _EARLIER.fullmatch(words) and not known.masks.keys() & set(words.split()):
         return _beside_a_prior(volume)
     if known.glossary is not None and known.glossary.mentioned(text):
-        return ""
+        return _hiding(volume) if _HIDDEN.fullmatch(known.glossary.frame(text)) else ""
     return next((said(volume) for asked, said in _ANSWERS if asked.fullmatch(words)), "")
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from assistant import comparison
-from assistant.comparison import Limit, Totals
+from assistant import claims, comparison
+from assistant.comparison import Limit, Sides, Totals
 from assistant.composition import Plan
 from assistant.evidence import Measurement, Note
 from assistant.generate import Chat, Done, Grounded
@@ -94,6 +94,33 @@ def test_a_bound_is_kept_or_not(question, volumes, said):
     notes = [note(n + 1, phrase, v) for n, (phrase, v) in enumerate(zip(plan.targets, volumes, strict=True))]
     assert plan.words(notes, question) == said
 
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["Is the brain symmetric?", "Compare all left structures with the right ones.", "Are there any asymmetries?",
+     "Which structures are the most asymmetric?"],
+)  # fmt: skip
+def test_all_sides_are_measured_and_the_most_unlike_are_told(question):
+    plan = read(question)
+    assert isinstance(plan, Sides)
+    sided = [phrase for phrase in BRAIN if phrase.split()[0] in ("left", "right")]
+    assert plan.targets == tuple(sided)
+    volumes = dict(zip(sided, (20.0, 21.0, 70.0, 70.0, 8.0, 9.0, 5.0, 5.0, 3.0, 2.0), strict=True))
+    notes = [note(n, phrase, volumes[phrase]) for n, phrase in enumerate(sided, 1)]
+    told = (
+        "I measured every structure of two sides against its other side. For their size those that differ most are the "
+        "left lateral ventricle (m9, 3.0 mL) and the right lateral ventricle (m10, 2.0 mL); the left thalamus (m5, 8.0 "
+        "mL) and the right thalamus (m6, 9.0 mL); the left cerebellar white matter (m1, 20.0 mL) and the right "
+        "cerebellar white matter (m2, 21.0 mL). Whether that is normal is for a physician to judge."
+    )
+    assert plan.words(notes, question) == told
+    assert claims.flaw(told, notes, [str(one) for one in notes], question) is None
+
+
+@pytest.mark.parametrize("question", ["Is the thalamus symmetric?", "Is there asymmetry of the thalami?"])
+def test_the_symmetry_of_one_structure_is_no_question_of_all(question):
+    assert not isinstance(read(question), Sides)
 
 
 def test_equal_as_shown_is_equal_and_what_is_missing_is_said():

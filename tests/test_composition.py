@@ -55,6 +55,16 @@ def test_what_is_left_when_some_is_excluded(question, shown, targets):
 
 
 @pytest.mark.parametrize(
+    "question",
+    ["Mark everything on the right side only.", "segment all the right structures", "Show all structures on the right"],
+)
+def test_everything_on_one_side(question):
+    plan = read(question, BRAIN)
+    assert plan is not None
+    assert plan.targets == ("right hippocampus", "right thalamus")
+
+
+@pytest.mark.parametrize(
     ("question", "shown", "targets"),
     [
         ("Where is the mandible, and how big is the larynx?", NECK, ["mandible", "larynx"]),

@@ -125,13 +125,14 @@ def test_a_name_that_nobody_taught_is_the_reader_s(scripted, monkeypatch):
     assert [event.finding.phrase for event in grounded] == ["corpus callosum"]
 
 
-def test_what_no_name_stands_for_is_not_answered_by_something_else(scripted, monkeypatch):
+@pytest.mark.parametrize("question", ["Is there any lymph node?", "and a lymph node?"])
+def test_what_no_name_stands_for_is_not_answered_by_something_else(scripted, monkeypatch, question):
     """Asked for a lymph node the model looks for a tumour; that there is none says nothing of lymph nodes."""
     reply = "<p>tumour</p> No, the tumour was not found."
     chat, study = scripted(reply, volumes=(-1,))
     glossary = Glossary({"tumour": ("tumour",)}, {}, {})
     monkeypatch.setattr(chat.model, "glossary", glossary)
-    done, grounded, _ = ask(chat, "Is there any lymph node?")
+    done, grounded, _ = ask(chat, question)
     assert [event.finding.phrase for event in grounded] == ["lymph node"]
     # what is looked for has that name's state, not the tumour's
     assert torch.allclose(study.states[0], chat.phrase_state("lymph node")[0], atol=1e-4)

@@ -25,6 +25,7 @@ def op(kind: str, *groups: str, mm: float = 0, direction: str = "") -> Operation
 @pytest.mark.parametrize(
     ("question", "known", "wanted"),
     [
+        ("Quel hippocampe est le plus grand ?", NONE, []),  # larger
         # one mask
         ("Grow it by 5 mm.", THREE, [op("grow", "m3", mm=5)]),
         ("Please grow m1 by 0.5 cm", THREE, [op("grow", "m1", mm=5)]),

@@ -58,7 +58,14 @@ GROWN = Known({"m1": LEFT, "m2": f"{LEFT} grown by 3 mm"}, made={"m2": "m1 grown
         ("does m1 overlap with m2?", BOTH, Asked("overlap", ("m1", "m2"))),
         ("which is denser?", BOTH, Asked("brightest", ("m1", "m2"))),
         ("percent of m1?", BOTH, Asked("share", ("m2",), ("m1",))),  # of itself says nothing
+        ("Which hippocampus is larger?", Known({}, glossary=GLOSSARY), Asked("largest", (LEFT, RIGHT))),
+        ("Find both hippocampi, then tell me which is brighter", Known({}, glossary=GLOSSARY),
+         Asked("brightest", (LEFT, RIGHT))),
+        ("which is larger, the left hippocampus or the brainstem?", Known({}, glossary=GLOSSARY), None),
         # other languages
+        ("Quel hippocampe est le plus grand ?", BOTH, Asked("largest", ("m1", "m2"))),
+        ("\u54ea\u4e00\u4fa7\u66f4\u5927\uff1f", BOTH, Asked("largest", ("m1", "m2"))),
+        ("\u5927\u591a\u5c11\uff1f", BOTH, Asked("difference", ("m1", "m2"))),
         ("combien de ml ?", ONE, Asked("volume", ("m1",), unit="mL")),
         ("Welcher ist gr\u00f6\u00dfer?", BOTH, Asked("largest", ("m1", "m2"))),
         ("wie gro\u00df zusammen?", BOTH, Asked("together", ("m1", "m2"))),

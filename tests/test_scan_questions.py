@@ -41,6 +41,7 @@ KNOWN = Known({}, glossary=ontology.glossary())
         ("Has it grown since last time?", "Compare with a prior"),
         ("Is the tumour larger than in the previous scan?", "Compare with a prior"),
         ("Delete m1.", "Undo takes back the last question"),
+        ("Hide the left hippocampus and the brainstem", "Undo takes back the last question"),
         ("hide it", "Undo takes back the last question"),
     ],
 )
@@ -60,6 +61,7 @@ def test_the_scan_answers(text, told):
         "Is the hippocampus small for the patient's age?",
         "Save me some time and show the mandible.",
         "Remove m1 from m2.",
+        "Remove the left hippocampus from m2.",
         "Is it larger than the first one?",
         "Which structure stores memories?",
         "What is this?",
