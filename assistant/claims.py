@@ -65,8 +65,15 @@ _ENGLISH_POLAR = re.compile(
 _PRESENCE = re.compile(
     r"\b(?:there|present|visible|exists?|contain\w*|includ\w*|cover\w*|shows?|shown|seen?|spot|find|found|detect\w*"
     r"|identif\w*|any|here|(?:with)?in (?:this|the) (?:scan|image|volume)"
-    r"|ha(?:s|ve) (?:an?|any|the)|(?:patient|person|he|she|they|you|scan|image) (?:have|got)"
+    r"|(?<=\w )ha(?:s|ve) (?:an?|any|the)|has (?:the )?(?:patient|person|scan|image|he|she) (?:got )?(?:an?|any)"
+    r"|(?:patient|person|he|she|they|you|scan|image) (?:have|got)"
     r"|(?:is|are) (?:this|that|it|these|those) (?:an?|the))\b",
+    re.IGNORECASE,
+)
+# of the voxels in a mask a note has the mean alone
+_OTHER_VALUE = re.compile(
+    r"\b(?:max(?:imum|imal)?|min(?:imum|imal)?|peak|highest|lowest|median) "
+    r"(?:intensit(?:y|ies)|values?|suv|hu|uptake|signal|brightness|density)\b|\bstandard deviation\b",
     re.IGNORECASE,
 )
 # What stands between two names that are not of one list
@@ -93,6 +100,9 @@ def flaw(sentence: str, targets: Sequence[Note], known: Sequence[str], said: str
     unsupported = unsupported_numbers(sentence, known, [said])
     if unsupported:
         return f"{', '.join(unsupported)} stands in no measurement"
+    other = _OTHER_VALUE.search(sentence)
+    if other is not None and re.search(r"\d", sentence[other.end() :]):
+        return f"a {other[0].lower()} stands in no measurement"
     problem = _naming(sentence, targets)
     if problem:
         return problem

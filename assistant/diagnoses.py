@@ -49,6 +49,15 @@ _STATE = re.compile(
     r"\W*(?:here|in this scan)?(?:\W+(?:for|at|given|considering|in)\b[^?.!]*)?\W*$",
     re.IGNORECASE,
 )
+# what kind of disease it is, how far it has come, how it goes on
+_NATURE = re.compile(
+    r"\b(?:what|which) (?P<nature>type|kind|sort|subtype|grade|stage)s?"
+    r"(?: of (?:an? )?(?:tumou?r|lesion|cancer|mass|growth|neoplasm|sarcoma))?\W+(?:is|are|was|does|has)\b"
+    r"|^\W*(?:please )?(?P<grade>grade|stage|classify)\b"
+    r"|\b(?P<course>spread(?:ing)?|metastasi[sz]ed?|recurred|relapsed?|progressed|invade[ds]?|resectable|operable|curable"
+    r"|prognosis|survival)\b",
+    re.IGNORECASE,
+)
 # What wants a yes or no, or an opinion; not "which part shrinks in Alzheimer's disease?"
 _ASKS = re.compile(
     r"^\W*(?:(?:and|so|but|please)\W+)*(?:is|are|was|were|does|do|did|has|have|had|could|can|might|may|would|exclude"
@@ -64,7 +73,7 @@ def read(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
     the word is a structure's name in the glossary."""
     asked = _DISEASE.search(question)
     if asked is None or not _ASKS.search(question):
-        return _state(question, glossary, shown)
+        return _state(question, glossary, shown) or _nature(question, glossary, shown)
     about = list(_DISEASES.values())[int(str(asked.lastgroup)[1:])]
     meant = glossary.names.get(about, ())
     mentions = glossary.mentions(question)
@@ -84,6 +93,22 @@ def _state(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
         return None
     there = shown(())
     return _judged(asked["state"], [p for meant in mentions if visible(meant, there) for p in on_scan(meant, there)])
+
+
+def _nature(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
+    """Where a question asks of what kind a tumour is, how far it has come, or what becomes of it."""
+    asked = _NATURE.search(question)
+    mentions = [meant for meant in glossary.mentioned(question) if "tumour" in meant]
+    if asked is None or not mentions:
+        return None
+    there = shown(())
+    targets = [phrase for meant in mentions if visible(meant, there) for phrase in on_scan(meant, there)]
+    if asked["nature"]:
+        left = "what kind of tumour it is, is"
+    else:
+        left = "its grade and stage are" if asked["grade"] else "whether it has spread, and what will become of it, is"
+    judged = f"I do not diagnose: {left} for a physician to judge."
+    return Plan(tuple(targets), saying=f"{judged} What I can measure:" if targets else judged)
 
 
 def _judged(what: str, targets: Sequence[str]) -> Plan:

@@ -21,6 +21,12 @@ from assistant.reference import Known, blanked, check_ids, recalled, references
 _WHERE = (r"where|position|location|located|wo|lage|où|dónde|posición|ubicación", "在哪|哪里|位置")
 # What is asked for -> how it is said, and how in Chinese, which parts no words. The first that is said counts.
 _KINDS = {
+    # of the voxels in a mask, beside their mean
+    "values": (r"(?:suv ?)?(?:max(?:im(?:um|al))?|min(?:im(?:um|al))?|peak|highest|lowest|hottest|median|range)"
+               r"(?!\W+(?:\w+\W+)?(?:diameters?|axis|extent|lengths?|size|volumes?|width|height|depth|dimensions?))"
+               r"(?:\W+(?:intensit(?:y|ies)|values?|suv|hu|uptake|signal|brightness|density|voxel))?|"
+               r"standard deviation|std|sd|variance|histogram|heterogene\w+|maximalwert|médiane|desviación estándar",
+               "最高|最低|标准差|中位数"),
     "share": (r"per ?cent(?:age)?|%|fraction|share|proportion|prozent|anteil|pour ?cent(?:age)?|por ?ciento|porcentaje",
               "百分之几|百分比"),
     "ratio": (r"ratio|verhältnis|rapport|raz[oó]n", "比例|之比"),
@@ -213,7 +219,7 @@ def read(question: str, known: Known) -> Asked | None:
         return None
     of_sides = kind in _SUPERLATIVE and len({_base(name, known) for name in members}) == 1
     by_other = kind in _SUPERLATIVE and kind not in ("largest", "smallest")  # than volume
-    of_structures = unit or of_sides or by_other or kind in ("share", "ratio", "asymmetry", *EXTENTS)
+    of_structures = unit or of_sides or by_other or kind in ("share", "ratio", "asymmetry", "values", *EXTENTS)
     if not of_structures and not set(members) <= {*known.masks, *known.absent}:
         return None
     return Asked(kind, members, whole, unit, of_scan=kind == "share" and of_scan is not None)
@@ -252,8 +258,9 @@ def _other_first(one: str, sides: set[str], known: Known) -> tuple[str, ...]:
 
 def _taken(text: str) -> tuple[str, str, str]:
     """(kind, unit, what is left of a text without both and without the words that say nothing)."""
-    found, unit = "", ""
+    found = ""
     text = re.sub(r"['’]s\b", " is", text)
+    unit = next((name for name, said in _UNITS.items() if re.search(rf"\bin (?:{said})\W*$", text, re.IGNORECASE)), "")
     for name, pattern in _UNITS.items():
         text, there = re.subn(rf"{_ALONE[0]}(?:{pattern})(?![a-zà-ÿ0-9³^])", " ", text, flags=re.IGNORECASE)
         unit = unit or (name if there else "")
@@ -348,6 +355,22 @@ def across(asked: Asked, found: Mapping[str, Finding], affine: np.ndarray) -> st
         kinds = _ACROSS if asked.kind == "dimensions" else (asked.kind,)
         parts = [f"{_length(far[kind], asked.unit)} {_ACROSS[kind][0]} (from {_ACROSS[kind][1]})" for kind in kinds]
         told.append(f"{_The(one)} is {_joined(parts)}.")
+    return " ".join(told)
+
+
+def values(asked: Asked, found: Mapping[str, Finding], voxels: np.ndarray) -> str:
+    """Lowest, highest and middle value of the voxels (X, Y, Z) in each mask, and how they vary (standard deviation)."""
+    told = []
+    for one in _members(asked, found):
+        assert one.mask is not None
+        inside = voxels[one.mask].astype(np.float64)
+        figures = (inside.min(), inside.max(), np.median(inside), inside.std())
+        low, high, middle, spread = (format_mean(float(figure)) for figure in figures)
+        unit = f" {one.intensity_unit}" if one.intensity_unit else ""
+        told.append(
+            f"The voxels of {_the(one)} are from {low} to {high}{unit}, with a median of {middle}{unit}, a mean of "
+            f"{format_mean(_number(one.mean_intensity))}{unit} and a standard deviation of {spread}{unit}."
+        )
     return " ".join(told)
 
 

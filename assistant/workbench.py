@@ -69,6 +69,8 @@ def _tell(chat: Chat, text: str, asked: Asked) -> Iterator[Event]:
             words = quantity.told(asked, found, (finding.id, _ml(finding)))
         elif asked.kind == "pieces":
             words = quantity.pieces(asked, found, targets.study.volume.voxel_ml)
+        elif asked.kind == "values":
+            words = quantity.values(asked, found, targets.study.volume.voxels)
         elif asked.kind in quantity.EXTENTS:
             words = quantity.across(asked, found, targets.study.volume.affine)
         else:

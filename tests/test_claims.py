@@ -241,6 +241,8 @@ def test_other_questions_of_sides_are_left_alone(said, notes):
         ("Is the airway open?", False),
         ("Has it spread?", False),
         ("Have they grown?", False),
+        ("Has the left hippocampus spread to the lungs?", False),
+        ("Has the patient a left hippocampus?", True),
         ("Is the left hippocampus covered by this scan?", True),
         ("does the patient have 海马?", True),
         ("Is there a left hippocampus?", True),
@@ -271,3 +273,12 @@ def test_of_many_only_what_is_missing_is_told():
     told = claims.statement([*many, SPLEEN])
     assert told.endswith("in the list of findings. The spleen was not found.")
     assert "structure 1" not in told
+
+
+def test_only_the_mean_of_a_mask_is_known():
+    """ "has a maximum intensity of 161" is wrong where 161 is the mean."""
+    assert LEFT.measurement is not None
+    mean = LEFT.measurement.mean_intensity
+    assert flaw(f"The left hippocampus (m1) has a mean intensity of {mean:.0f}.", LEFT) is None
+    wrong = flaw(f"The left hippocampus (m1) has a maximum intensity of {mean:.0f}.", LEFT)
+    assert wrong == "a maximum intensity stands in no measurement"

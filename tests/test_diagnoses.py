@@ -40,8 +40,24 @@ def test_a_disease_is_not_judged(question, said, targets):
 
 
 @pytest.mark.parametrize(
+    ("question", "left"),
+    [
+        ("What type of tumour is it?", "what kind of tumour it is, is"),
+        ("Grade the tumour.", "its grade and stage are"),
+        ("Has the tumour spread to the lungs?", "whether it has spread, and what will become of it, is"),
+    ],
+)
+def test_of_what_kind_a_tumour_is_is_not_judged(question, left):
+    plan = diagnoses.read(question, GLOSSARY, lambda among: ["tumour"])
+    assert plan is not None
+    said = f"I do not diagnose: {left} for a physician to judge. What I can measure:"
+    assert (plan.targets, plan.saying) == (("tumour",), said)
+
+
+@pytest.mark.parametrize(
     "question",
     [
+        "What kind of scan shows a tumour?", "Which structure spreads signals?",
         "Which part shrinks in Alzheimer's disease?", "Is there a tumour?", "Is the left hippocampus smaller?",
         "Where is the brainstem?", "Show me the hippocampus of this Alzheimer patient.",
     ],

@@ -9,7 +9,7 @@ import pytest
 
 from assistant.errors import QuestionError
 from assistant.findings import Finding
-from assistant.quantity import EXTENTS, Asked, across, measures_only, pieces, read, told, unread
+from assistant.quantity import EXTENTS, Asked, across, measures_only, pieces, read, told, unread, values
 from tests.test_reference import BOTH, GLOSSARY, LEFT, ONE, RIGHT, STEM, Known, known
 
 THREE = known(LEFT, RIGHT, STEM)
@@ -30,6 +30,11 @@ GROWN = Known({"m1": LEFT, "m2": f"{LEFT} grown by 3 mm"}, made={"m2": "m1 grown
         ("percent of the brain?", ONE, Asked("share", ("m1",), ("brain",))),
         ("what percentage of the brainstem is m1?", THREE, Asked("share", ("m1",), ("m3",))),
         ("what is the ratio?", BOTH, Asked("ratio", ("m1", "m2"))),
+        ("What is the maximum SUV?", ONE, Asked("values", ("m1",), unit="SUV")),
+        ("SUVmax of m1?", BOTH, Asked("values", ("m1",))),
+        ("What is the median intensity of the tumour?", Known({}, glossary=GLOSSARY), Asked("values", ("tumour",))),
+        ("the maximum diameter?", ONE, Asked("length", ("m1",))),
+        ("How many mL is that in litres?", ONE, Asked("volume", ("m1",), unit="L")),
         ("what is the asymmetry index?", BOTH, Asked("asymmetry", ("m1", "m2"))),
         ("asymmetry of the hippocampi", Known({}, glossary=GLOSSARY), Asked("asymmetry", (LEFT, RIGHT))),
         ("What is the asymmetry of m1 and m3?", THREE, None),  # of two sides alone
@@ -167,6 +172,17 @@ def test_how_many_pieces_a_mask_is():
     )
     made = dataclasses.replace(one, made="m2 grown by 3 mm")
     assert pieces(Asked("pieces", ("m1",)), {"m1": made}, 0.5).endswith("piece.")
+
+
+def test_the_values_in_a_mask_are_told_of_its_own_voxels():
+    """1, 2, 3 and 10 in the mask, 99 outside: median 2.5, standard deviation the root of 12.5."""
+    voxels = np.array([1, 2, 3, 10, 99], np.float32).reshape(5, 1, 1)
+    mask = voxels < 50
+    one = dataclasses.replace(FOUND["m1"], mask=mask, mean_intensity=4.0, intensity_unit="SUV")
+    assert values(Asked("values", ("m1",)), {"m1": one}, voxels) == (
+        f"The voxels of the {LEFT} (m1) are from 1.0 to 10 SUV, with a median of 2.5 SUV, a mean of 4.0 SUV and a "
+        "standard deviation of 3.5 SUV."
+    )
 
 
 def test_shares_of_several_are_summed():
