@@ -57,6 +57,7 @@ LOOK_FIRST = 3.5
 MENTIONED = 8.0
 # A name that it never learned: 8 left "hippocampal body" the hippocampus, 12 did not
 MENTIONED_OWN = 16.0
+_ID = re.compile(r"\bm\d+\b")
 _OF_MASKS = re.compile(r"[m\d\s+&-]+")  # "m1 + m2"
 _NOTHING = "I have no measurement that answers this."
 
@@ -261,7 +262,8 @@ class Chat:
         if name is not None and self._targets is not None:
             given = self._named(name)
         elif self._targets is not None and prompt is None:
-            plan = self._recall(question, self.messages[-1].content) or self._plan(said)
+            recalled = self._recall(question, self.messages[-1].content)
+            plan = self._plan(said) if recalled is None else self._not_told(said) or recalled
             if plan is not None:
                 given = self._planned(plan, targets, said)
         needed = max_new_tokens + (0 if plan is None else 2 * TOKENS_PER_TARGET * len(plan.targets))
@@ -395,6 +397,14 @@ class Chat:
             names = tuple(dict.fromkeys(name for group in operands(question, known) for name in group))
         return Plan(names) if names else None
 
+    def _not_told(self, said: str) -> Plan | None:
+        """Where a question asks of masks, by their ids, what no mask tells: "is m1 within normal limits?"."""
+        glossary, known = self.model.glossary, self.known()
+        if glossary is None or self.study is None:
+            return None
+        named = _ID.sub(lambda mask: mask[0] if mask[0] in known.made else known.masks.get(mask[0], mask[0]), said)
+        return diagnoses.read(named, glossary, self.shown) or unmeasured.read(named, glossary, self.shown)
+
     def _plan(self, said: str) -> Plan | None:
         """What the question composes of structures that the scan shows."""
         glossary = self.model.glossary
@@ -425,10 +435,10 @@ class Chat:
         glossary, words = self.model.glossary, normalise(said).split()
         if glossary is None or not glossary.names:
             return phrase
+        unknown = "" if glossary.mentioned(said) else sought(said)
+        if unknown:
+            return unknown  # "is there a lymph node?" is not answered by whether there is a tumour
         if glossary.mentioned(phrase):
-            unknown = sought(said)
-            if unknown and not glossary.mentioned(said) and not set(normalise(phrase).split()) & set(words):
-                return unknown  # "is there a lymph node?" is not answered by whether there is a tumour
             meant = glossary.names.get(normalise(phrase), ())
             return meant[0] if len(meant) == 1 else phrase
         if _OF_MASKS.fullmatch(phrase) or set(normalise(phrase).split()) & set(words):

@@ -19,6 +19,7 @@ from assistant.glossary import Glossary, other_side, side_of
 from assistant.reference import Known, blanked, check_ids, recalled, references
 
 _WHERE = (r"where|position|location|located|wo|lage|où|dónde|posición|ubicación", "在哪|哪里|位置")
+_INTENSITY = r"(?:density|intensity|uptake|signal|brightness|mean)"
 # What is asked for -> how it is said, and how in Chinese, which parts no words. The first that is said counts.
 _KINDS = {
     # of the voxels in a mask, beside their mean
@@ -38,8 +39,9 @@ _KINDS = {
     "change": (r"(?:it |they )?(?:gain(?:ed)?|grow|grew|grown|lost|lose|shrink|shrunk|changed?|added|removed)", "变化"),
     "place": (rf"{_WHERE[0]}|lies?|centr(?:e|oid)|center|coordinates|side", _WHERE[1]),
     "overlap": (r"overlap(?:s|ping)?|intersects?|share voxels", "重叠"),
-    "brightest": (r"brighter|brightest|denser|densest|hotter|hottest|heller|dichter", "更亮"),
-    "darkest": (r"darker|darkest|less dense|dunkler", "更暗"),
+    "brightest": (r"brighter|brightest|denser|densest|hotter|hottest|heller|dichter|more intense|"
+                  rf"(?:higher|highest|greater|greatest) (?:mean )?{_INTENSITY}", "更亮"),
+    "darkest": (rf"darker|darkest|less dense|dunkler|less intense|(?:lower|lowest) (?:mean )?{_INTENSITY}", "更暗"),
     "longest": (r"longer|länger\w*|plus longue?|más larg[oa]", "更长"),
     "shortest": (r"shorter|kürzer\w*|plus courte?|más cort[oa]", "更短"),
     "largest": (r"larger|bigger|largest|biggest|größere?[rsn]?|größte\w*|plus grande?|más grande|mayor", "更大|最大"),
@@ -186,6 +188,8 @@ def read(question: str, known: Known) -> Asked | None:
     if not kind and not unit and (polar or not members or set(members) - set(recalled(question, known))):
         return None
     kind = kind or _KIND_OF.get(unit, "size")
+    if kind == "values" and _WHICH.match(question):  # "which has the highest uptake?"
+        kind = "darkest" if re.search(r"\blowest\b", text, re.IGNORECASE) else "brightest"
     if kind in ("size", "volume", *EXTENTS) and any(len(group) > 2 for group in groups):
         return None  # "the ventricles": all of them and their sum, which `assistant.composition` reads
     whole: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ _UNMEASURED = {
     "weight": r"weigh(?:s|t)?|how heavy|heavier|wiegt|gewicht|poids|pèse|peso|pesa|重量|多重",
     "surface area": r"surface area|oberfläche|aire de surface|área de superficie|表面积",
     "shape": r"roundness|sphericity|shape index|curvature|folding|gyrification",
+    "dose": r"dose|doses|dosis|grays?|gy|剂量",
     "blood flow": r"perfusion|blood (?:flow|volume)|durchblutung|débit sanguin|flujo sanguíneo|血流",
 }
 _WAYS = "|".join(f"(?P<k{n}>{words})" for n, words in enumerate(_UNMEASURED.values()))

@@ -79,3 +79,19 @@ def test_a_reply_without_anything_to_measure_is_the_sentence_alone():
     assert not any(isinstance(event, Grounded) for event in events)
     assert done.visible == "I do not diagnose: whether this is schizophrenia is for a physician to judge."
     assert (done.corrections, done.stopped) == ((), False)
+
+
+def test_a_mask_s_id_stands_for_its_structure():
+    model = tiny_model()
+    model.glossary = GLOSSARY
+    chat = Chat(model, FakeStudy([5]))
+    chat.shown = lambda among=(): ["brainstem"]  # type: ignore[method-assign]
+    list(chat.reply("Is the brainstem compressed?"))
+    for question, saying in (
+        ("Is m1 within normal limits?", "I do not diagnose: whether this is normal is for a physician to judge."),
+        ("How thick is m1?", "I do not measure thickness."),
+    ):
+        *events, done = chat.reply(question)
+        assert isinstance(done, Done)
+        assert [event.finding.id for event in events if isinstance(event, Grounded)] == ["m1"]
+        assert f"{saying} What I can measure: The brainstem (m1) is 5.0 mL." in done.visible

@@ -125,10 +125,17 @@ def test_a_name_that_nobody_taught_is_the_reader_s(scripted, monkeypatch):
     assert [event.finding.phrase for event in grounded] == ["corpus callosum"]
 
 
-@pytest.mark.parametrize("question", ["Is there any lymph node?", "and a lymph node?"])
-def test_what_no_name_stands_for_is_not_answered_by_something_else(scripted, monkeypatch, question):
+@pytest.mark.parametrize(
+    ("question", "written"),
+    [
+        ("Is there any lymph node?", "tumour"),
+        ("and a lymph node?", "tumour"),
+        ("Is there a lymph node?", "there lymph node"),
+    ],
+)
+def test_what_no_name_stands_for_is_not_answered_by_something_else(scripted, monkeypatch, question, written):
     """Asked for a lymph node the model looks for a tumour; that there is none says nothing of lymph nodes."""
-    reply = "<p>tumour</p> No, the tumour was not found."
+    reply = f"<p>{written}</p> No, the tumour was not found."
     chat, study = scripted(reply, volumes=(-1,))
     glossary = Glossary({"tumour": ("tumour",)}, {}, {})
     monkeypatch.setattr(chat.model, "glossary", glossary)
@@ -137,7 +144,7 @@ def test_what_no_name_stands_for_is_not_answered_by_something_else(scripted, mon
     # what is looked for has that name's state, not the tumour's
     assert torch.allclose(study.states[0], chat.phrase_state("lymph node")[0], atol=1e-4)
     assert "never taught to find the lymph node" in done.visible
-    chat, _ = scripted(reply, volumes=(0,))
+    chat, _ = scripted("<p>tumour</p> Yes.", volumes=(0,))
     monkeypatch.setattr(chat.model, "glossary", glossary)
     _, grounded, _ = ask(chat, "Is there anything suspicious?")
     assert [event.finding.phrase for event in grounded] == ["tumour"]

@@ -18,6 +18,7 @@ BRAIN = ["left hippocampus", "right hippocampus", "left cerebral cortex", "right
         ("What does the brainstem weigh?", "weight", ("brainstem",)),
         ("How heavy are the hippocampi?", "weight", ("left hippocampus", "right hippocampus")),
         ("What is the surface area of the right hippocampus?", "surface area", ("right hippocampus",)),
+        ("What is the dose to the brainstem?", "dose", ("brainstem",)),
         ("脑干多重？", "weight", ("brainstem",)),
         ("How thick is the liver?", "thickness", ("liver",)),  # not on this scan: it is looked for, and said not to be
     ],
