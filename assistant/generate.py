@@ -11,6 +11,7 @@ differs is cropped and what is new is fed. Undoing a turn or correcting a senten
 from __future__ import annotations
 
 import contextlib
+import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ from assistant.language import phrase_states
 from assistant.likely import as_before
 from assistant.model import DeixisModel
 from assistant.prompt_encoder import Prompt
-from assistant.quantity import asks_alone, measures_only, unread
+from assistant.quantity import asks_alone, asks_of_unknown, measures_only, unread
 from assistant.reference import Known, meant_by, operands, recalled, sought, with_names
 from assistant.token_cache import TokenCache, common_start
 from assistant.window import last_turns
@@ -438,12 +439,17 @@ class Chat:
         unknown = "" if glossary.mentioned(said) else sought(said)
         if unknown:
             return unknown  # "is there a lymph node?" is not answered by whether there is a tumour
+        whole = unread(said)
+        if set(normalise(phrase).split()) < set(normalise(whole).split()) and not glossary.mentioned(said):
+            return whole  # "corpus" of "where is the corpus callosum?"
         if glossary.mentioned(phrase):
+            if asks_of_unknown(said, glossary) and not _alike(phrase, whole):
+                return whole  # "how big is the grey matter?" is not answered with the brain
             meant = glossary.names.get(normalise(phrase), ())
             return meant[0] if len(meant) == 1 else phrase
         if _OF_MASKS.fullmatch(phrase) or set(normalise(phrase).split()) & set(words):
             return phrase
-        return unread(said) or phrase
+        return whole or phrase
 
     def _is_unheard_of(self, phrase: str) -> bool:
         """Neither a name of the glossary nor masks put together."""
@@ -552,3 +558,9 @@ def _by_last_mention(ids: Sequence[str]) -> tuple[str, ...]:
 def _loops(ids: Sequence[int]) -> bool:
     """The last tokens are one run of up to 16, four times over."""
     return any(len(ids) >= 4 * n and list(ids[-4 * n :]) == list(ids[-n:]) * 4 for n in range(1, 17))
+
+
+def _alike(one: str, other: str) -> bool:
+    """Whether a word of one is nearly one of the other: "hipocampas" and "hippocampus"."""
+    pairs = ((a, b) for a in normalise(one).split() for b in normalise(other).split())
+    return any(difflib.SequenceMatcher(None, a, b).ratio() > 0.6 for a, b in pairs)

@@ -66,6 +66,18 @@ def other_side(phrase: str) -> str:
     side = side_of(phrase)
     return phrase if side is None else f"{'right' if side == 'left' else 'left'}{phrase[len(side) :]}"
 
+# "the hippocampal volume" is the hippocampus's; "hippocampal body" is a name of its own
+_ADJECTIVES = {
+    "hippocampal": "hippocampus", "amygdalar": "amygdala", "thalamic": "thalamus", "putaminal": "putamen",
+    "pallidal": "pallidum", "ventricular": "ventricles", "cerebellar": "cerebellum", "cortical": "cerebral cortex",
+    "mandibular": "mandible", "laryngeal": "larynx", "esophageal": "esophagus", "oesophageal": "esophagus",
+    "tumoral": "tumour",
+}  # fmt: skip
+_MEASURED = re.compile(
+    r"volumes?|sizes?|diameters?|lengths?|widths?|heights?|depths?|dimensions?|asymmetry|asymmetries|intensity|intensities"
+    r"|signal|density|uptake|masks?|outlines?|contours?|segmentations?|position|location"
+)
+
 
 @dataclass(frozen=True)
 class Mention:
@@ -172,6 +184,9 @@ class Glossary:
 
     def _at(self, words: list[str], spelled: list[str], at: int) -> tuple[int, tuple[str, ...]]:
         """The longest name that begins at a word: (how many words, what it may mean); (1, ()) where none does."""
+        adjective = _ADJECTIVES.get(words[at])
+        if adjective and at + 1 < len(words) and _MEASURED.fullmatch(words[at + 1]):
+            return 1, self.names.get(adjective, ())
         for length in range(min(LONGEST, len(words) - at), 0, -1):
             name = " ".join(words[at : at + length])
             meant = self.names.get(name) or self.names.get(f"{name}s")  # "the ventricle" is one of the ventricles

@@ -122,6 +122,8 @@ _OF_TWO = ("ratio", "asymmetry", "difference", "overlap")
 MOST_PIECES = 8  # of a mask whose volumes are told
 #: kinds that are told of how far a mask reaches
 EXTENTS = (*_ACROSS, "dimensions")
+# kinds that are asked of one thing
+_OF_ONE = ("place", "size", "volume", "length", "intensity", *EXTENTS)
 # what is compared by -> (of which words, whether the most is meant)
 _SUPERLATIVE = {
     "longest": ("long", True), "shortest": ("short", False), "largest": ("larg", True), "smallest": ("small", False),
@@ -151,8 +153,17 @@ class Asked:
 def measures_only(question: str, glossary: Glossary) -> bool:
     """Whether a question asks for a place or a size of structures that it names, and says nothing else."""
     kind, unit, left = _taken(_PRONOUN.sub(" ", glossary.frame(question)))
+    return (kind or _KIND_OF.get(unit, "")) in _OF_ONE and not re.search(r"\w", left)
+
+
+def asks_of_unknown(question: str, glossary: Glossary) -> bool:
+    """Whether a question asks for a place or a size of one thing, in a word or two, that the glossary has no name for:
+    "how big is the grey matter?"."""
+    kind, unit, left = _taken(_PRONOUN.sub(" ", question))
     asked = kind or _KIND_OF.get(unit, "")
-    return asked in ("place", "size", "volume", "length", "intensity", *EXTENTS) and not re.search(r"\w", left)
+    words = re.findall(r"[^\W\d_]+", left)
+    one = len(words) in (1, 2) and unread(question).split() == words
+    return one and asked in _OF_ONE and not glossary.mentioned(question)
 
 
 def asks_alone(text: str) -> bool:

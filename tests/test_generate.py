@@ -123,6 +123,14 @@ def test_a_name_that_nobody_taught_is_the_reader_s(scripted, monkeypatch):
     assert [event.finding.phrase for event in grounded] == ["Balken"]
     _, grounded, _ = ask(chat, "Segment the callosum, corpus and all.")
     assert [event.finding.phrase for event in grounded] == ["corpus callosum"]
+    replies = "<p>corpus</p>", "<p>larynx</p>", "<p>larynx</p>"
+    chat, _ = scripted(*replies, volumes=(-1, -1, 3))
+    for question, looked_for in (
+        ("Where is the corpus callosum?", "corpus callosum"),  # a part of the name
+        ("How big is the zygoma?", "zygoma"),  # the model knows of no zygoma
+        ("How big is the layrxn?", "larynx"),
+    ):
+        assert [event.finding.phrase for event in ask(chat, question)[1]] == [looked_for]
 
 
 @pytest.mark.parametrize(

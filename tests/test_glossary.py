@@ -35,6 +35,8 @@ SMALL = Glossary(
         ("the kidney on the left", [("left kidney",)]),
         ("any kidney", [("left kidney", "right kidney")]),
         ("the lung", [("left lung", "right lung")]),  # one of what has a name together
+        ("its laryngeal volume", [("larynx",)]),
+        ("the laryngeal nerve", []),
         ("left parotid gland", [("left parotid gland",)]),  # the longest name, not the gland in it
         ("l'LV droit", [("right lateral ventricle",)]),
         ("r kidney", [("left kidney", "right kidney")]),

@@ -9,7 +9,18 @@ import pytest
 
 from assistant.errors import QuestionError
 from assistant.findings import Finding
-from assistant.quantity import EXTENTS, Asked, across, measures_only, pieces, read, told, unread, values
+from assistant.quantity import (
+    EXTENTS,
+    Asked,
+    across,
+    asks_of_unknown,
+    measures_only,
+    pieces,
+    read,
+    told,
+    unread,
+    values,
+)
 from tests.test_reference import BOTH, GLOSSARY, LEFT, ONE, RIGHT, STEM, Known, known
 
 THREE = known(LEFT, RIGHT, STEM)
@@ -207,6 +218,22 @@ def test_shares_of_several_are_summed():
 )
 def test_places_and_sizes_of_what_is_named_are_told_from_other_questions(question, alone):
     assert measures_only(question, GLOSSARY) is alone
+
+
+@pytest.mark.parametrize(
+    ("question", "unknown"),
+    [
+        ("How big is the zygoma?", True),
+        ("Where is the nodulus vermis?", True),
+        ("Where is the left putamen?", False),
+        ("Where is the part that stores memories?", False),
+        ("Is the zygoma big?", True),
+        ("Why is the zygoma big?", False),
+        ("How big is it?", False),
+    ],
+)
+def test_questions_of_one_thing_that_has_no_name(question, unknown):
+    assert asks_of_unknown(question, GLOSSARY) is unknown
 
 
 @pytest.mark.parametrize("there", [Known({}, glossary=GLOSSARY), BOTH])
