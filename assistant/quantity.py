@@ -23,7 +23,8 @@ _INTENSITY = r"(?:density|intensity|uptake|signal|brightness|mean)"
 # What is asked for -> how it is said, and how in Chinese, which parts no words. The first that is said counts.
 _KINDS = {
     # of the voxels in a mask, beside their mean
-    "values": (r"(?:suv ?)?(?:max(?:im(?:um|al))?|min(?:im(?:um|al))?|peak|highest|lowest|hottest|median|range)"
+    "values": (r"(?:highest|lowest)\W+(?:mean\W+)?(?:intensit(?:y|ies)|values?|suv|hu|uptake|signal|density)|"
+               r"(?:suv ?)?(?:max(?:im(?:um|al))?|min(?:im(?:um|al))?|peak|median|range)"
                r"(?!\W+(?:\w+\W+)?(?:diameters?|axis|extent|lengths?|size|volumes?|width|height|depth|dimensions?))"
                r"(?:\W+(?:intensit(?:y|ies)|values?|suv|hu|uptake|signal|brightness|density|voxel))?|"
                r"standard deviation|std|sd|variance|histogram|heterogene\w+|maximalwert|médiane|desviación estándar",

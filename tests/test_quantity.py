@@ -45,6 +45,8 @@ GROWN = Known({"m1": LEFT, "m2": f"{LEFT} grown by 3 mm"}, made={"m2": "m1 grown
         ("SUVmax of m1?", BOTH, Asked("values", ("m1",))),
         ("What is the median intensity of the tumour?", Known({}, glossary=GLOSSARY), Asked("values", ("tumour",))),
         ("Which one has the higher density?", BOTH, Asked("brightest", ("m1", "m2"))),
+        ("What is the highest uptake of m1?", BOTH, Asked("values", ("m1",))),
+        ("Which of them lies highest?", BOTH, None),  # a place
         ("Which has the lowest uptake?", BOTH, Asked("darkest", ("m1", "m2"))),
         ("the maximum diameter?", ONE, Asked("length", ("m1",))),
         ("How many mL is that in litres?", ONE, Asked("volume", ("m1",), unit="L")),

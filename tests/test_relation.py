@@ -39,6 +39,7 @@ ALL = known(LEFT, RIGHT, STEM)
         ("Does it touch the bone?", known("tumour"), Asked("touch", ("m1",), ())),
         ("How far does it reach?", known("tumour"), None),
         ("Which one is further back?", BOTH, Asked("behind", ("m1", "m2"), (), which=True)),
+        ("Which of them is highest?", BOTH, Asked("above", ("m1", "m2"), (), which=True)),
         ("Which of the two is higher?", BOTH, Asked("above", ("m1", "m2"), (), which=True)),
         ("Which is more anterior, the brainstem or the left hippocampus?", ALL,
          Asked("in front of", ("m3", "m1"), (), which=True)),
