@@ -114,6 +114,7 @@ WHICH_SIDE = re.compile(
 )
 _PRONOUN = re.compile(r"\b(?:it|they|them|its|their|er|sie|es|ihn|ihr|ils?|elles?|ella|lo)\b|它", re.IGNORECASE)
 _WHICH = re.compile(r"\W*(?:and |so |but )?(?:which|welche\w*|lequel|laquelle|cu[aá]l)\b|哪个", re.IGNORECASE)
+_ASKS_WHICH = re.compile(r"\b(?:which|welche\w*|quel(?:le)?s?|lequel|laquelle|cu[aá]l(?:es)?)\b|哪", re.IGNORECASE)
 _POLAR = re.compile(r"\W*(?:and |so |but )?(?:is|are|was|were|does|do|did|has|have)\b", re.IGNORECASE)
 _ASKS_MEANING = re.compile(r"\b(?:do|does|did)\b.*\bmean\b", re.IGNORECASE)  # "what does that mean?" is about no mean
 _ALONE = ("(?<![a-zà-ÿ0-9])", "(?![a-zà-ÿ0-9])")  # no part of a longer word; Chinese parts no words
@@ -233,9 +234,10 @@ def read(question: str, known: Known) -> Asked | None:
         least = 2
     if not least <= len(members) <= most:
         return None
-    of_sides = kind in _SUPERLATIVE and len({_base(name, known) for name in members}) == 1
-    by_other = kind in _SUPERLATIVE and kind not in ("largest", "smallest")  # than volume
-    of_structures = unit or of_sides or by_other or kind in ("share", "ratio", "asymmetry", "values", *EXTENTS)
+    # "show me the larger of the two" is `assistant.composition`'s
+    chosen = kind in _SUPERLATIVE and _ASKS_WHICH.search(question) is not None
+    by_volume = kind in ("largest", "smallest") and len({_base(name, known) for name in members}) > 1
+    of_structures = unit or (chosen and not by_volume) or kind in ("share", "ratio", "asymmetry", "values", *EXTENTS)
     if not of_structures and not set(members) <= {*known.masks, *known.absent}:
         return None
     return Asked(kind, members, whole, unit, of_scan=kind == "share" and of_scan is not None)

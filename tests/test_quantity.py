@@ -78,6 +78,7 @@ GROWN = Known({"m1": LEFT, "m2": f"{LEFT} grown by 3 mm"}, made={"m2": "m1 grown
         ("does m1 overlap with m2?", BOTH, Asked("overlap", ("m1", "m2"))),
         ("which is denser?", BOTH, Asked("brightest", ("m1", "m2"))),
         ("percent of m1?", BOTH, Asked("share", ("m2",), ("m1",))),  # of itself says nothing
+        ("Show me the larger of the left and the right hippocampus.", Known({}, glossary=GLOSSARY), None),
         ("Which hippocampus is larger?", Known({}, glossary=GLOSSARY), Asked("largest", (LEFT, RIGHT))),
         ("Find both hippocampi, then tell me which is brighter", Known({}, glossary=GLOSSARY),
          Asked("brightest", (LEFT, RIGHT))),
