@@ -235,7 +235,7 @@ class Drawing:
 
     def refined(self, layer: Layer, clicks: Clicks) -> Tensor:
         """A layer's logits (X, Y, Z) after clicks (on the coarse level)."""
-        here = (clicks.on_finer() if layer.tiles else clicks).moved(self.view.tensor(layer.low))
+        here = (clicks.on_finer() if layer.fine else clicks).moved(self.view.tensor(layer.low))
         return self.segmenter.click_refiner(
             layer.logits.to(self.view.device), lambda box: self.pixels(layer, box), here
         )
@@ -248,9 +248,7 @@ class Drawing:
             return mask.copy()
         grid = c.coarse_grid if c.fine_grid is None else c.fine_grid
         logits = 2 * SURELY * (self._mask_on(mask, grid).cpu() - 0.5)
-        places = clicks.on_finer().at.cpu().numpy()
-        tiles = () if c.fine_grid is None else tuple({self.view.tile_of(at) for at in places})
-        layer = Layer(logits[None], grid, np.zeros(3, int), tiles)
+        layer = Layer(logits[None], grid, np.zeros(3, int), fine=c.fine_grid is not None)
         after, before = self.refined(layer, clicks).cpu(), layer.logits
         # what the clicks leave as it is has the mask's own voxels, not those of the grid
         moved, out = np.zeros((2, *mask.shape), bool), mask.copy()
@@ -266,24 +264,24 @@ class Drawing:
         return out
 
     def pixels(self, layer: Layer, box: Slices) -> Tensor:
-        """The embedding (P, x, y, z) of a part of a layer, each voxel from the tile that counts most there; 0 where the
-        layer has none."""
+        """The embedding (P, x, y, z) of a part of a layer, each voxel from the tile that counts most there."""
         level = tuple(slice(b.start + a.start, b.stop + a.start) for a, b in zip(layer.box, box, strict=True))
-        if not layer.tiles:
+        if not layer.fine:
             return self.view.coarse.pixel[0][(slice(None), *level)]
         shape = tuple(s.stop - s.start for s in level)
         out = torch.zeros((self.segmenter.config.pixel_dim, *shape), device=self.view.device)
         most = torch.zeros(shape, device=self.view.device)
-        for start in layer.tiles:
-            pixel = self.view.tile(start)
-            size = tuple(pixel.shape[1:])
+        size = self.view.tile_shape
+        for start in self.view.tile_grid():
             common = overlap(box_at(start, size), level)
             if common is None:
                 continue
             mine, there = common
             weight = blend_weights(start, size, layer.grid.shape)[mine].to(self.view.device)
             better, part = weight > most[there], (slice(None), *there)
-            out[part] = torch.where(better, pixel[(slice(None), *mine)].float(), out[part])
+            if not bool(better.any()):
+                continue
+            out[part] = torch.where(better, self.view.tile(start)[(slice(None), *mine)].float(), out[part])
             most[there] = torch.maximum(weight, most[there])
         return out
 
@@ -310,7 +308,6 @@ class Drawing:
                 for one, others in zip(wanted, claims, strict=True)
             ]
         live = [live_voxels(self._contested(one).cpu()) | _clicked(one.clicks, one.coarse.shape) for one in wanted]
-        used: list[list[tuple[int, int, int]]] = [[] for _ in wanted]
         lows, boxes, sums, weights = [], [], [], []
         for one, where in zip(wanted, live, strict=True):
             spots = where.nonzero()
@@ -321,7 +318,7 @@ class Drawing:
             weights.append(torch.zeros(tuple(int(n) for n in high - low)))
             boxes.append(box_at(low, tuple(weights[-1].shape)))
             sums.append(torch.zeros((1 + len(one.near) + bool(one.far), *weights[-1].shape)))
-        size = tuple(min(self.view.side, n) for n in c.fine_grid.shape)
+        size = self.view.tile_shape
         for start in self.view.tile_grid():
             window = blend_weights(start, size, c.fine_grid.shape)
             half = tuple(slice(s // 2, (s + n) // 2) for s, n in zip(start, size, strict=True))
@@ -330,7 +327,6 @@ class Drawing:
                 common = overlap(box_at(start, size), boxes[i])
                 if common is None or not bool((live[i][half] & counts).any()):
                     continue
-                used[i].append(start)
                 mine, there = common
                 competing = [*one.near, *one.far]
                 rows = [one.fine[None]] if rivals is None else [one.fine[None], rivals.heads.fine[competing]]
@@ -351,12 +347,12 @@ class Drawing:
                 sums[i][(slice(None), *there)] += self._margins(one, drawn) * window[mine]
                 weights[i][there] += window[mine]
         out = []
-        for where, low, total, weight, tiles in zip(live, lows, sums, weights, used, strict=True):
+        for where, low, total, weight in zip(live, lows, sums, weights, strict=True):
             # what the coarse level judged empty stays so, even where a tile shows it
             box = where[tuple(slice(a // 2, (a + n) // 2) for a, n in zip(low, weight.shape, strict=True))]
             seen = F.interpolate(box[None, None].float(), size=weight.shape)[0, 0] > 0
             margins = total.div_(weight.clamp_min(1e-6)).masked_fill_(~seen, NOWHERE)
-            out.append(Layer(margins, c.fine_grid, low, tuple(tiles)))
+            out.append(Layer(margins, c.fine_grid, low, fine=True))
         return out
 
     def _contested(self, one: Wanted) -> Tensor:

@@ -41,13 +41,12 @@ def box_at(low: tuple[int, ...] | np.ndarray, shape: tuple[int, ...]) -> Slices:
 class Layer:
     """What of one mask is drawn before any click acts: logits (X, Y, Z), over 0 in the mask, of the box of a level's
     grid that begins at its voxel low (3,). They are the least of margins (1 + K, X, Y, Z): over the empty background,
-    over each of its near rivals and over all far ones. tiles: starts of the fine tiles it was drawn from; none on the
-    coarse level."""
+    over each of its near rivals and over all far ones. fine: whether that level is the fine one."""
 
     margins: Tensor
     grid: Grid
     low: np.ndarray
-    tiles: tuple[tuple[int, int, int], ...] = ()
+    fine: bool = False
 
     @cached_property
     def logits(self) -> Tensor:

@@ -1,7 +1,8 @@
-"""The tiles in which the fine level is read: where they lie, how they are blended, which of them a mask needs."""
+"""The tiles in which the fine level is read: where they lie, which one decides a voxel, which of them a mask needs."""
 
 from __future__ import annotations
 
+import itertools
 from functools import lru_cache
 
 import numpy as np
@@ -10,29 +11,38 @@ from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional as F
 
-OVERLAP = 16  # fine voxels that neighbouring tiles share at least
-MARGIN = 6  # of them, those at a tile's side that its neighbour alone decides
+MARGIN = 8  # fine voxels that a tile sees beyond what it decides, on every side where it has a neighbour
+FADE = 2  # fine voxels over which one tile gives way to the next
+
+
+def cell_edges(n: int, tile: int) -> list[float]:
+    """Where along an axis of n fine voxels one tile of side `tile` hands over to the next, 0 and n among them.
+
+    The cells between them are of one size: the fewest whose tiles reach MARGIN voxels beyond them."""
+    inner, outer = tile - 2 * MARGIN, tile - MARGIN  # a tile at an end needs one margin alone
+    count = 1 if n <= tile else 2 if n <= 2 * outer else int(np.ceil(n / inner))
+    return [n * i / count for i in range(count + 1)]
 
 
 def tile_starts(n: int, tile: int) -> list[int]:
-    """First voxels of the tiles of side `tile` that cover n fine voxels: even, about OVERLAP shared by neighbours."""
-    if n <= tile:
-        return [0]
-    count = int(np.ceil((n - OVERLAP) / (tile - OVERLAP)))
-    return [2 * round(s / 2) for s in np.linspace(0, n - tile, count)]
+    """First voxels of the tiles of side `tile` that cover n fine voxels, each with its cell in its middle as far as the
+    ends allow."""
+    edges = cell_edges(n, tile)
+    return [2 * round(min(max(0.0, (a + b - tile) / 2), max(0, n - tile)) / 2) for a, b in itertools.pairwise(edges)]
 
 
 @lru_cache(maxsize=256)
 def blend_weights(start: tuple[int, ...], size: tuple[int, ...], whole: tuple[int, ...]) -> Tensor:
-    """Weight of each voxel of the tile of `size` that begins at `start` of a level of `whole` voxels (X, Y, Z): towards
-    a side where it has a neighbour it falls linearly, to 0 in the last MARGIN voxels."""
+    """Weight of each voxel of the tile of `size` that begins at `start` of a level of `whole` voxels (X, Y, Z): 1 in
+    its cell, 0 beyond, falling linearly over FADE voxels where it has a neighbour."""
     axes = []
     for s, n, end in zip(start, size, whole, strict=True):
-        at, line = torch.arange(n) + 0.5 - MARGIN, torch.ones(n)
-        if s > 0:
-            line = line.minimum(at / (OVERLAP - 2 * MARGIN))
-        if s + n < end:
-            line = line.minimum(at.flip(0) / (OVERLAP - 2 * MARGIN))
+        edges, at, line = cell_edges(end, n), s + torch.arange(n) + 0.5, torch.ones(n)
+        own = tile_starts(end, n).index(s)
+        if own > 0:
+            line = line.minimum((at - edges[own]) / FADE + 0.5)
+        if own + 2 < len(edges):
+            line = line.minimum((edges[own + 1] - at) / FADE + 0.5)
         axes.append(line.clamp_min(0))
     return torch.einsum("i,j,k->ijk", *axes)
 

@@ -7,6 +7,7 @@ there.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections import Counter
 from functools import cached_property
 from itertools import product
@@ -23,7 +24,7 @@ from assistant.prompt_encoder import sample
 from assistant.question import world_bounds
 from assistant.rivals import Claims, Rivals
 from assistant.segmenter import Segmenter
-from assistant.tiles import tile_starts
+from assistant.tiles import cell_edges, tile_starts
 from assistant.vision import Features
 from assistant.volume import Volume
 
@@ -101,7 +102,7 @@ class View:
             assert c.fine is not None
             assert c.fine_inside is not None
             assert c.fine_grid is not None
-            box = tuple(slice(s, min(s + self.side, n)) for s, n in zip(start, c.fine_grid.shape, strict=True))
+            box = tuple(slice(s, s + n) for s, n in zip(start, self.tile_shape, strict=True))
             half = tuple(slice(b.start // 2, b.stop // 2) for b in box)
             image = preprocess.level_input(
                 c.fine[(slice(None), *box)],
@@ -145,6 +146,12 @@ class View:
         else:
             self.claims(start)
         return True
+
+    @property
+    def tile_shape(self) -> tuple[int, ...]:
+        """Fine voxels of each tile: its side, or less where the fine grid has less."""
+        assert self.canonical.fine_grid is not None
+        return tuple(min(self.side, n) for n in self.canonical.fine_grid.shape)
 
     def tile_grid(self) -> list[tuple[int, int, int]]:
         """Where the fine tiles begin."""
@@ -211,11 +218,11 @@ class View:
         raise ValueError("nothing is pointed at: give a point, a box or a mask")
 
     def tile_of(self, position: np.ndarray) -> tuple[int, int, int]:
-        """The tile in which a fine voxel position lies deepest."""
+        """The tile that decides about a fine voxel position."""
         grid = self.canonical.fine_grid
         assert grid is not None
         return tuple(  # type: ignore[return-value]
-            min(tile_starts(n, self.side), key=lambda s: abs(s + min(self.side, n) / 2 - p))
+            tile_starts(n, self.side)[bisect(cell_edges(n, self.side)[1:-1], p + 0.5)]
             for n, p in zip(grid.shape, position, strict=True)
         )
 

@@ -13,7 +13,7 @@ from assistant.errors import QuestionError
 from assistant.prompt_encoder import Prompt
 from assistant.segmenter import Segmenter
 from assistant.study import Study
-from assistant.tiles import blend_weights, live_voxels, tile_starts
+from assistant.tiles import blend_weights, cell_edges, live_voxels, tile_starts
 from assistant.volume import Volume
 from tests.tiny_segmenter import drawing_segmenter
 
@@ -42,19 +42,33 @@ def test_tiles_cover_every_voxel_with_overlap():
             assert s + min(48, n) <= n
             covered[s : s + 48] += 1
         assert covered.min() >= 1
-        assert all(b - a <= 48 - 14 for a, b in itertools.pairwise(starts))
+        assert all(b - a <= 48 - 16 for a, b in itertools.pairwise(starts))
 
 
-def test_blending_leaves_out_what_a_neighbour_shows_better_and_nothing_else():
-    """Along an axis of n fine voxels every voxel has weight, and a tile's rim none where there is another."""
+def test_every_voxel_is_one_tiles_to_decide_and_none_of_a_tiles_rim():
+    """Along an axis of n fine voxels the weights add up to 1, two tiles share two voxels at most, and the six at a
+    tile's side (8, less half of what is shared and what rounding to even voxels costs) are its neighbour's."""
     for n in range(48, 161, 2):
-        total = np.zeros(n)
+        total, tiles = np.zeros(n), np.zeros(n, int)
         for s in tile_starts(n, 48):
             line = blend_weights((s, 0, 0), (48, 2, 2), (n, 2, 2))[:, 0, 0].numpy()
             assert (line[:6] == (0 if s > 0 else 1)).all()
             assert (line[-6:] == (0 if s + 48 < n else 1)).all()
             total[s : s + 48] += line
-        assert total.min() > 0
+            tiles[s : s + 48] += line > 0
+        np.testing.assert_allclose(total, 1, atol=1e-6)
+        assert (tiles == 2).sum() <= 2 * (len(tile_starts(n, 48)) - 1)
+
+
+def test_cells_are_of_one_size_and_no_more_than_needed():
+    """128 fine voxels, a whole head's, are four cells of 32 (not the 37, 27, 27, 37 that evenly set tiles leave): a
+    structure in the middle of the scan lies in as few tiles as one at its side."""
+    assert cell_edges(128, 48) == [0, 32, 64, 96, 128]
+    assert tile_starts(128, 48) == [0, 24, 56, 80]
+    assert cell_edges(80, 48) == [0, 40, 80]
+    assert tile_starts(80, 48) == [0, 32]
+    assert tile_starts(48, 48) == [0]
+    assert tile_starts(30, 30) == [0]
 
 
 def test_all_encoded_beforehand_is_the_same_mask_for_less(segmenter):
