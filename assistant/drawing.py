@@ -170,9 +170,11 @@ class Drawing:
             heads = model.heads(model.query(codes), self.view.coarse, on_grid)
             coarse = model.coarse_logits(heads, self.view.coarse, on_grid)
         logit, quality = model.mask_decoder.judge(heads, coarse)
+        shifts = torch.tensor(model.config.shifts(meant), device=coarse.device)
+        heads, coarse = heads.shifted(shifts), coarse.float() + shifts[:, None, None, None]
         wanted = []
         for i, (prompt, clicked) in enumerate(zip(on_grid, clicks, strict=True)):
-            fine, drawn = heads.fine[i], coarse[i].float()
+            fine, drawn = heads.fine[i], coarse[i]
             if _pointed(clicked) and prompt is None and meant[i] is None and model.config.taught_names:
                 # a word that no mask was learned of says nothing: what is clicked on is all there is to go by
                 fine, drawn = blank(fine), torch.full_like(drawn, BLANK)

@@ -13,10 +13,11 @@ import importlib.util
 import itertools
 import sys
 import types
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
 def _two_way_transformer() -> type[nn.Module]:
@@ -50,6 +51,11 @@ class Heads:
     fine: Tensor
     presence_token: Tensor
     quality_token: Tensor
+
+    def shifted(self, by: Tensor) -> Heads:
+        """With logits by (N,) more in every voxel that is drawn."""
+        added = F.pad(by[:, None], (self.coarse.shape[1] - 1, 0))
+        return replace(self, coarse=self.coarse + added, fine=self.fine + added)
 
     @staticmethod
     def gather(parts: list[Heads], order: list[int]) -> Heads:

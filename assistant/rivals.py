@@ -47,10 +47,13 @@ class Rivals:
         self.segmenter = segmenter
         names = segmenter.config.taught_names
         prompts = [None] * len(names)
-        self.heads: Heads = segmenter.heads(segmenter.query(segmenter.taught_codes), coarse, prompts)
+        heads = segmenter.heads(segmenter.query(segmenter.taught_codes), coarse, prompts)
+        logits = segmenter.coarse_logits(heads, coarse, prompts)
+        presence, _ = segmenter.mask_decoder.judge(heads, logits)
+        shifts = torch.tensor(segmenter.config.shifts(range(len(names))), device=logits.device)
+        self.heads: Heads = heads.shifted(shifts)
         #: of all taught structures on the coarse level (N, X, Y, Z)
-        self.logits = segmenter.coarse_logits(self.heads, coarse, prompts)
-        presence, _ = segmenter.mask_decoder.judge(self.heads, self.logits)
+        self.logits = logits + shifts[:, None, None, None]
         there = presence.sigmoid() >= segmenter.config.rival_threshold
         #: members of each group, as positions in `names`, and those of them that are there
         self.members = [[names.index(name) for name in group] for group in segmenter.config.exclusive]

@@ -41,6 +41,7 @@ class SegmenterConfig:
     presence_temperature: float = 1.0
     mask_threshold: float = 0.5  # least probability of a voxel of a mask, against the empty background
     mask_thresholds: tuple[float, ...] = ()  # likewise in each group of `exclusive`; () is mask_threshold in all
+    mask_shifts: tuple[float, ...] = ()  # logits that each of `taught_names` gains wherever it is drawn; () is 0
     quality_scale: tuple[float, float] = (1.0, 0.0)  # calibrated quality = a * raw + b
     rival_threshold: float = 0.5  # least presence, uncalibrated, of a structure that others must compete with
     exclusive: tuple[tuple[str, ...], ...] = ()  # groups of taught phrases whose masks never share a voxel
@@ -61,6 +62,10 @@ class SegmenterConfig:
         group = None if row is None or not self.mask_thresholds else self.group_of(self.taught_names[row])
         threshold = self.mask_threshold if group is None else self.mask_thresholds[group]
         return math.log(threshold / (1 - threshold))
+
+    def shifts(self, rows: Sequence[int | None]) -> list[float]:
+        """`mask_shifts` of positions in `taught_names`; 0 for None."""
+        return [self.mask_shifts[row] if self.mask_shifts and row is not None else 0.0 for row in rows]
 
     def group_of(self, name: str) -> int | None:
         """Position of the first group of `exclusive` that a structure belongs to."""
@@ -140,9 +145,10 @@ class Segmenter(nn.Module):
         `whiten` of the state of each of `taught_names`; focus: see `SegmenterConfig`."""
         fitted = dict(zip(self.config.exclusive, self.config.mask_thresholds, strict=False))
         thresholds = tuple(fitted.get(group, self.config.mask_threshold) for group in groups) if fitted else ()
-        self.config = replace(
-            self.config, exclusive=groups, wholes=wholes, focus=focus, mask_thresholds=thresholds
-        )
+        shifts = dict(zip(self.config.taught_names, self.config.mask_shifts, strict=False))
+        config = replace(self.config, exclusive=groups, wholes=wholes, focus=focus, mask_thresholds=thresholds)
+        moved = tuple(shifts.get(name, 0.0) for name in config.taught_names) if shifts else ()
+        self.config = replace(config, mask_shifts=moved)
         self.register_buffer("taught_codes", codes, persistent=bool(groups or wholes))
 
     def meant(self, codes: Tensor) -> list[int | None]:

@@ -175,7 +175,7 @@ def test_sources_are_checked(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_from_a_download_to_a_model_that_answers(tmp_path, downloaded, base):
-    """pack, See, calibrate, features, Align, Converse, readout, evaluate: the commands of the README on a tiny AMOS,
+    """pack, See, shifts, calibrate, features, Align, Converse, readout, evaluate: the commands of the README on a tiny AMOS,
     with the files that they name."""
     source, made = f"amos={downloaded}", tmp_path / "runs"
     assert command.main(["pack", source, "--out", str(made / "body")]) == 0
@@ -190,7 +190,10 @@ def test_from_a_download_to_a_model_that_answers(tmp_path, downloaded, base):
     ]) == 0  # fmt: skip
     last, body, bank = made / "see" / "last.pt", made / "body.pt", made / "features.pt"
     assert set(load_segmenter(last).config.taught_names) == {*amos.LABELS.values()}
-    calibrated = ["calibrate", "--see", str(last), "--out", str(body), *phrases, "--families", source]
+    moved = made / "shifted.pt"
+    assert command.main(["shifts", "--see", str(last), "--out", str(moved), "--families", source]) == 0
+    assert len(load_segmenter(moved).config.mask_shifts) == len(amos.LABELS)
+    calibrated = ["calibrate", "--see", str(moved), "--out", str(body), *phrases, "--families", source]
     assert command.main([*calibrated, "--skip", "6"]) == 2  # there is one dev scan
     assert command.main([*calibrated, "--skip", "0"]) == 0
     assert command.main(["features", source, "--segmenter", str(body), "--out", str(bank), "--points", "1"]) == 0

@@ -229,6 +229,33 @@ def test_a_low_threshold_widens_masks_and_lets_them_share_nothing(segmenter):
     assert narrow.rivals.owner([claim(-1, 0), None], here) is None
 
 
+def test_a_shifted_structure_takes_from_its_rivals_and_shares_nothing(segmenter):
+    """Two logits more for b: its mask gains voxels of its rivals and of nobody, no voxel is anybody's twice, and presence and quality, which are judged before, stay to the last digit."""
+    moved = Segmenter(dataclasses.replace(segmenter.config, mask_shifts=(0.0, 2.0, 0.0, 0.0)))
+    moved.load_state_dict(segmenter.state_dict())
+    before, after = (study(model.eval()).decode(STATES[:3]) for model in (segmenter, moved))
+    for one, other in zip(before, after, strict=True):
+        assert (one.presence, one.quality) == (other.presence, other.quality)
+    won = after[1].mask & ~before[1].mask
+    assert (won & (before[0].mask | before[2].mask)).any()
+    assert (won & ~before[0].mask & ~before[2].mask).any()
+    assert (np.sum([found.mask for found in after], axis=0) <= 1).all()
+    # where a box is given too, the word still means b, and is shifted like its rivals
+    box = Prompt(box_mm=np.array([[20.0, 15.0, 12.0], [60.0, 70.0, 60.0]]))
+    boxed = [study(model).decode(STATES[1:2], [box])[0].mask.sum() for model in (segmenter, moved)]
+    assert boxed[1] > boxed[0]
+
+
+def test_shifts_stay_with_their_names_when_more_is_taught(segmenter):
+    taught = Segmenter(dataclasses.replace(segmenter.config, mask_shifts=(0.5, 0.0, -0.5, 1.0)))
+    taught.fit_taught((*GROUPS, ("e",)), (), taught.whiten(STATES[:5]))
+    assert taught.config.mask_shifts == (0.5, 0.0, -0.5, 1.0, 0.0)
+    taught.fit_taught(GROUPS[1:], (), taught.whiten(STATES[2:4]))
+    assert taught.config.mask_shifts == (-0.5, 1.0)
+    assert taught.config.shifts([1, None, 0]) == [1.0, 0.0, -0.5]
+    assert segmenter.config.shifts([1, None]) == [0.0, 0.0]
+
+
 def test_thresholds_stay_with_their_groups_when_more_is_taught(segmenter):
     """A new group has the threshold of what has none of its own, until it is calibrated."""
     taught = Segmenter(dataclasses.replace(segmenter.config, mask_threshold=0.45, mask_thresholds=(0.2, 0.3)))

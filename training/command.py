@@ -22,6 +22,7 @@ STAGES = {
     "pretrain": "the vision encoder before See: masked scans, or scans and their reports",
     "see": "encoder and mask decoder: (scan, phrase) -> mask or absent",
     "refine": "what a click changes, on a finished See run",
+    "shifts": "how much larger or smaller each structure's masks of a See run are to be drawn",
     "calibrate": "presence, quality and mask thresholds of a finished See run",
     "check": "a See run's masks against expert ones, without a language model",
     "features": "visual tokens and region features of real scans, for the next two",
