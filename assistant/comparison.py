@@ -18,7 +18,7 @@ from assistant.glossary import Glossary, other_side, side_of
 from assistant.sizes import Size, sizes_in
 from assistant.statements import Named, comparison_in, named_in
 
-_POLAR = re.compile(
+POLAR = re.compile(
     r"\W*(?:(?:and|so|but|then)\W+)?(?:is|are|was|were|does|do|did|has|have|ist|sind|hat|haben"
     r"|est|sont|es|son)\b|.*(?:吗|\best-ce qu)",
     re.IGNORECASE,
@@ -36,7 +36,7 @@ _ALL_SIDES = re.compile(
 )
 MOST_ASYMMETRIC = 3  # pairs that are told
 # yes or no to what?
-_DENIED = re.compile(r"\b(?:not|no|never|nicht|kein\w*|pas)\b|n[o']t\b|不|没", re.IGNORECASE)
+DENIED = re.compile(r"\b(?:not|no|never|nicht|kein\w*|pas)\b|n[o']t\b|不|没", re.IGNORECASE)
 _SHARE = re.compile(
     r"\b(?:how much|(?:what|which) (?:part|share|fraction|percentage|proportion|per ?cent)) of\b", re.IGNORECASE
 )
@@ -172,7 +172,7 @@ def read(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
         pairs = tuple(phrase for phrase in there if side_of(phrase) and other_side(phrase) in there)
         return Sides(pairs) if pairs else None
     named = named_in(question, glossary)
-    polar = _POLAR.match(question) is not None and _DENIED.search(question) is None
+    polar = POLAR.match(question) is not None and DENIED.search(question) is None
     bounds = [size for size in sizes_in(question) if size.spans[0][0] == 0 or size.spans[0][1] == float("inf")]
     if polar and len(named) == len(bounds) == 1:
         return Limit(_phrases(named[0], shown), size=bounds[0])

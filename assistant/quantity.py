@@ -17,6 +17,7 @@ from assistant.evidence import AXES, extent, format_mean, format_ml, format_mm, 
 from assistant.findings import Finding
 from assistant.glossary import Glossary, other_side, side_of
 from assistant.reference import Known, blanked, check_ids, recalled, references
+from assistant.sizes import Size
 
 _WHERE = (r"where|position|location|located|wo|lage|où|dónde|posición|ubicación", "在哪|哪里|位置")
 _INTENSITY = r"(?:density|intensity|uptake|signal|brightness|mean)"
@@ -29,6 +30,8 @@ _KINDS = {
                r"(?:\W+(?:intensit(?:y|ies)|values?|suv|hu|uptake|signal|brightness|density|voxel))?|"
                r"standard deviation|std|sd|variance|histogram|heterogene\w+|maximalwert|médiane|desviación estándar",
                "最高|最低|标准差|中位数"),
+    "slices": (r"(?:(?:axial|transverse|coronal|sagittal)\W+)?(?:slices?|sections?)|schichten?|schnitten?|coupes?|"
+               r"cortes?", "层面?|切片"),
     "share": (r"per ?cent(?:age)?|%|fraction|share|proportion|prozent|anteil|pour ?cent(?:age)?|por ?ciento|porcentaje",
               "百分之几|百分比"),
     "ratio": (r"ratio|verhältnis|rapport|raz[oó]n", "比例|之比"),
@@ -78,7 +81,7 @@ _UNITS = {
 }
 _KIND_OF = {"mm³": "volume", "cm³": "volume", "mL": "volume", "L": "volume", "cm": "length", "mm": "length",
             "HU": "intensity", "SUV": "intensity"}  # fmt: skip
-_SAYS_NOTHING = re.compile(
+SAYS_NOTHING = re.compile(
     r"(?<![a-zà-ÿ0-9'])(?:what|which|is|are|was|were|does|do|did|the|an?|of|in|as|to|into|on|and|how|much|many|please|tell|me|"
     r"give|can|could|you|now|then|so|ok|okay|exactly|about|has|have|measured?|masks?|convert(?:ed)?|express(?:ed)?|'?s|"
     r"with|again|between|both|then|find|segment|outline|mark|locate|takes?(?: up)?|occup(?:y|ies)|makes? up|lies?|"
@@ -112,18 +115,27 @@ WHICH_SIDE = re.compile(
     r"|\bwelche[rnms]? (?:seite|bein)\b|\bquel(?:le)? (?:côté|jambe)\b|\bqué (?:lado|pierna)\b|哪一?[侧边]",
     re.IGNORECASE,
 )
-_PRONOUN = re.compile(r"\b(?:it|they|them|its|their|er|sie|es|ihn|ihr|ils?|elles?|ella|lo)\b|它", re.IGNORECASE)
+# beside what asks for slices
+_ON_SLICES = re.compile(
+    r"\b(?:on|through|across|over|contain(?:s|ing)?|spans?|covers?|visible|seen?|appears?|begins?|starts?|ends?|"
+    r"reach(?:es)?|goes?|extends?|there|most|first|last|number|auf|sichtbar|zeigen|enthalten|sur|voit|contiennent|"
+    r"se ve|contienen)\b",
+    re.IGNORECASE,
+)
+PRONOUN = re.compile(r"\b(?:it|they|them|its|their|er|sie|es|ihn|ihr|ils?|elles?|ella|lo)\b|它", re.IGNORECASE)
 _WHICH = re.compile(r"\W*(?:and |so |but )?(?:which|welche\w*|lequel|laquelle|cu[aá]l)\b|哪个", re.IGNORECASE)
 _ASKS_WHICH = re.compile(r"\b(?:which|welche\w*|quel(?:le)?s?|lequel|laquelle|cu[aá]l(?:es)?)\b|哪", re.IGNORECASE)
 _POLAR = re.compile(r"\W*(?:and |so |but )?(?:is|are|was|were|does|do|did|has|have)\b", re.IGNORECASE)
 _ASKS_MEANING = re.compile(r"\b(?:do|does|did)\b.*\bmean\b", re.IGNORECASE)  # "what does that mean?" is about no mean
 _ALONE = ("(?<![a-zà-ÿ0-9])", "(?![a-zà-ÿ0-9])")  # no part of a longer word; Chinese parts no words
 # along which of the patient's axes -> the word for it, and from where to where
-_ACROSS = {"width": ("wide", "left to right"), "depth": ("deep", "front to back"), "height": ("high", "foot to head")}
+ACROSS = {"width": ("wide", "left to right"), "depth": ("deep", "front to back"), "height": ("high", "foot to head")}
+# cuts of the scan -> from where they are counted
+_PLANES = {"axial": "from the feet", "coronal": "from the back", "sagittal": "from the patient's left"}
 _OF_TWO = ("ratio", "asymmetry", "difference", "overlap")
 MOST_PIECES = 8  # of a mask whose volumes are told
 #: kinds that are told of how far a mask reaches
-EXTENTS = (*_ACROSS, "dimensions")
+EXTENTS = (*ACROSS, "dimensions")
 # kinds that are asked of one thing
 _OF_ONE = ("place", "size", "volume", "length", "intensity", *EXTENTS)
 # what is compared by -> (of which words, whether the most is meant)
@@ -137,7 +149,7 @@ _SUPERLATIVE = {
 class Asked:
     """What a question asks for. kind: a key of `_KINDS`; members: of which ids or phrases, in order; whole: of a share,
     of what; unit: in which, "" for the usual one; yes_or_no: whether the first is more, or less, than the second;
-    of_scan: a share of all of the scan's voxels."""
+    of_scan: a share of all of the scan's voxels; bound: the size that is asked whether all of them keep."""
 
     kind: str
     members: tuple[str, ...]
@@ -145,6 +157,7 @@ class Asked:
     unit: str = ""
     yes_or_no: bool = False
     of_scan: bool = False
+    bound: Size | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -154,14 +167,14 @@ class Asked:
 
 def measures_only(question: str, glossary: Glossary) -> bool:
     """Whether a question asks for a place or a size of structures that it names, and says nothing else."""
-    kind, unit, left = _taken(_PRONOUN.sub(" ", glossary.frame(question)))
+    kind, unit, left = _taken(PRONOUN.sub(" ", glossary.frame(question)))
     return (kind or _KIND_OF.get(unit, "")) in _OF_ONE and not re.search(r"\w", left)
 
 
 def asks_of_unknown(question: str, glossary: Glossary) -> bool:
     """Whether a question asks for a place or a size of one thing, in a word or two, that the glossary has no name for:
     "how big is the grey matter?"."""
-    kind, unit, left = _taken(_PRONOUN.sub(" ", question))
+    kind, unit, left = _taken(PRONOUN.sub(" ", question))
     asked = kind or _KIND_OF.get(unit, "")
     words = re.findall(r"[^\W\d_]+", left)
     one = len(words) in (1, 2) and unread(question).split() == words
@@ -219,7 +232,7 @@ def read(question: str, known: Known) -> Asked | None:
         return Asked(kind, pair, yes_or_no=True) if pair and set(pair) & set(known.masks) else None
     if polar and kind != "overlap":
         return None
-    members = members or _unnamed(kind, known)
+    members = members or unnamed(kind, known)
     members = tuple(name for name in members if name not in whole) or members
     if kind == "change":
         members = (members[0], known.base(members[0])) if len(members) == 1 and known.base(members[0]) else ()
@@ -237,7 +250,8 @@ def read(question: str, known: Known) -> Asked | None:
     # "show me the larger of the two" is `assistant.composition`'s
     chosen = kind in _SUPERLATIVE and _ASKS_WHICH.search(question) is not None
     by_volume = kind in ("largest", "smallest") and len({_base(name, known) for name in members}) > 1
-    of_structures = unit or (chosen and not by_volume) or kind in ("share", "ratio", "asymmetry", "values", *EXTENTS)
+    told_of_any = ("share", "ratio", "asymmetry", "values", "slices", *EXTENTS)
+    of_structures = unit or (chosen and not by_volume) or kind in told_of_any
     if not of_structures and not set(members) <= {*known.masks, *known.absent}:
         return None
     return Asked(kind, members, whole, unit, of_scan=kind == "share" and of_scan is not None)
@@ -285,7 +299,9 @@ def _taken(text: str) -> tuple[str, str, str]:
     for kind, (words, chinese) in _KINDS.items():
         text, there = re.subn(rf"{_ALONE[0]}(?:{words}){_ALONE[1]}|{chinese}", " \1 ", text, flags=re.IGNORECASE)
         found = found or (kind if there else "")
-    return found, unit, _SAYS_NOTHING.sub(" ", text.replace("\1", " ").replace("\0", " "))
+    if found == "slices":
+        text = _ON_SLICES.sub(" ", text)
+    return found, unit, SAYS_NOTHING.sub(" ", text.replace("\1", " ").replace("\0", " "))
 
 
 def asks_where(text: str) -> bool:
@@ -309,7 +325,7 @@ def _share_of(text: str) -> int | None:
     return None if words is None else text[: words.end()].count("\0") - 1
 
 
-def _unnamed(kind: str, known: Known) -> tuple[str, ...]:
+def unnamed(kind: str, known: Known) -> tuple[str, ...]:
     """What is asked about where nothing is named: all that was just spoken of, or the mask that is selected."""
     if kind in (*_SUPERLATIVE, *_OF_TWO, "together"):
         return known.several
@@ -356,7 +372,9 @@ def told(asked: Asked, found: Mapping[str, Finding], union: tuple[str, float], p
         return f"{_difference(one, other)} That is {percent} % of their mean, an asymmetry index of {percent} %."
     if asked.kind in ("difference", "change"):
         return _difference(*members)
-    return " ".join(f"{_The(one)} {_told_of(one, asked)}." for one in members)
+    words = " ".join(f"{_The(one)} {_told_of(one, asked)}." for one in members)
+    sizes = [_ml(one) if asked.kind == "volume" else _number(one.longest_diameter_mm) for one in members]
+    return _answered(asked, asked.bound is not None and all(_keeps(size, asked.bound) for size in sizes), words)
 
 
 def _members(asked: Asked, found: Mapping[str, Finding]) -> list[Finding]:
@@ -366,14 +384,42 @@ def _members(asked: Asked, found: Mapping[str, Finding]) -> list[Finding]:
 
 def across(asked: Asked, found: Mapping[str, Finding], affine: np.ndarray) -> str:
     """The answer to one of EXTENTS; affine: of the grid of the masks."""
+    told, kept = [], True
+    for one in _members(asked, found):
+        assert one.mask is not None
+        far = dict(zip(ACROSS, extent(one.mask, affine), strict=True))
+        kinds = ACROSS if asked.kind == "dimensions" else (asked.kind,)
+        kept = kept and (asked.bound is None or _keeps(far[asked.kind], asked.bound))
+        parts = [f"{_length(far[kind], asked.unit)} {ACROSS[kind][0]} (from {ACROSS[kind][1]})" for kind in kinds]
+        told.append(f"{_The(one)} is {_joined(parts)}.")
+    return _answered(asked, kept, " ".join(told))
+
+
+def _keeps(value: float, bound: Size) -> bool:
+    """Whether a measured mm or mL lies within a bound."""
+    low, high = bound.spans[0]
+    return low < value < high
+
+
+def _answered(asked: Asked, kept: bool, told: str) -> str:
+    """What is told, behind yes or no where it is asked whether a bound is kept."""
+    return told if asked.bound is None else f"{'Yes' if kept else 'No'}. {told}"
+
+
+def slices(asked: Asked, found: Mapping[str, Finding]) -> str:
+    """In how many slices of the scan's RAS+ grid each mask is, in which, and where its cut is largest."""
     told = []
     for one in _members(asked, found):
         assert one.mask is not None
-        far = dict(zip(_ACROSS, extent(one.mask, affine), strict=True))
-        kinds = _ACROSS if asked.kind == "dimensions" else (asked.kind,)
-        parts = [f"{_length(far[kind], asked.unit)} {_ACROSS[kind][0]} (from {_ACROSS[kind][1]})" for kind in kinds]
-        told.append(f"{_The(one)} is {_joined(parts)}.")
-    return " ".join(told)
+        parts = []
+        for axis, (plane, start) in zip((2, 1, 0), _PLANES.items(), strict=True):
+            areas = one.mask.sum(axis=tuple(a for a in range(3) if a != axis))
+            numbers = np.flatnonzero(areas) + 1
+            where = f"{numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else f"number {numbers[0]}"
+            largest = f", the largest cut in {int(areas.argmax()) + 1}" if len(numbers) > 1 else ""
+            parts.append(f"{len(numbers)} {plane} slice{'s' * (len(numbers) > 1)} ({where} {start}{largest})")
+        told.append(f"{_The(one)} is in {_joined(parts)}.")
+    return f"{' '.join(told)} Slices are counted from 1."
 
 
 def values(asked: Asked, found: Mapping[str, Finding], voxels: np.ndarray) -> str:

@@ -37,14 +37,15 @@ _LISTED = re.compile(
     rf"{_FRESH}(?P<number>{_NUMBER})\s*(?:and|und|et|y|or|bzw\.?|,)\s*(?={_NUMBER}\s*{_UNIT})", re.IGNORECASE
 )
 _BELOW = re.compile(
-    r"(?:less than|under|below|up to|at most|no more than|smaller than|shorter than|<|≤|weniger als|unter|"
-    r"kleiner als|bis zu|höchstens|moins de|"
+    r"(?:less than|under|below|up to|at most|no more than|(?:smaller|shorter|narrower) than|<|≤|weniger als|unter|"
+    r"(?:kleiner|kürzer|schmaler) als|bis zu|höchstens|moins de|"
     r"jusqu'à|inférieure? à|menos de|hasta|小于|不超过)\s*$",
     re.IGNORECASE,
 )
 _ABOVE = re.compile(
-    r"(?:more than|over|above|at least|exceed(?:s|ing)|larger than|bigger than|greater than|longer than|"
-    r">|≥|mehr als|über|größer als|mindestens|plus de|"
+    r"(?:more than|over|above|at least|exceed(?:s|ing)?|"
+    r"(?:larger|bigger|greater|longer|wider|broader|taller|higher|deeper) than|"
+    r">|≥|mehr als|über|(?:größer|länger|breiter|höher|tiefer) als|mindestens|plus de|"
     r"supérieure? à|más de|al menos|大于|超过)\s*$",
     re.IGNORECASE,
 )

@@ -11,7 +11,17 @@ from collections.abc import Generator, Iterator, Sequence
 
 import numpy as np
 
-from assistant import claims, conversation, operation_words, quantity, recap, relation, scan_questions, surroundings
+from assistant import (
+    bounds,
+    claims,
+    conversation,
+    operation_words,
+    quantity,
+    recap,
+    relation,
+    scan_questions,
+    surroundings,
+)
 from assistant.conversation import Message
 from assistant.errors import QuestionError
 from assistant.evidence import Note, format_ml, format_mm, shown_difference
@@ -34,7 +44,7 @@ def by_program(chat: Chat, text: str, selected: str = "") -> Iterator[Event] | N
     operations = operation_words.read(said, known)
     if operations:
         return operate(chat, text, operations)
-    asked = quantity.read(said, known)
+    asked = bounds.read(said, known) or quantity.read(said, known)
     if asked is not None:
         return _tell(chat, text, asked)
     placed = relation.read(said, known)
@@ -71,6 +81,8 @@ def _tell(chat: Chat, text: str, asked: Asked) -> Iterator[Event]:
             words = quantity.pieces(asked, found, targets.study.volume.voxel_ml)
         elif asked.kind == "values":
             words = quantity.values(asked, found, targets.study.volume.voxels)
+        elif asked.kind == "slices":
+            words = quantity.slices(asked, found)
         elif asked.kind in quantity.EXTENTS:
             words = quantity.across(asked, found, targets.study.volume.affine)
         else:

@@ -175,8 +175,8 @@ def test_sources_are_checked(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_from_a_download_to_a_model_that_answers(tmp_path, downloaded, base):
-    """pack, See, shifts, calibrate, features, Align, Converse, readout, evaluate: the commands of the README on a tiny AMOS,
-    with the files that they name."""
+    """pack, See, shifts, calibrate, features, Align, Converse, readout, evaluate: the commands of the README on a tiny
+    AMOS, with the files that they name."""
     source, made = f"amos={downloaded}", tmp_path / "runs"
     assert command.main(["pack", source, "--out", str(made / "body")]) == 0
     packed = sorted(p.name for p in (made / "body").iterdir())

@@ -17,6 +17,7 @@ from assistant.quantity import (
     measures_only,
     pieces,
     read,
+    slices,
     told,
     unread,
     values,
@@ -69,6 +70,11 @@ GROWN = Known({"m1": LEFT, "m2": f"{LEFT} grown by 3 mm"}, made={"m2": "m1 grown
         ("how tall is the left putamen in cm?", ONE, Asked("height", ("left putamen",), unit="cm")),
         ("what is the AP diameter of the left putamen?", ONE, Asked("depth", ("left putamen",))),
         ("its dimensions?", ONE, Asked("dimensions", ("m1",))),
+        ("How many slices contain it?", ONE, Asked("slices", ("m1",))),
+        ("On which axial slice is the left putamen largest?", ONE, Asked("slices", ("left putamen",))),
+        ("In welchen Schichten liegt es?", ONE, None),  # "welchen" is not read
+        ("How many slices does the scan have?", ONE, None),  # of the scan
+        ("What is the slice thickness?", ONE, None),
         ("wie breit ist es?", ONE, Asked("width", ("m1",))),
         ("where is it?", ONE, Asked("place", ("m1",))),
         ("How long is the left putamen in cm?", ONE, Asked("length", ("left putamen",), unit="cm")),
@@ -262,6 +268,24 @@ def test_how_far_a_mask_reaches_is_along_the_patients_axes():
         "(from foot to head)."
     )
     assert across(Asked("width", ("m1",), unit="cm"), found, affine).endswith("is 0.80 cm wide (from left to right).")
+
+
+def test_slices_are_counted_along_the_axes_of_the_scan():
+    """A mask of 2 x 3 x 1 voxels, and one of whose three axial slices the middle one is the fullest."""
+    flat, full = np.zeros((2, 8, 9, 10), bool)
+    flat[2:4, 5:8, 9] = True
+    full[1, 1, 3:6] = True
+    full[2, 1, 4] = True
+    one = dataclasses.replace(finding("m1", LEFT, 6, 3), mask=flat)
+    other = dataclasses.replace(finding("m2", RIGHT, 6, 3), mask=full)
+    assert slices(Asked("slices", ("m1",)), {"m1": one}) == (
+        f"The {LEFT} (m1) is in 1 axial slice (number 10 from the feet), 3 coronal slices (6 to 8 from the back, the "
+        "largest cut in 6) and 2 sagittal slices (3 to 4 from the patient's left, the largest cut in 3). Slices are "
+        "counted from 1."
+    )
+    assert "3 axial slices (4 to 6 from the feet, the largest cut in 5)" in slices(
+        Asked("slices", ("m2",)), {"m2": other}
+    )
 
 
 def test_what_is_equal_as_shown_is_neither_larger_nor_smaller():

@@ -230,7 +230,8 @@ def test_a_low_threshold_widens_masks_and_lets_them_share_nothing(segmenter):
 
 
 def test_a_shifted_structure_takes_from_its_rivals_and_shares_nothing(segmenter):
-    """Two logits more for b: its mask gains voxels of its rivals and of nobody, no voxel is anybody's twice, and presence and quality, which are judged before, stay to the last digit."""
+    """Two logits more for b: its mask gains voxels of its rivals and of nobody, no voxel is anybody's twice, and
+    presence and quality, which are judged before, stay to the last digit."""
     moved = Segmenter(dataclasses.replace(segmenter.config, mask_shifts=(0.0, 2.0, 0.0, 0.0)))
     moved.load_state_dict(segmenter.state_dict())
     before, after = (study(model.eval()).decode(STATES[:3]) for model in (segmenter, moved))
