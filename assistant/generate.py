@@ -60,6 +60,8 @@ MENTIONED = 8.0
 MENTIONED_OWN = 16.0
 _ID = re.compile(r"\bm\d+\b")
 _OF_MASKS = re.compile(r"[m\d\s+&-]+")  # "m1 + m2"
+MARKED = "marked region"
+_POINTERS = ("this", "that", "it", "here", "this region", "this structure", "this area")
 _NOTHING = "I have no measurement that answers this."
 
 
@@ -309,6 +311,8 @@ class Chat:
                 phrase = wrote
                 if plan is None:
                     phrase = self._as_asked(meant_by(wrote, said, self.known()), said)
+                    if prompt is not None and phrase.lower() in _POINTERS:
+                        phrase = MARKED  # no sentence is about "the this (m1)"
                     phrase, *others = self._all_of(phrase, said) if prompt is None else [phrase]
                     space, done = conversation.encode_text(model.tokenizer, " "), {note.phrase for note in targets}
                     given = [token for name in others if name not in done for token in (*space, *self._named(name))]

@@ -171,6 +171,12 @@ def measures_only(question: str, glossary: Glossary) -> bool:
     return (kind or _KIND_OF.get(unit, "")) in _OF_ONE and not re.search(r"\w", left)
 
 
+def asks_for_quantity(question: str) -> bool:
+    """Whether any word of a question asks for a quantity or names a unit."""
+    kind, unit, _ = _taken(question)
+    return bool(kind or unit)
+
+
 def asks_of_unknown(question: str, glossary: Glossary) -> bool:
     """Whether a question asks for a place or a size of one thing, in a word or two, that the glossary has no name for:
     "how big is the grey matter?"."""
@@ -344,9 +350,9 @@ def told(asked: Asked, found: Mapping[str, Finding], union: tuple[str, float], p
         whole = "the scan, air and all" if asked.of_scan else listed([found[name] for name in asked.whole])
         of = f"{whole}, {_volume(union[1], asked.unit)}"
         shares = [
-            f"{_the(one)} is {_percent(_ml(one), union[1])} % ({_volume(_ml(one), asked.unit)})" for one in members
+            f"{_the(one)} is {percent_of(_ml(one), union[1])} % ({_volume(_ml(one), asked.unit)})" for one in members
         ]
-        together = f"; together {_percent(parts_ml, union[1])} % ({_volume(parts_ml, asked.unit)})"
+        together = f"; together {percent_of(parts_ml, union[1])} % ({_volume(parts_ml, asked.unit)})"
         return f"Of the volume of {of}, {_joined(shares)}{together if len(shares) > 1 else ''}."
     if asked.kind == "together":
         return f"Together, {listed(members)} are {_volume(union[1], asked.unit)} ({union[0]})."
@@ -354,7 +360,7 @@ def told(asked: Asked, found: Mapping[str, Finding], union: tuple[str, float], p
         one, other = members
         if not union[1]:
             return f"No voxel belongs both to {_the(one)} and to {_the(other)}."
-        parts = _joined([f"{_percent(union[1], _ml(each))} % of {_the(each)}" for each in members])
+        parts = _joined([f"{percent_of(union[1], _ml(each))} % of {_the(each)}" for each in members])
         return f"They share {_volume(union[1], asked.unit)}: {parts}."
     if asked.kind == "ratio":
         one, other = members
@@ -368,7 +374,7 @@ def told(asked: Asked, found: Mapping[str, Finding], union: tuple[str, float], p
         a, b = (float(format_ml(_ml(each))) for each in members)
         if a == b:
             return _difference(one, other)
-        percent = _percent(abs(a - b), (a + b) / 2)
+        percent = percent_of(abs(a - b), (a + b) / 2)
         return f"{_difference(one, other)} That is {percent} % of their mean, an asymmetry index of {percent} %."
     if asked.kind in ("difference", "change"):
         return _difference(*members)
@@ -527,7 +533,7 @@ def _length(mm: float, unit: str) -> str:
     return f"{float(format_mm(mm)) / 10:.2f} cm" if unit == "cm" else f"{format_mm(mm)} mm"
 
 
-def _percent(part: float, whole: float) -> str:
+def percent_of(part: float, whole: float) -> str:
     percent = 100 * part / whole
     return f"{percent:.0f}" if percent >= 10 else f"{percent:.1f}" if percent >= 1 else f"{percent:.2g}"
 

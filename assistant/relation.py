@@ -17,7 +17,7 @@ from assistant.evidence import format_mm
 from assistant.glossary import side_of
 from assistant.operation_words import SIDES
 from assistant.operations import DIRECTIONS, gap_mm, touch
-from assistant.quantity import WHICH_SIDE
+from assistant.quantity import WHICH_SIDE, percent_of
 from assistant.reference import Known, blanked, references
 
 # in other languages, what `operation_words.SIDES` is in English
@@ -37,6 +37,14 @@ _BETWEEN = re.compile(
     + rf")(?:\W+{_ARTICLES})?(?:\W+(?:left|right))?\W*",
     re.IGNORECASE,
 )
+# between two names: "is there a tumour in the brain?"
+_WITHIN = re.compile(
+    rf"\W*(?:(?:lies?|lying|located|situated|is|are|found|visible|growing|anywhere|liegt|se trouve)\W+)*"
+    rf"(?:in|inside|within|inside of|innerhalb|im|dans|dentro de|en)(?:\W+{_ARTICLES})?(?:\W+(?:left|right))?\W*",
+    re.IGNORECASE,
+)
+# what is named after where it lies: "the brain tumour"
+_LESION = re.compile(r"tumou?rs?|lesions?|mass(?:es)?|cysts?", re.IGNORECASE)
 _ASKS = re.compile(
     r"\W*(?:(?:and|so|but|now)\W+)*(?:is|are|does|do|lies?|liegt|liegen|ist|sind|est|está)\b", re.IGNORECASE
 )
@@ -84,14 +92,16 @@ _AMONG = re.compile(
 
 @dataclass(frozen=True)
 class Asked:
-    """kind: a direction, "touch", "distance", "relative" or "side" (of the scan); first, second: the ids or phrases on
-    either side, the second () of a "side" and where it is nothing that is known. which: of all in `first`, the one that
-    lies furthest in the direction is asked for."""
+    """kind: a direction, "touch", "distance", "relative", "within" or "side" (of the scan); first, second: the ids or
+    phrases on either side, the second () of a "side" and where it is nothing that is known. which: of all in `first`,
+    the one that lies furthest in the direction is asked for; yes_or_no: of "within", whether that is the question, and
+    not only how it calls the first."""
 
     kind: str
     first: tuple[str, ...]
     second: tuple[str, ...]
     which: bool = False
+    yes_or_no: bool = True
 
 
 def read(text: str, known: Known) -> Asked | None:
@@ -118,7 +128,14 @@ def read(text: str, known: Known) -> Asked | None:
         return Asked("distance", groups[0], groups[1])
     if _RELATIVE.search(text):
         return Asked("relative", groups[0], groups[1])
-    if not _ASKS.match(text):
+    polar = _ASKS.match(text) is not None
+    if len(found) == 2 and not re.search(r"[^\W\d_]{2}", text[found[1].end :]):
+        joined = text[found[0].end : found[1].start]
+        if polar and _WITHIN.fullmatch(joined):
+            return Asked("within", groups[0], groups[1])
+        if not joined.strip() and _LESION.fullmatch(text[found[1].start : found[1].end]):
+            return Asked("within", groups[1], groups[0], yes_or_no=polar)
+    if not polar:
         return None
     if _TOUCHES.search(text):
         return Asked("touch", groups[0], groups[1])
@@ -180,6 +197,13 @@ def told(asked: Asked, names: Sequence[str], masks: Sequence[np.ndarray], affine
         patient = " (the patient's left and right)" if axis == 0 else ""
         verdict = "Yes" if ahead > 0 else "No"
         return f"{verdict}. The centre of {one} is {format_mm(abs(ahead))} mm {where} that of {other}{patient}."
+    if asked.kind == "within":
+        shared, whole = int((first & second).sum()), int(first.sum())
+        if not shared:
+            beside = ", but they touch" if touch(first, second) else ""
+            return f"No. No voxel of {one} lies in {other}{beside}."
+        verdict = "Yes" if 2 * shared >= whole else "In part"
+        return f"{verdict}. Of {one}, {percent_of(shared, whole)} % lies in {other}."
     if asked.kind == "relative":
         return _relative(one, other, first, second, affine)
     gap, touching = gap_mm(first, second, affine), touch(first, second)

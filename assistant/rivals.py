@@ -60,6 +60,8 @@ class Rivals:
         self.groups = [[i for i in rows if bool(there[i])] for rows in self.members]
         sure = (presence / segmenter.config.presence_temperature).sigmoid() >= segmenter.config.presence_threshold
         self._found = [[i for i in rows if sure[i]] for rows in self.members]
+        #: all taught phrases that are found, wholes too
+        self.found = frozenset(name for name, one in zip(names, sure.tolist(), strict=True) if one)
         self.coarse = [self._claims(self.logits[group].float(), group) for group in self.groups]
         #: coarse voxels that each group claims from the background
         self.filled = [0 if claims is None else int((claims.best > 0).sum()) for claims in self.coarse]

@@ -34,7 +34,7 @@ from assistant.timeline import Timeline
 from assistant.turn import Clock, Reply, Turn
 from assistant.uncertainty import Uncertainty, uncertainties
 from assistant.volume import Volume, open_volume, save_mask
-from assistant.workbench import by_program, refine
+from assistant.workbench import by_pointing, by_program, refine
 
 if TYPE_CHECKING:
     from assistant.prior import Comparison, Prior
@@ -238,6 +238,9 @@ class Session(Timeline):
             return self._turn(question, lambda: own)
 
         def answer() -> Iterator[Event]:
+            told = by_pointing(self.chat, words, prompt) if prompt is not None and mask is None else None
+            if told is not None:
+                return told
             region, name = self.study.pointed_at(prompt) if question.region and prompt is not None else (None, None)
             if mask_id is not None and not points and box is None and name == self._finding(mask_id).phrase:
                 name = mask_id  # it is that very mask, which need not be drawn once more

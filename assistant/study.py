@@ -82,16 +82,15 @@ class Study:
 
     def pointed_at(self, prompt: Prompt) -> tuple[Tensor, str | None]:
         """Feature and name of what is pointed at: the mask, else the box, else the first positive point."""
-        where: dict[str, np.ndarray] = {}
-        if prompt.mask is not None:
-            where["mask"] = prompt.mask
-        elif prompt.box_mm is not None:
-            where["box_mm"] = prompt.box_mm
-        else:
-            positive = prompt.points_mm[prompt.labels == 1]
-            where["point_mm"] = (positive if len(positive) else prompt.points_mm)[0]
-        view = self.view_of(prompt)
+        view, where = self.view_of(prompt), _where(prompt)
         return view.region_feature(**where), view.name_at(**where)
+
+    def around(self, prompt: Prompt, among: Sequence[str]) -> tuple[np.ndarray, str | None, str | None]:
+        """Up to 64 voxels (K, 3) of what is pointed at, its name, and where it has none the nearest of some taught
+        structures (`View.nearest`)."""
+        view, where = self.view_of(prompt), _where(prompt)
+        spots, name = view.spots(**where), view.name_at(**where)
+        return spots, name, None if name is not None else view.nearest(spots, among)
 
     def view_of(self, prompt: Prompt | None) -> View:
         """The look that shows all that a prompt points at."""
@@ -124,3 +123,13 @@ class Study:
             drawn = view.drawing.decode(states[rows], [given[i] for i in rows], [called[i] for i in rows])
             found.update(zip(rows, drawn, strict=True))
         return [found[i] for i in range(len(states))]
+
+
+def _where(prompt: Prompt) -> dict[str, np.ndarray]:
+    """What is pointed at, as the functions of a view take it."""
+    if prompt.mask is not None:
+        return {"mask": prompt.mask}
+    if prompt.box_mm is not None:
+        return {"box_mm": prompt.box_mm}
+    positive = prompt.points_mm[prompt.labels == 1]
+    return {"point_mm": (positive if len(positive) else prompt.points_mm)[0]}

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections import Counter
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import product
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from assistant import preprocess
@@ -27,6 +29,8 @@ from assistant.segmenter import Segmenter
 from assistant.tiles import cell_edges, tile_starts
 from assistant.vision import Features
 from assistant.volume import Volume
+
+NEAR_MM = 30.0  # from a place within which a structure is near it
 
 
 class View:
@@ -172,7 +176,7 @@ class View:
         """What a point (3,), a box (2, 3) (RAS+ mm) or a mask (X, Y, Z) covers, pooled: (region_dim,) float32.
 
         The mean of coarse and of fine pixel embeddings at up to 64 positions."""
-        spots = self._spots(point_mm, box_mm, mask)
+        spots = self.spots(point_mm, box_mm, mask)
         c = self.canonical
         with torch.inference_mode():
             at = torch.as_tensor(c.coarse_grid.from_index(spots), dtype=torch.float32, device=self.device)
@@ -196,13 +200,37 @@ class View:
             return None
         c, votes = self.canonical, Counter[str | None]()
         grid = c.coarse_grid if c.fine_grid is None else c.fine_grid
-        for position in grid.from_index(self._spots(point_mm, box_mm, mask)):
+        for position in grid.from_index(self.spots(point_mm, box_mm, mask)):
             start = (0, 0, 0) if c.fine_grid is None else self.tile_of(position)
             claims = self.rivals.coarse if c.fine_grid is None else self.claims(start)
             votes[self.rivals.owner(claims, np.rint(position - np.array(start)).astype(int))] += 1
         return votes.most_common(1)[0][0]
 
-    def _spots(self, point_mm: np.ndarray | None, box_mm: np.ndarray | None, mask: np.ndarray | None) -> np.ndarray:
+    def nearest(self, spots: np.ndarray, among: Sequence[str]) -> str | None:
+        """The taught structure, of some, whose claim on the coarse level comes nearest to some of the volume's voxels
+        (K, 3); None where none comes within NEAR_MM."""
+        if self.rivals is None:
+            return None
+        grid, config = self.canonical.coarse_grid, self.segmenter.config
+        weakest = torch.tensor([config.background(i) for i in range(len(config.taught_names))])
+        rows = torch.tensor([name in among for name in config.taught_names])
+        best, name = NEAR_MM, None
+        for claims in self.rivals.coarse:
+            if claims is None:
+                continue
+            owner = claims.owner.cpu().long()
+            held = (rows[owner] & (claims.best.cpu() > weakest[owner])).nonzero()
+            if len(held):
+                tree = cKDTree(self.volume.to_world(grid.to_index(held.numpy())))
+                far, which = tree.query(self.volume.to_world(spots))
+                if far.min() < best:
+                    at = tuple(held[int(which[far.argmin()])].tolist())
+                    best, name = float(far.min()), config.taught_names[int(owner[at])]
+        return name
+
+    def spots(
+        self, point_mm: np.ndarray | None = None, box_mm: np.ndarray | None = None, mask: np.ndarray | None = None
+    ) -> np.ndarray:
         """Up to 64 voxel indices (K, 3) of what is pointed at."""
         if mask is not None:
             spots = np.argwhere(mask)

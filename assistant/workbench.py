@@ -16,6 +16,7 @@ from assistant import (
     claims,
     conversation,
     operation_words,
+    pointed,
     quantity,
     recap,
     relation,
@@ -48,7 +49,7 @@ def by_program(chat: Chat, text: str, selected: str = "") -> Iterator[Event] | N
     if asked is not None:
         return _tell(chat, text, asked)
     placed = relation.read(said, known)
-    if placed is not None:
+    if placed is not None and (placed.yes_or_no or _is_missing(chat, placed.second)):
         return _place(chat, text, placed)
     around = surroundings.read(said, known)
     if around is not None:
@@ -62,6 +63,35 @@ def by_program(chat: Chat, text: str, selected: str = "") -> Iterator[Event] | N
         return _say_only(chat, text, of_scan)
     doubted = recap.doubted(text, known)
     return _stand_by(chat, text, doubted) if doubted else None
+
+
+def by_pointing(chat: Chat, text: str, prompt: Prompt) -> Iterator[Event] | None:
+    """The turn of a question about the name of what is pointed at, where it is the program's; None where the language
+    model is to answer: of what a mask claims it says more, and without taught structures it alone knows names."""
+    targets, asked = _targets(chat), pointed.read(text, chat.model.glossary)
+    if asked is None or targets.study.rivals is None:
+        return None
+    places = targets.study.around(prompt, chat.shown())
+    return None if not asked.phrases and places[1] is not None else _point_out(chat, text, asked, *places)
+
+
+def _point_out(
+    chat: Chat, text: str, asked: pointed.Asked, spots: np.ndarray, name: str | None, near: str | None
+) -> Iterator[Event]:
+    """Say what holds the place that is pointed at (spots, (K, 3) voxels), or what is nearest to it."""
+    targets = _targets(chat)
+    with chat.turn() as number:
+        chat.messages.append(Message("user", text, image=not chat.messages))
+        one = name or near
+        found, notes = yield from _looked_at(chat, targets, [] if one is None else [one], number)
+        close: tuple[Finding, float] | None = None
+        if one is not None and found[one].present:
+            close = found[one], pointed.away_mm(targets.study.volume, _mask(found[one]), spots)
+        there = close[0] if close is not None and not close[1] else None
+        taught = set(targets.study.segmenter.config.taught_names)
+        unknown = [Note("", phrase, 0.0, taught=False) for phrase in asked.phrases if not taught & set(asked.phrases)]
+        said = _say(chat, notes, pointed.told(asked, there, close, unknown))
+    yield from said
 
 
 def _tell(chat: Chat, text: str, asked: Asked) -> Iterator[Event]:
@@ -128,6 +158,13 @@ def _looked_at(
     return found, notes
 
 
+def _is_missing(chat: Chat, names: Sequence[str]) -> bool:
+    """Whether the scan shows none of some taught structures, which have no mask yet."""
+    rivals = _targets(chat).study.rivals
+    taught = _targets(chat).study.segmenter.config.taught_names
+    return rivals is not None and all(name in taught and name not in rivals.found for name in names)
+
+
 def _place(chat: Chat, text: str, asked: relation.Asked) -> Iterator[Event]:
     """Say where structures lie to each other. Those that have no mask yet are looked for first."""
     targets = _targets(chat)
@@ -148,6 +185,14 @@ def _place(chat: Chat, text: str, asked: relation.Asked) -> Iterator[Event]:
                 f"I know of no second structure to measure {quantity.listed(sides[0])} against: name one that I can "
                 "find, or mark it with points or a box first."
             )
+        elif asked.kind == "within" and not sides[0]:
+            missing = [note for note in notes if not note.present]
+            no = "No. " if asked.yes_or_no and all(note.taught for note in missing) else ""
+            words = f"{no}{claims.statement(missing)}"
+        elif asked.kind == "within" and not sides[1]:
+            no, lies = "No. " if asked.yes_or_no else "", "lies" if len(sides[0]) == 1 else "lie"
+            where = claims.statement([note for note in notes if not note.present])
+            words = f"{no}{where} What this scan shows, {quantity.listed(sides[0])}, {lies} elsewhere."
         elif all(sides):
             names = [quantity.listed(side) for side in sides]
             masks = [union([_mask(one) for one in side]) for side in sides]

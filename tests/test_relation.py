@@ -49,6 +49,14 @@ ALL = known(LEFT, RIGHT, STEM)
         ("What is left?", BOTH, None),
         ("Which structure is left of the brainstem?", ALL, None),  # neither a choice nor a place of two
         ("Which is higher in intensity?", BOTH, None),
+        ("Is m1 inside the brainstem?", ALL, Asked("within", ("m1",), ("m3",))),
+        ("Is there a tumour in the left hippocampus?", ALL, Asked("within", ("tumour",), ("m1",))),
+        ("Is there a brainstem lesion?", known("tumour"), Asked("within", ("m1",), ("brainstem",))),
+        ("How big is the brainstem tumour?", known("tumour"),
+         Asked("within", ("m1",), ("brainstem",), yes_or_no=False)),
+        ("Is there a tumour in the brainstem or beside it?", ALL, None),
+        ("Is there a tumour and a brainstem?", ALL, None),
+        ("Show the tumour in the brainstem.", ALL, None),  # `assistant.composition` or the model
         ("Where is m1 relative to the brainstem?", ALL, Asked("relative", ("m1",), ("m3",))),
     ],
 )  # fmt: skip
@@ -78,6 +86,26 @@ def test_directions_are_the_patient_s_and_distances_millimetres(kind, said):
     affine = np.diag([-2.0, 1.0, 2.0, 1.0])
     affine[:3, 3] = (7, -30, 12)
     assert told(Asked(kind, ("m1",), ("m2",)), ["A", "B"], [one, other], affine) == said
+
+
+def test_how_much_of_one_lies_in_another():
+    """Of 4 voxels 4, 2, 1 and none in another mask; beside it, they touch."""
+    inner, outer, affine = np.zeros((4, 4, 4), bool), np.zeros((4, 4, 4), bool), np.eye(4)
+    inner[0, 0] = True
+    said = []
+    for count in (4, 2, 1, 0):
+        outer[:] = False
+        outer[0, 0, :count] = True
+        outer[3, 3] = True
+        said.append(told(Asked("within", (), ()), ("A", "B"), (inner, outer), affine))
+    assert said == [
+        "Yes. Of A, 100 % lies in B.",
+        "Yes. Of A, 50 % lies in B.",
+        "In part. Of A, 25 % lies in B.",
+        "No. No voxel of A lies in B.",
+    ]
+    outer[1, 0] = True
+    assert told(Asked("within", (), ()), ("A", "B"), (inner, outer), affine).endswith("lies in B, but they touch.")
 
 
 def test_the_furthest_of_several_is_the_furthest_in_the_patient():

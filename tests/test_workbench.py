@@ -3,13 +3,14 @@ again. With a real small model; see tests/small_model.py."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from assistant import Session, conversation, operations
+from assistant import Session, conversation, operations, workbench
 from assistant.errors import QuestionError
 from assistant.evidence import format_ml, format_mm, measure, unsupported_numbers
 from assistant.generate import Done, Grounded
@@ -82,6 +83,9 @@ def test_places_pieces_and_the_scan_are_told_by_the_program(session, monkeypatch
         ("Which is further back, m1 or m2?",
          f"({back}): its centre is {format_mm(y[front] - y[back])} mm behind that of the left block ({front})."),
         ("Where is m2 relative to m1?", f"{format_mm(abs(y['m2'] - y['m1']))} mm"),
+        ("Is m2 inside m1?", "Yes. Of the left block (m2), 100 % lies in the left block (m1)."),
+        ("How many slices contain m2?", "The left block (m2) is in "),
+        ("Is m2 wider than 100 cm?", "No. The left block (m2) is "),
         ("Is m2 in one piece?", "one connected piece" if pieces == 1 else f"{pieces} separate pieces"),
         ("Is m2 on the left or the right?", "The centre of m2 is at x "),
         ("What is next to m2?", "not of any other mask"),  # the model knows of no structures
@@ -92,6 +96,30 @@ def test_places_pieces_and_the_scan_are_told_by_the_program(session, monkeypatch
     assert set(masks(session)) == {"m1", "m2"}
     session.undo()
     assert session.turns[-1].question.text == "What is the voxel size?"
+
+
+@pytest.mark.parametrize(
+    ("question", "there", "said"),
+    [
+        ("Is m1 in m2?", "m1", "No. The brain was not found. What this scan shows, the left block (m1), lies "
+         "elsewhere."),
+        ("Is m1 in m2?", "m2", "No. The brain was not found."),
+    ],
+)
+def test_nothing_lies_in_what_is_not_there(session, monkeypatch, question, there, said):
+    """One of the two is taken away: what the scan does show is not said to lie in what it does not."""
+    looked_at = workbench._looked_at
+
+    def without(*arguments):
+        found, notes = yield from looked_at(*arguments)
+        for n, name in enumerate(("m1", "m2")):
+            if name != there:
+                found[name] = dataclasses.replace(found[name], phrase="brain", present=False, mask=None)
+                notes[n] = dataclasses.replace(notes[n], phrase="brain", measurement=None)
+        return found, notes
+
+    monkeypatch.setattr(workbench, "_looked_at", without)
+    assert said in session.ask(question).text
 
 
 def test_the_conversation_goes_on_after_an_operation(session):

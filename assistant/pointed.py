@@ -1,0 +1,76 @@
+"""What is pointed at, as far as masks tell: "what is this?" where no mask claims the place, "is this the mandible?".
+
+Told by the program: the language model, given the features of a place, names a structure for any place, air too.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from assistant.evidence import Note, format_ml, format_mm
+from assistant.findings import Finding
+from assistant.glossary import Glossary
+from assistant.quantity import asks_for_quantity
+from assistant.question import asks_what_is_pointed_at
+from assistant.volume import Volume
+
+_NAME = re.compile(
+    r"\b(?:what|which|name|identify|label|recogni[sz]e|was|welche\w*|wie hei(?:ß|ss)t|quel\w*|qué|cuál)\b|\bqu['’]est"
+    r"|什么|哪",
+    re.IGNORECASE,
+)
+_IS_IT = re.compile(
+    r"\W*(?:(?:and|so|or|but|und|et|y)\W+)*(?:is|isn['’]t|was|ist|est|es)\W+"
+    r"(?:this|that|it|das|dies(?:es)?|ce|est[eo])\b\W*(?:(?:part of|inside|in|within|teil)\W+)?"
+    r"(?:(?:the|an?|der|die|das|le|la|l|el|eine?|une?|una?)\b\W*)*(?:here\W*)?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """phrases: of which it is asked whether what is pointed at is one; () where its name is asked for."""
+
+    phrases: tuple[str, ...] = ()
+
+
+def read(question: str, glossary: Glossary | None) -> Asked | None:
+    """What a question that points asks of the name of what is there; None where it asks for anything else."""
+    mentioned = [] if glossary is None else glossary.mentioned(question)
+    if glossary is not None and len(mentioned) == 1 and _IS_IT.fullmatch(glossary.frame(question)):
+        return Asked(tuple(mentioned[0]))
+    if not mentioned and asks_what_is_pointed_at(question) and _NAME.search(question):
+        return None if asks_for_quantity(question) else Asked()
+    return None
+
+
+def away_mm(volume: Volume, mask: np.ndarray, spots: np.ndarray) -> float:
+    """From the nearest of some voxels (K, 3) to the nearest voxel of a mask (X, Y, Z) that is not empty, centre to
+    centre; 0 where one lies in it."""
+    inside = volume.to_world(np.argwhere(mask))
+    return min(float(np.sqrt(((inside - spot) ** 2).sum(1).min())) for spot in volume.to_world(spots))
+
+
+def told(asked: Asked, there: Finding | None, near: tuple[Finding, float] | None, unknown: list[Note]) -> str:
+    """The answer. there: what holds the place; near: else what is nearest to it, and how far (mm); unknown: what is
+    asked for and was never taught."""
+    if there is not None:
+        verdict = ("Yes. " if there.phrase in asked.phrases else "No. ") if asked.phrases else ""
+        return f"{verdict}This is the {_called(there)}."
+    if unknown:
+        listed = " or ".join(dict.fromkeys(f"the {note.phrase}" for note in unknown))
+        first = f"I was never taught to find {listed}, so I cannot say whether this is it."
+    else:
+        first = f"{'No. ' if asked.phrases else ''}None of the structures that I was taught holds that place."
+    if near is None:
+        return f"{first} None is near it either."
+    one, far = near
+    return f"{first} The nearest is the {_called(one)}, {format_mm(far)} mm away."
+
+
+def _called(one: Finding) -> str:
+    assert one.volume_ml is not None
+    return f"{one.phrase} ({one.id}, {format_ml(one.volume_ml)} mL)"
