@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import re
 
-from assistant.comparison import DENIED, POLAR
+from assistant.comparison import ANY, DENIED, POLAR
 from assistant.quantity import ACROSS, PRONOUN, SAYS_NOTHING, Asked, unnamed
 from assistant.reference import Known, blanked, check_ids, references
 from assistant.sizes import sizes_in
@@ -31,7 +31,7 @@ def read(question: str, known: Known) -> Asked | None:
     """A bound asked of masks that are there, or, across, of structures as well; None where a question asks for none, or
     says more than is understood here. Other bounds of structures are `assistant.comparison`'s."""
     bounds = [size for size in sizes_in(question) if 0 in size.spans[0] or math.inf in size.spans[0]]
-    if len(bounds) != 1 or not POLAR.match(question) or DENIED.search(question):
+    if len(bounds) != 1 or not POLAR.match(question) or DENIED.search(question) or ANY.search(question):
         return None
     (bound,) = bounds
     check_ids(question, known)

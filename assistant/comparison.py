@@ -20,7 +20,8 @@ from assistant.statements import Named, comparison_in, named_in
 
 POLAR = re.compile(
     r"\W*(?:(?:and|so|but|then)\W+)?(?:is|are|was|were|does|do|did|has|have|ist|sind|hat|haben"
-    r"|est|sont|es|son)\b|.*(?:吗|\best-ce qu)",
+    r"|est|sont|es|son)\b|.*(?:吗|\best-ce qu|\best-(?:il|elle)\b|\bsont-(?:ils|elles)\b)"
+    r"|\W*¿(?!.*\b(?:qué|cuál|cuánt|dónde|cómo))",
     re.IGNORECASE,
 )
 _BRAIN = r"(?:\W+(?:the|this|his|her)\W+(?:brain|scan|image|head|neck|patient|hemispheres?))"
@@ -37,6 +38,8 @@ _ALL_SIDES = re.compile(
 MOST_ASYMMETRIC = 3  # pairs that are told
 # yes or no to what?
 DENIED = re.compile(r"\b(?:not|no|never|nicht|kein\w*|pas)\b|n[o']t\b|不|没", re.IGNORECASE)
+# "is either hippocampus under 3 mL?"
+ANY = re.compile(r"\b(?:either|any|one of|eine[rs]? (?:der|von)|l['’]une? des|algun[oa])\b", re.IGNORECASE)
 _SHARE = re.compile(
     r"\b(?:how much|(?:what|which) (?:part|share|fraction|percentage|proportion|per ?cent)) of\b", re.IGNORECASE
 )
@@ -138,9 +141,10 @@ class Sides(Plan):
 
 @dataclass(frozen=True)
 class Limit(Plan):
-    """size: the bound that the question asks whether each of the targets keeps."""
+    """size: the bound that the question asks whether each of the targets keeps, or (one) any of them."""
 
     size: Size | None = None
+    one: bool = False
 
     def words(self, notes: Sequence[Note], said: str) -> str:
         found = [note.measurement for note in notes if note.measurement is not None]
@@ -149,9 +153,13 @@ class Limit(Plan):
             return told
         by_length = self.size.unit == "mm"
         low, high = self.size.spans[0]
-        kept = all(low < (m.longest_diameter_mm if by_length else m.volume_ml) < high for m in found)
+        kept = (any if self.one else all)(
+            low < (m.longest_diameter_mm if by_length else m.volume_ml) < high for m in found
+        )
         if by_length:
             told = " ".join(_length(n.phrase, n.id, n.measurement) for n in notes if n.measurement is not None)
+        if len(found) > 2 and not self.one:  # each of them, or all together? What was measured says either
+            return told
         return f"{'Yes' if kept else 'No'}. {told}"
 
 
@@ -175,7 +183,7 @@ def read(question: str, glossary: Glossary, shown: Shown) -> Plan | None:
     polar = POLAR.match(question) is not None and DENIED.search(question) is None
     bounds = [size for size in sizes_in(question) if size.spans[0][0] == 0 or size.spans[0][1] == float("inf")]
     if polar and len(named) == len(bounds) == 1:
-        return Limit(_phrases(named[0], shown), size=bounds[0])
+        return Limit(_phrases(named[0], shown), size=bounds[0], one=ANY.search(question) is not None)
     if len(named) != 2:
         return None
     compared = comparison_in(question, named)

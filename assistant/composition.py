@@ -51,11 +51,21 @@ _ON_SIDE = re.compile(
 )
 # What shows or measures, and neither compares nor explains
 _LOOK = re.compile(
-    r"\b(?:show|see|display|segment|outline|find|locate|where|mark|label|contour|delineate|measure)\b", re.IGNORECASE
+    r"\b(?:show|see|display|segment|outline|find|locate|where|mark|label|contour|delineate|measure"
+    r"|zeige?n?|segmentieren?|markieren?|finden?|wo|miss|messen|montrez?|montre-moi|segmentez?|trouvez?|marquez?|où"
+    r"|mesurez?|muestra|muéstrame|segmenta|encuentra|marca|mide|dónde)\b|显示|分割|标出|找出|在哪",
+    re.IGNORECASE,
 )
-_SIZE = re.compile(r"\b(?:how (?:big|large)|volumes?|sizes?|total|together)\b", re.IGNORECASE)
+_SIZE = re.compile(
+    r"\b(?:how (?:big|large)|volumes?|sizes?|total|together|wie groß|volumen|größe|quelle (?:est la )?taille|taille"
+    r"|qué tamaño|tamaño)\b|多大|体积",
+    re.IGNORECASE,
+)
 _OTHERWISE = re.compile(
-    r"\b(?:compare|than|which|difference|differ|ratio|do(?:es)?|function|why|normal)\b", re.IGNORECASE
+    r"\b(?:compare|than|which|difference|differ|ratio|do(?:es)?|function|why|normal|als|vergleich\w*|warum|welche\w*"
+    r"|unterschied|comparer|comparez|pourquoi|lequel|laquelle|différence|por qué|cuál|diferencia|compara)\b"
+    r"|为什么|比较|相比",
+    re.IGNORECASE,
 )
 _CHOICE = re.compile(
     r"\b(?:(?P<least>smallest)|largest|biggest|(?:(?P<less>smaller)|larger|bigger)(?: one)? of)\b", re.IGNORECASE

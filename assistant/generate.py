@@ -440,8 +440,8 @@ class Chat:
         glossary, words = self.model.glossary, normalise(said).split()
         if glossary is None or not glossary.names:
             return phrase
-        unknown = "" if glossary.mentioned(said) else sought(said)
-        if unknown:
+        unknown = sought(said)
+        if unknown and not glossary.mentioned(unknown):
             return unknown  # "is there a lymph node?" is not answered by whether there is a tumour
         whole = unread(said)
         if set(normalise(phrase).split()) < set(normalise(whole).split()) and not glossary.mentioned(said):

@@ -189,7 +189,8 @@ class Glossary:
             return 1, self.names.get(adjective, ())
         for length in range(min(LONGEST, len(words) - at), 0, -1):
             name = " ".join(words[at : at + length])
-            meant = self.names.get(name) or self.names.get(f"{name}s")  # "the ventricle" is one of the ventricles
+            # "the ventricle" is one of the ventricles; "más" is no mass
+            meant = self.names.get(name) or (None if name.endswith("s") else self.names.get(f"{name}s"))
             if meant:
                 return length, meant
         return 1, self.abbreviations.get(spelled[at], ())

@@ -52,7 +52,7 @@ _PRESENCE = re.compile(
     r"(?:(?:and |so )?(?:(?:is|are) there|(?:do|can) you (?:see|find)|gibt es|siehst du)\s+"
     r"(?:(?:an?|any|some|the|eine?n?)\s+)?|(?:and|or|und|oder)\s+(?:an?|any|eine?n?)\s+)"
     r"(?P<what>[^\W\d_]+(?:[ -][^\W\d_]+){0,2}?)"
-    r"(?:\s+(?:here|visible|in (?:this|the) (?:scan|image|volume)|hier))?\s*\?*",
+    r"(?:\s+(?:here|visible|hier|(?:in|inside|within|near|im)(?:\s+(?:this|the|der|den|dem))?(?:\s+[^\W\d_]+){1,4}))?\s*\?*",
     re.IGNORECASE,
 )
 # what a first look is to find, not a name of it

@@ -38,14 +38,15 @@ _LISTED = re.compile(
 )
 _BELOW = re.compile(
     r"(?:less than|under|below|up to|at most|no more than|(?:smaller|shorter|narrower) than|<|≤|weniger als|unter|"
-    r"(?:kleiner|kürzer|schmaler) als|bis zu|höchstens|moins de|"
-    r"jusqu'à|inférieure? à|menos de|hasta|小于|不超过)\s*$",
+    r"(?:kleiner|kürzer|schmaler) als|bis zu|höchstens|plus (?:petit|court|étroit)e?s? que|moins de|"
+    r"más (?:pequeñ|cort|estrech)[oa]s? (?:que|de)|jusqu'à|inférieure? à|menos de|hasta|小于|不超过)\s*$",
     re.IGNORECASE,
 )
 _ABOVE = re.compile(
     r"(?:more than|over|above|at least|exceed(?:s|ing)?|"
     r"(?:larger|bigger|greater|longer|wider|broader|taller|higher|deeper) than|"
     r">|≥|mehr als|über|(?:größer|länger|breiter|höher|tiefer) als|mindestens|plus de|"
+    r"plus (?:grand|gros|grosse|long|longu|large|haut)e?s? que|más (?:grande|larg[oa]|anch[oa]|alt[oa])s? (?:que|de)|"
     r"supérieure? à|más de|al menos|大于|超过)\s*$",
     re.IGNORECASE,
 )

@@ -54,6 +54,23 @@ def test_what_is_compared(question, terms, word, polar):
     assert plan.targets == tuple(phrase for phrases in terms for phrase in phrases)
 
 
+def test_of_two_either_may_keep_a_bound_and_of_more_each_is_told():
+    """"Either" is one of them; whether six ventricles are over 20 mL, each or all together, the measurements say."""
+    notes = [note(1, "left thalamus", 6.1), note(2, "right thalamus", 5.3)]
+    for question, verdict in (
+        ("Is either thalamus smaller than 5.5 mL?", "Yes. "),
+        ("Are both thalami smaller than 5.5 mL?", "No. "),
+        ("Is either thalamus smaller than 5 mL?", "No. "),
+    ):
+        plan = read(question)
+        assert isinstance(plan, Limit)
+        assert plan.words(notes, question).startswith(verdict), question
+    plan = read("Is the cerebellum larger than 100 mL?")
+    assert isinstance(plan, Limit)
+    told = plan.words([note(n, phrase, 40.0) for n, phrase in enumerate(CEREBELLUM, 1)], "")
+    assert told.startswith("The left cerebellar white matter (m1) is 40.0 mL.")
+
+
 @pytest.mark.parametrize(
     "question",
     [
@@ -85,6 +102,8 @@ def test_a_length_is_compared_as_a_length():
         ("Is the left putamen less than 4 mL?", [3.9], "Yes. The left putamen (m1) is 3.9 mL."),
         ("Is the left putamen less than 4 mL?", [4.1], "No. The left putamen (m1) is 4.1 mL."),
         ("Is the brainstem more than 0.02 l?", [20.4], "Yes. The brainstem (m1) is 20.4 mL."),
+        ("Le tronc cérébral est-il plus grand que 20 ml ?", [20.4], "Yes. The brainstem (m1) is 20.4 mL."),
+        ("¿Mide el tronco encefálico más de 20 ml?", [19.4], "No. The brainstem (m1) is 19.4 mL."),
         ("Is the brainstem bigger than 5 cm?", [20.4], "No. The brainstem (m1) is 10.0 mm at its longest."),
     ],
 )

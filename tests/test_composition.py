@@ -198,6 +198,20 @@ def test_a_group_is_all_that_is_in_it(question, plan):
     assert read(question, [*BRAIN, "left amygdala", "larynx"]) == plan
 
 
+@pytest.mark.parametrize(
+    ("question", "chosen"),
+    [
+        ("Show the cerebellum.", ""), ("Zeige das Kleinhirn.", ""), ("Montre le cervelet.", ""), ("显示小脑", ""),
+        ("Muestra el cerebelo.", ""), ("Wie groß ist das Kleinhirn?", "together"),
+        ("¿Qué tamaño tiene el cerebelo?", "together"), ("Quelle est la taille du cervelet ?", "together"),
+    ],
+)  # fmt: skip
+def test_a_word_for_several_structures_is_all_of_them_in_other_languages(question, chosen):
+    """The language model shows one of them."""
+    parts = [f"{side} cerebellar {what}" for what in ("white matter", "cortex") for side in ("left", "right")]
+    assert read(question, [*BRAIN, *parts]) == Plan(tuple(parts), chosen)
+
+
 def test_the_sum_of_a_group_is_one_more_mask():
     plan = read("What is the volume of the medial temporal structures?", [*BRAIN, "left amygdala"])
     assert plan == Plan(("left hippocampus", "right hippocampus", "left amygdala"), "together")

@@ -138,6 +138,8 @@ def test_a_name_that_nobody_taught_is_the_reader_s(scripted, monkeypatch):
     [
         ("Is there any lymph node?", "tumour"),
         ("and a lymph node?", "tumour"),
+        ("Is there a lymph node in the left parotid gland?", "tumour"),
+        ("Is there a lymph node near the upper neck?", "tumour"),
         ("Is there a lymph node?", "there lymph node"),
     ],
 )

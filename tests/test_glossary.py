@@ -170,3 +170,10 @@ def test_a_request_is_what_it_names(chat, monkeypatch):
     replies(chat, "Wie groß ist der Kehlkopf?")
     monkeypatch.setattr(Chat, "findings", [finding for finding in chat.findings if finding.phrase == "larynx"])
     assert chat.phrases("Has it grown?") == ["larynx"]
+
+
+def test_the_spanish_for_more_is_no_mass():
+    """The singular of a plural drops its s, but "mas" is no singular of "mass"."""
+    whole = ontology.glossary()
+    assert whole.mentioned("¿Es más grande el hipocampo izquierdo?") == [("left hippocampus",)]
+    assert whole.mentioned("Is there a mass?") == [("tumour",)]
