@@ -23,6 +23,7 @@ from assistant import (
     scan_questions,
     surroundings,
 )
+from assistant.composition import on_scan
 from assistant.conversation import Message
 from assistant.errors import QuestionError
 from assistant.evidence import Note, format_ml, format_mm, shown_difference
@@ -82,13 +83,20 @@ def _point_out(
     targets = _targets(chat)
     with chat.turn() as number:
         chat.messages.append(Message("user", text, image=not chat.messages))
-        one = name or near
-        found, notes = yield from _looked_at(chat, targets, [] if one is None else [one], number)
+        config, notes = targets.study.segmenter.config, list[Note]()
         close: tuple[Finding, float] | None = None
-        if one is not None and found[one].present:
-            close = found[one], pointed.away_mm(targets.study.volume, _mask(found[one]), spots)
+        # a place in the left cortex is in the brain, too
+        here = [] if name in asked.phrases else on_scan(asked.phrases, chat.shown())
+        wholes = [one for one in here if one in config.wholes]
+        for one in [*wholes, *filter(None, [name or near])]:
+            found, more = yield from _looked_at(chat, targets, [one], number)
+            notes += [note for note in more if note not in notes]
+            if found[one].present:
+                close = found[one], pointed.away_mm(targets.study.volume, _mask(found[one]), spots)
+                if not close[1]:
+                    break
         there = close[0] if close is not None and not close[1] else None
-        taught = set(targets.study.segmenter.config.taught_names)
+        taught = set(config.taught_names)
         unknown = [Note("", phrase, 0.0, taught=False) for phrase in asked.phrases if not taught & set(asked.phrases)]
         said = _say(chat, notes, pointed.told(asked, there, close, unknown))
     yield from said

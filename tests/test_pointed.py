@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from assistant import Session, pointed, workbench
-from assistant.generate import Done
+from assistant.generate import Done, Grounded
 from assistant.pointed import Asked, away_mm, read, told
 from assistant.prompt_encoder import Prompt
 from assistant.rivals import Claims
@@ -119,6 +121,18 @@ def test_a_place_in_no_mask_gets_no_name(session):
     assert "This is the left block (m2, " in said(inside, Asked(), "m2")
     assert "holds that place. None is near it either." in said(outside, Asked(), None)
     assert "I was never taught to find the left block" in said(outside, Asked(("left block",)), None)
+
+
+def test_a_place_in_a_part_is_in_the_whole(session, monkeypatch):
+    """Asked whether it is the whole of what holds the place, that is looked at first."""
+    config = dataclasses.replace(session.study.segmenter.config, wholes=("m1",))
+    monkeypatch.setattr(session.study.segmenter, "config", config)
+    monkeypatch.setattr(type(session.chat), "shown", lambda *_: [])
+    spots = np.argwhere(session.volume.from_native(session.native_mask("m2")))[:1]
+    found = []
+    for event in workbench._point_out(session.chat, "Is this m1?", Asked(("m1",)), spots, "m2", None):
+        found += [event.finding.id] if isinstance(event, Grounded) else []
+    assert found == ["m1"]  # which is everywhere
 
 
 def test_without_taught_structures_the_model_names_what_is_pointed_at(session):
