@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from assistant.evidence import Note, format_ml, format_mm
+from assistant.evidence import Note, format_ml
 from assistant.findings import Finding
 from assistant.glossary import Glossary
 from assistant.quantity import asks_for_quantity
@@ -28,6 +28,7 @@ _IS_IT = re.compile(
     r"(?:(?:the|an?|der|die|das|le|la|l|el|eine?|une?|una?)\b\W*)*(?:here\W*)?",
     re.IGNORECASE,
 )
+BESIDE_MM = 5.0  # from a place within which a mask is right beside it
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,8 @@ def told(asked: Asked, there: Finding | None, near: tuple[Finding, float] | None
         first = f"{'No. ' if asked.phrases else ''}None of the structures that I was taught holds that place."
     if near is None:
         return f"{first} None is near it either."
-    one, far = near
-    return f"{first} The nearest is the {_called(one)}, {format_mm(far)} mm away."
+    one, far = near  # how far in figures no note has, and every number of a reply stands in one
+    return f"{first} The nearest is the {_called(one)}{', right beside it' if far <= BESIDE_MM else ''}."
 
 
 def _called(one: Finding) -> str:

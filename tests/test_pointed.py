@@ -10,7 +10,7 @@ import torch
 
 from assistant import Session, pointed, workbench
 from assistant.generate import Done, Grounded
-from assistant.pointed import Asked, away_mm, read, told
+from assistant.pointed import BESIDE_MM, Asked, away_mm, read, told
 from assistant.prompt_encoder import Prompt
 from assistant.rivals import Claims
 from assistant.study import Study
@@ -77,7 +77,9 @@ def test_what_is_told():
     assert told(Asked((STEM,)), stem, None, []) == "Yes. This is the brainstem (m1, 20.0 mL)."
     assert told(Asked((LEFT,)), stem, None, []) == "No. This is the brainstem (m1, 20.0 mL)."
     none = "None of the structures that I was taught holds that place."
-    assert told(Asked(), None, (stem, 4.72), []) == f"{none} The nearest is the brainstem (m1, 20.0 mL), 4.7 mm away."
+    beside = "The nearest is the brainstem (m1, 20.0 mL), right beside it."
+    assert told(Asked(), None, (stem, 5.0), []) == f"{none} {beside}"
+    assert told(Asked(), None, (stem, 5.1), []) == f"{none} The nearest is the brainstem (m1, 20.0 mL)."
     assert told(Asked((LEFT,)), None, None, []) == f"No. {none} None is near it either."
     liver = workbench.Note("", "liver", 0.0, taught=False)
     assert told(Asked(("liver",)), None, None, [liver]).startswith("I was never taught to find the liver, so I cannot")
@@ -104,11 +106,11 @@ def test_the_nearest_claim_is_found_and_none_that_is_far():
 
 
 def test_a_place_in_no_mask_gets_no_name(session):
-    """The nearest mask is shown with its distance; where the drawn mask holds the place after all, it is that one."""
+    """The nearest mask is shown; where the drawn mask holds the place after all, it is that one."""
     mask = session.volume.from_native(session.native_mask("m2"))
     inside = np.argwhere(mask)[:1]
     outside = np.argwhere(~mask)[:1]
-    far = away_mm(session.volume, mask, outside)
+    beside = ", right beside it" if away_mm(session.volume, mask, outside) <= BESIDE_MM else ""
 
     def said(spots: np.ndarray, asked: Asked, near: str | None) -> str:
         events = list(workbench._point_out(session.chat, "What is this?", asked, spots, None, near))
@@ -117,7 +119,7 @@ def test_a_place_in_no_mask_gets_no_name(session):
         return events[-1].visible
 
     assert "The nearest is the left block (m2, " in said(outside, Asked(), "m2")
-    assert f" mL), {far:.1f} mm away." in said(outside, Asked(), "m2")
+    assert f" mL){beside}." in said(outside, Asked(), "m2")
     assert "This is the left block (m2, " in said(inside, Asked(), "m2")
     assert "holds that place. None is near it either." in said(outside, Asked(), None)
     assert "I was never taught to find the left block" in said(outside, Asked(("left block",)), None)
