@@ -32,6 +32,8 @@ def load_model(
     loaded = DeixisModel.from_pretrained(folder, base, torch.bfloat16 if fast else None, place, quantize)
     if fast and can_prepack():
         prepack(cast(nn.Module, loaded.language_model))
+    if fast:  # the layout in which oneDNN convolves bfloat16: a seventh less time for a tile
+        loaded.segmenter.vision.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     return loaded
 
 

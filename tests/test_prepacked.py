@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 from assistant.prepacked import PrepackedLinear, can_prepack, prepack
+from assistant.vision import ResidualBlock, VisionEncoder
 
 pytestmark = pytest.mark.skipif(
     not (can_prepack() and torch.cpu._is_avx512_bf16_supported()), reason="this CPU does not compute in bfloat16"
@@ -36,3 +39,21 @@ def test_only_what_can_be_laid_out_is_replaced():
     kinds = [type(model["head"]), *(type(layer) for layer in model["deep"])]
     assert kinds == [PrepackedLinear, PrepackedLinear, nn.Linear]
     assert torch.equal(model["table"].weight, before)
+
+
+def test_a_laid_out_encoder_sees_the_same():
+    """In the layout that loading gives it, to bfloat16's rounding; with and without the coarse level's context."""
+    torch.manual_seed(0)
+    plain = VisionEncoder((8, 16, 16, 16, 16), (1, 1, 1, 1, 1), pixel_dim=8, token_dim=16).eval()
+    for block in plain.modules():
+        if isinstance(block, ResidualBlock):
+            nn.init.normal_(block.conv2.weight, std=0.05)  # at first each block is the identity
+    laid_out = copy.deepcopy(plain).to(memory_format=torch.channels_last_3d)
+    image, context = torch.randn(1, 10, 32, 16, 16), torch.randn(1, 8, 16, 8, 8)
+    for around in (None, context):
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+            one, other = plain(image, around), laid_out(image, around)
+        for name in ("pixel", "tokens", "deep"):
+            a, b = getattr(one, name).float(), getattr(other, name).float()
+            assert a.shape == b.shape
+            assert float((a - b).abs().max()) < 0.03 * float(a.abs().max()), name
