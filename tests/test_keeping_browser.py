@@ -78,6 +78,7 @@ def test_a_page_that_is_loaded_anew_is_as_it_was(page: Page, tmp_path: Path) -> 
     page.until(lambda: page.viewer("overlays") == "m2", "m1 is hidden")
     page.ask("Is the liver there?")
     page.open(tmp_path, same_seat=True)
+    page.driver.get_log("browser")  # the page that was left may note that its stream was cut
     page.until(lambda: page.viewer("overlays") == "m2", "the masks are back, one hidden")
     text = page.find("#dx-chat").text
     assert "Both hippocampi, please." in text
