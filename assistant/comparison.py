@@ -152,15 +152,12 @@ class Limit(Plan):
         if len(found) < len(notes) or self.size is None:
             return told
         by_length = self.size.unit == "mm"
-        low, high = self.size.spans[0]
-        kept = (any if self.one else all)(
-            low < (m.longest_diameter_mm if by_length else m.volume_ml) < high for m in found
-        )
+        kept = [self.size.holds(m.longest_diameter_mm if by_length else m.volume_ml) for m in found]
         if by_length:
             told = " ".join(_length(n.phrase, n.id, n.measurement) for n in notes if n.measurement is not None)
         if len(found) > 2 and not self.one:  # each of them, or all together? What was measured says either
             return told
-        return f"{'Yes' if kept else 'No'}. {told}"
+        return f"{'Yes' if (any if self.one else all)(kept) else 'No'}. {told}"
 
 
 def _asymmetry(one: float, other: float) -> float:

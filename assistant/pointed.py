@@ -6,16 +6,14 @@ Told by the program: the language model, given the features of a place, names a 
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 
-import numpy as np
-
-from assistant.evidence import Note, format_ml
+from assistant.evidence import format_ml
 from assistant.findings import Finding
 from assistant.glossary import Glossary
 from assistant.quantity import asks_for_quantity
 from assistant.question import asks_what_is_pointed_at
-from assistant.volume import Volume
 
 _NAME = re.compile(
     r"\b(?:what|which|name|identify|label|recogni[sz]e|was|welche\w*|wie hei(?:ß|ss)t|quel\w*|qué|cuál)\b|\bqu['’]est"
@@ -48,21 +46,14 @@ def read(question: str, glossary: Glossary | None) -> Asked | None:
     return None
 
 
-def away_mm(volume: Volume, mask: np.ndarray, spots: np.ndarray) -> float:
-    """From the nearest of some voxels (K, 3) to the nearest voxel of a mask (X, Y, Z) that is not empty, centre to
-    centre; 0 where one lies in it."""
-    inside = volume.to_world(np.argwhere(mask))
-    return min(float(np.sqrt(((inside - spot) ** 2).sum(1).min())) for spot in volume.to_world(spots))
-
-
-def told(asked: Asked, there: Finding | None, near: tuple[Finding, float] | None, unknown: list[Note]) -> str:
-    """The answer. there: what holds the place; near: else what is nearest to it, and how far (mm); unknown: what is
-    asked for and was never taught."""
-    if there is not None:
-        verdict = ("Yes. " if there.phrase in asked.phrases else "No. ") if asked.phrases else ""
-        return f"{verdict}This is the {_called(there)}."
-    if unknown:
-        listed = " or ".join(dict.fromkeys(f"the {note.phrase}" for note in unknown))
+def told(asked: Asked, near: tuple[Finding, float] | None, taught: Collection[str]) -> str:
+    """The answer. near: what is nearest to the place, and how far (mm, 0 where it holds it); taught: all that the
+    segmenter was taught."""
+    if near is not None and not near[1]:
+        verdict = ("Yes. " if near[0].phrase in asked.phrases else "No. ") if asked.phrases else ""
+        return f"{verdict}This is the {_called(near[0])}."
+    if asked.phrases and not set(asked.phrases) & set(taught):
+        listed = " or ".join(f"the {phrase}" for phrase in asked.phrases)
         first = f"I was never taught to find {listed}, so I cannot say whether this is it."
     else:
         first = f"{'No. ' if asked.phrases else ''}None of the structures that I was taught holds that place."

@@ -7,7 +7,7 @@ A question is read only where every word of it is understood; any other is the l
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -379,8 +379,8 @@ def told(asked: Asked, found: Mapping[str, Finding], union: tuple[str, float], p
     if asked.kind in ("difference", "change"):
         return _difference(*members)
     words = " ".join(f"{_The(one)} {_told_of(one, asked)}." for one in members)
-    sizes = [_ml(one) if asked.kind == "volume" else _number(one.longest_diameter_mm) for one in members]
-    return _answered(asked, asked.bound is not None and all(_keeps(size, asked.bound) for size in sizes), words)
+    sizes = (_ml(one) if asked.kind == "volume" else _number(one.longest_diameter_mm) for one in members)
+    return _answered(asked, sizes, words)
 
 
 def _members(asked: Asked, found: Mapping[str, Finding]) -> list[Finding]:
@@ -390,26 +390,20 @@ def _members(asked: Asked, found: Mapping[str, Finding]) -> list[Finding]:
 
 def across(asked: Asked, found: Mapping[str, Finding], affine: np.ndarray) -> str:
     """The answer to one of EXTENTS; affine: of the grid of the masks."""
-    told, kept = [], True
+    told, reached = [], []
     for one in _members(asked, found):
         assert one.mask is not None
         far = dict(zip(ACROSS, extent(one.mask, affine), strict=True))
         kinds = ACROSS if asked.kind == "dimensions" else (asked.kind,)
-        kept = kept and (asked.bound is None or _keeps(far[asked.kind], asked.bound))
+        reached += [far[kind] for kind in kinds]
         parts = [f"{_length(far[kind], asked.unit)} {ACROSS[kind][0]} (from {ACROSS[kind][1]})" for kind in kinds]
         told.append(f"{_The(one)} is {_joined(parts)}.")
-    return _answered(asked, kept, " ".join(told))
+    return _answered(asked, reached, " ".join(told))
 
 
-def _keeps(value: float, bound: Size) -> bool:
-    """Whether a measured mm or mL lies within a bound."""
-    low, high = bound.spans[0]
-    return low < value < high
-
-
-def _answered(asked: Asked, kept: bool, told: str) -> str:
-    """What is told, behind yes or no where it is asked whether a bound is kept."""
-    return told if asked.bound is None else f"{'Yes' if kept else 'No'}. {told}"
+def _answered(asked: Asked, sizes: Iterable[float], told: str) -> str:
+    """What is told, behind yes or no where it is asked whether all sizes keep a bound."""
+    return told if asked.bound is None else f"{'Yes' if all(map(asked.bound.holds, sizes)) else 'No'}. {told}"
 
 
 def slices(asked: Asked, found: Mapping[str, Finding]) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -175,18 +175,18 @@ class Rivals:
                 strongest = torch.maximum(strongest, torch.where(claim.owner.eq(index), claim.second, claim.best))
         return logits - strongest
 
-    def owner(self, claims: Sequence[Claims | None], at: np.ndarray) -> str | None:
-        """The name of whoever claims a voxel most strongly, of what the scan shows (`shown`), if it shows anything;
-        `at` (3,): its index, the nearest one where outside. None where the background does."""
-        config, here = self.segmenter.config, set(self.shown())
+    def owner(self, claims: Sequence[Claims | None], at: np.ndarray, among: Collection[str] = ()) -> str | None:
+        """The name of whoever claims a voxel most strongly, of some where any are given; `at` (3,): its index, the
+        nearest one where outside. None where the background does."""
+        config = self.segmenter.config
         strongest, name = -math.inf, None
         for claim in claims:
             if claim is None:
                 continue
             x, y, z = np.clip(at, 0, np.array(claim.best.shape) - 1).tolist()
             best, whose = float(claim.best[x, y, z]), int(claim.owner[x, y, z])
-            if here and config.taught_names[whose] not in here:
-                continue  # a crop around a hippocampus is no brain, whatever its edges look like
+            if among and config.taught_names[whose] not in among:
+                continue
             if best > max(strongest, config.background(whose)):
                 strongest, name = best, config.taught_names[whose]
         return name

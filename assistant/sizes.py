@@ -73,6 +73,11 @@ class Size:
     unit: str
     spans: tuple[tuple[float, float], ...]
 
+    def holds(self, value: float) -> bool:
+        """Whether a measured length (mm) or volume (mL) lies within the first span, as a bound leaves it open."""
+        low, high = self.spans[0]
+        return low < value < high
+
 
 def sizes_in(text: str) -> list[Size]:
     """Every size of a structure that a sentence states, in order of appearance."""

@@ -199,11 +199,12 @@ class View:
         if self.rivals is None:
             return None
         c, votes = self.canonical, Counter[str | None]()
+        here = set(self.rivals.shown())  # a crop around a hippocampus is no brain, whatever its edges look like
         grid = c.coarse_grid if c.fine_grid is None else c.fine_grid
         for position in grid.from_index(self.spots(point_mm, box_mm, mask)):
             start = (0, 0, 0) if c.fine_grid is None else self.tile_of(position)
             claims = self.rivals.coarse if c.fine_grid is None else self.claims(start)
-            votes[self.rivals.owner(claims, np.rint(position - np.array(start)).astype(int))] += 1
+            votes[self.rivals.owner(claims, np.rint(position - np.array(start)).astype(int), here)] += 1
         return votes.most_common(1)[0][0]
 
     def nearest(self, spots: np.ndarray, among: Sequence[str]) -> str | None:
@@ -211,22 +212,16 @@ class View:
         (K, 3); None where none comes within NEAR_MM."""
         if self.rivals is None:
             return None
-        grid, config = self.canonical.coarse_grid, self.segmenter.config
-        weakest = torch.tensor([config.background(i) for i in range(len(config.taught_names))])
-        rows = torch.tensor([name in among for name in config.taught_names])
-        best, name = NEAR_MM, None
-        for claims in self.rivals.coarse:
-            if claims is None:
-                continue
-            owner = claims.owner.cpu().long()
-            held = (rows[owner] & (claims.best.cpu() > weakest[owner])).nonzero()
+        taught, places = self.segmenter.config.taught_names, self.volume.to_world(spots)
+        best, nearest = NEAR_MM, None
+        for name in among:
+            held = self.rivals.where(taught.index(name), [name])
             if len(held):
-                tree = cKDTree(self.volume.to_world(grid.to_index(held.numpy())))
-                far, which = tree.query(self.volume.to_world(spots))
-                if far.min() < best:
-                    at = tuple(held[int(which[far.argmin()])].tolist())
-                    best, name = float(far.min()), config.taught_names[int(owner[at])]
-        return name
+                tree = cKDTree(self.volume.to_world(self.canonical.coarse_grid.to_index(held)))
+                far = float(tree.query(places)[0].min())
+                if far < best:
+                    best, nearest = far, name
+        return nearest
 
     def spots(
         self, point_mm: np.ndarray | None = None, box_mm: np.ndarray | None = None, mask: np.ndarray | None = None

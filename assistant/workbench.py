@@ -29,7 +29,7 @@ from assistant.errors import QuestionError
 from assistant.evidence import Note, format_ml, format_mm, shown_difference
 from assistant.findings import Drawn, Finding, Findings
 from assistant.generate import Chat, Delta, Done, Event, Grounded
-from assistant.operations import Operation, intersection, touch, union
+from assistant.operations import Operation, gap_mm, intersection, touch, union
 from assistant.prompt_encoder import Prompt
 from assistant.quantity import Asked
 from assistant.volume import Volume
@@ -83,7 +83,10 @@ def _point_out(
     targets = _targets(chat)
     with chat.turn() as number:
         chat.messages.append(Message("user", text, image=not chat.messages))
-        config, notes = targets.study.segmenter.config, list[Note]()
+        volume, config = targets.study.volume, targets.study.segmenter.config
+        place = np.zeros(volume.shape, bool)
+        place[tuple(spots.T)] = True
+        notes: list[Note] = []
         close: tuple[Finding, float] | None = None
         # a place in the left cortex is in the brain, too
         here = [] if name in asked.phrases else on_scan(asked.phrases, chat.shown())
@@ -92,13 +95,10 @@ def _point_out(
             found, more = yield from _looked_at(chat, targets, [one], number)
             notes += [note for note in more if note not in notes]
             if found[one].present:
-                close = found[one], pointed.away_mm(targets.study.volume, _mask(found[one]), spots)
+                close = found[one], gap_mm(place, _mask(found[one]), volume.affine)
                 if not close[1]:
                     break
-        there = close[0] if close is not None and not close[1] else None
-        taught = set(config.taught_names)
-        unknown = [Note("", phrase, 0.0, taught=False) for phrase in asked.phrases if not taught & set(asked.phrases)]
-        said = _say(chat, notes, pointed.told(asked, there, close, unknown))
+        said = _say(chat, notes, pointed.told(asked, close, config.taught_names))
     yield from said
 
 

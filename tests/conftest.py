@@ -26,6 +26,7 @@ from assistant.volume import Volume, open_volume
 if TYPE_CHECKING:
     from fastapi.testclient import TestClient
 
+    from assistant import Session
     from assistant.model import DeixisModel
     from tests.chromium import Page
 
@@ -72,6 +73,18 @@ def tiny_model(tiny_base: Path) -> DeixisModel:
     from tests import small_model
 
     return small_model.make_model(tiny_base)
+
+
+@pytest.fixture
+def two_masks(tiny_scan: Path, tiny_model: DeixisModel) -> Session:
+    """Three turns, two masks: m1 is everywhere, m2 was drawn with a click and kept in a box."""
+    from assistant import Session
+
+    session = Session.open(tiny_scan, model=tiny_model)
+    session.ask("Show me the left block.")
+    session.ask("Where is it?", points=[(-9.0, -7.0, -2.0)])  # in the bright block
+    session.refine("m2", box=(-20.0, -18.0, -12.0, 8.0, 6.0, 6.0))
+    return session
 
 
 @pytest.fixture(scope="session")

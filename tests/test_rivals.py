@@ -153,7 +153,7 @@ def test_what_is_pointed_at_is_named_by_who_claims_it(segmenter, monkeypatch):
     """Most of a mask that competition left is claimed by its own name; a point by whoever claims its voxel, of what the
     scan shows."""
     shown = study(segmenter)
-    monkeypatch.setattr(shown.rivals, "shown", lambda *_: [])
+    monkeypatch.setattr(shown.rivals, "shown", lambda: [*"abcd"])
     named = [
         (name, shown.view.name_at(mask=found.mask))
         for name, found in zip("abcd", shown.decode(STATES[:4]), strict=True)
@@ -165,9 +165,10 @@ def test_what_is_pointed_at_is_named_by_who_claims_it(segmenter, monkeypatch):
     claims = Claims(torch.tensor([[[2.0, -1.0]]]), torch.tensor([[[1, 0]]]), torch.tensor([[[0.0, -2.0]]]))
     assert shown.rivals.owner([claims, None], np.array([0, 0, 0])) == "b"
     assert shown.rivals.owner([claims, None], np.array([0, 0, 5])) is None  # the nearest voxel is background's
-    monkeypatch.setattr(shown.rivals, "shown", lambda *_: ["c", "d"])
-    assert shown.rivals.owner([claims, claim(0.5, 3)], np.array([0, 0, 0])) == "d"
-    assert shown.rivals.owner([claims, None], np.array([0, 0, 0])) is None
+    assert shown.rivals.owner([claims, claim(0.5, 3)], np.array([0, 0, 0]), "cd") == "d"
+    assert shown.rivals.owner([claims, None], np.array([0, 0, 0]), "cd") is None
+    monkeypatch.setattr(shown.rivals, "shown", lambda: ["c"])
+    assert shown.view.name_at(mask=np.ones(shown.volume.shape, bool)) in ("c", None)
     unknowing = study(without_rivals(segmenter))
     assert unknowing.view.name_at(point_mm=np.array([40.0, 40.0, 40.0])) is None
 
@@ -214,7 +215,7 @@ def test_who_competes_is_of_the_same_groups_and_those_that_border_most_come_firs
     assert found.against(None) == ((), ())
 
 
-def test_a_low_threshold_widens_masks_and_lets_them_share_nothing(segmenter, monkeypatch):
+def test_a_low_threshold_widens_masks_and_lets_them_share_nothing(segmenter):
     """The threshold of a group is what the empty background claims: at 0.02 masks hold those at a half, what is claimed
     by another stays the other's, and a voxel is named as it is drawn. Other groups keep to `mask_threshold`."""
     low = Segmenter(dataclasses.replace(segmenter.config, mask_thresholds=(0.02, 0.5)))
@@ -229,8 +230,6 @@ def test_a_low_threshold_widens_masks_and_lets_them_share_nothing(segmenter, mon
     assert sum(mask.sum() for mask in more) > sum(mask.sum() for mask in less)
     assert (np.sum(more, axis=0) <= 1).all()
     here = np.zeros(3, int)
-    for one in (wide, narrow):
-        monkeypatch.setattr(one.rivals, "shown", lambda *_: [])
     assert wide.rivals.owner([claim(-1, 0), claim(-0.5, 3)], here) == "a"  # over the 0.02 of its own group
     assert wide.rivals.owner([claim(-4, 0), None], here) is None
     assert narrow.rivals.owner([claim(-1, 0), None], here) is None

@@ -56,3 +56,9 @@ def test_the_first_of_two_listed_numbers_has_the_seconds_unit():
 )
 def test_what_is_no_size_of_a_structure_is_left_out(text):
     assert sizes_in(text) == []
+
+
+def test_a_bound_holds_what_is_beyond_its_number():
+    (least,), (most,) = sizes_in("over 5 mL"), sizes_in("under 2 cm")
+    assert [least.holds(ml) for ml in (4.9, 5.0, 5.1)] == [False, False, True]
+    assert [most.holds(mm) for mm in (19.9, 20.0, 20.1)] == [True, False, False]

@@ -16,18 +16,12 @@ from assistant.evidence import format_ml, format_mm, measure, unsupported_number
 from assistant.generate import Done, Grounded
 from tests.test_session import CLICK, STORED_SHAPE
 
-OTHER = (9.0, 7.0, 4.0)  # outside BOX
-BOX = (-20.0, -18.0, -12.0, 8.0, 6.0, 6.0)
+OTHER = (9.0, 7.0, 4.0)  # outside the box that m2 was kept in
 
 
 @pytest.fixture
-def session(tiny_scan, tiny_model) -> Session:
-    """Three turns, two masks: m1 is everywhere, m2 was drawn with a click and kept in a box."""
-    session = Session.open(tiny_scan, model=tiny_model)
-    session.ask("Show me the left block.")
-    session.ask("Where is it?", points=[CLICK])
-    session.refine("m2", box=BOX)
-    return session
+def session(two_masks) -> Session:
+    return two_masks
 
 
 def texts(session: Session) -> list[tuple[str, str]]:

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from assistant.language import DEFAULT_BASE
 from assistant.segmenter import Segmenter
@@ -28,7 +27,7 @@ from assistant.volume import Volume
 from data_recipes.schema import RecipeError
 from training import metrics, program, scans
 from training.phrases import PhraseBank
-from training.stage import code_version, load_segmenter, made_how
+from training.stage import code_version, load_segmenter, made_how, save_segmenter
 
 SYNTHETIC = ("brain", "brain_free")
 ENOUGH = 0.02
@@ -201,10 +200,7 @@ def calibrated_run(options: argparse.Namespace) -> Path:
         print(f"  least present of the present: {answer.phrase} in {answer.family}, {answer.presence:.2f} uncalibrated")
     scans_used = {"families": families, "skip": options.skip, "limit": options.limit, "contrasts": options.contrasts}
     this = {"stage": "calibrate", "settings": scans_used, "data": {}, "code": code_version()}
-    history = [*made_how(options.see), this]
-    saved = {"average": segmenter.cpu().state_dict(), "config": segmenter.config.to_dict(), "history": history}
-    torch.save(saved, options.out)
-    return Path(options.out)
+    return save_segmenter(options.out, segmenter, [*made_how(options.see), this])
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from training.pack import load_packed
 from training.processes import alone
 from training.samples import PackedCase
 from training.scans import synthesised
-from training.stage import data_index, entry, load_segmenter, made_how
+from training.stage import data_index, entry, load_segmenter, made_how, save_segmenter
 
 
 @dataclass(frozen=True)
@@ -162,10 +162,8 @@ def train(config: RefineConfig, out: Path) -> Path:
         this.save_when_due(step, parameters, optimizer)
     this.save(step, parameters, optimizer)
     accelerator.end_training()
-    path = out / "refined.pt"
     history = [*made_how(config.see), entry("refine", config, data_index(cases))]
-    torch.save({"average": segmenter.state_dict(), "config": segmenter.config.to_dict(), "history": history}, path)
-    return path
+    return save_segmenter(out / "refined.pt", segmenter, history)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from assistant.glossary import side_of
 from assistant.layer import NOWHERE, on_volume
@@ -28,7 +27,7 @@ from assistant.study import Study
 from assistant.volume import Volume
 from data_recipes.schema import RecipeError
 from training import program, scans
-from training.stage import code_version, load_segmenter, made_how
+from training.stage import code_version, load_segmenter, made_how, save_segmenter
 
 SHIFTS = (-1.5, -1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 #: Dice that a shift of one logit must be worth to the structures it belongs to; twice the shift, four times as much
@@ -178,15 +177,7 @@ def shifted_run(options: argparse.Namespace) -> Path:
     )
     settings = {"families": families, "limit": options.limit, "contrasts": options.contrasts}
     this = {"stage": "shifts", "settings": settings, "data": {}, "code": code_version()}
-    saved = {
-        "average": segmenter.cpu().state_dict(), "config": segmenter.config.to_dict(),
-        "history": [*made_how(options.see), this],
-    }  # fmt: skip
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    part = options.out.with_name(f"{options.out.name}.part")
-    torch.save(saved, part)
-    part.replace(options.out)
-    return Path(options.out)
+    return save_segmenter(options.out, segmenter, [*made_how(options.see), this])
 
 
 if __name__ == "__main__":

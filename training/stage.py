@@ -61,6 +61,15 @@ def load_segmenter(path: Path) -> Segmenter:
     return segmenter
 
 
+def save_segmenter(path: Path, segmenter: Segmenter, history: Sequence[Mapping[str, Any]]) -> Path:
+    """Write what `load_segmenter` and `made_how` read, whole or not at all; the file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    state = segmenter.cpu().state_dict()
+    torch.save({"average": state, "config": segmenter.config.to_dict(), "history": list(history)}, part)
+    return part.replace(path)
+
+
 def start_encoder(path: Path, encoder: Encoder) -> list[dict[str, Any]]:
     """Set an encoder from `training.pretrain`'s encoder.pt, or from a state dict of M3D-CLIP's published layout (.bin,
     .pt or .safetensors); what made it so far."""
